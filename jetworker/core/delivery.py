@@ -1,0 +1,233 @@
+"""
+The delivery: what a command becomes, and the events that tell of it.
+
+A delivery is frozen; each step makes a new one (`lifecycle`). What it holds is what
+its snapshot holds: a worker that restores it knows everything its predecessor knew.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from jetworker.core.command import (
+    CommandId,
+    DeliveryId,
+    JobId,
+    ObjectSpec,
+    Origin,
+    RouteName,
+    TransferId,
+)
+from jetworker.core.observation import Progress
+from jetworker.core.route import OnUncertain
+
+
+class State(StrEnum):
+    """
+    Where a delivery is; `published` is the word that events use for it.
+
+    ACCEPTED, WAITING and CLEARED may be started; CLEARED was uncertain and is to be
+    started again. STARTING has its intent written down. HELD waits for an operator.
+    """
+
+    ACCEPTED = "accepted"
+    WAITING = "waiting"
+    CLEARED = "cleared"
+    STARTING = "starting"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    STARTED = "started"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_startable(self) -> bool:
+        """Whether a start may be written down from here."""
+        return self in _STARTABLE
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing comes after."""
+        return self in _FINAL
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether Jet is asked how far it is."""
+        return self in {State.STARTED, State.IN_PROGRESS}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it counts against `max_active`: from intent to terminal."""
+        return not self.is_final and not self.is_startable
+
+
+_STARTABLE = frozenset({State.ACCEPTED, State.WAITING, State.CLEARED})
+_FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+
+
+class ReasonCode(StrEnum):
+    """Why a delivery waits, is uncertain or failed (contract §5.1)."""
+
+    JOB_PAUSED = "job_paused"
+    LIMIT = "limit"
+    JET_UNAVAILABLE = "jet_unavailable"
+    UNAUTHORIZED = "unauthorized"
+    JOB_UNAVAILABLE = "job_unavailable"
+    START_UNKNOWN = "start_unknown"
+    HELD = "held"
+    JET_FAILED = "jet_failed"
+    JET_CANCELLED = "jet_cancelled"
+    OBJECTS_FAILED = "objects_failed"
+    REJECTED_BY_JET = "rejected_by_jet"
+    JOB_NOT_FOUND = "job_not_found"
+    EXPIRED = "expired"
+    DELIVERY_NOT_FOUND = "delivery_not_found"
+    ABANDONED = "abandoned"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A code for programs and a sentence for people."""
+
+    code: ReasonCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What the command asked for; *bytes* is None if any size is unknown."""
+
+    count: int
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the route said when the start was written down; an open delivery keeps it."""
+
+    on_uncertain: OnUncertain = OnUncertain.RECONCILE
+    deadline: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """
+    A start written down before it is sent.
+
+    *jet_time* is Jet's clock at or before the writing, None if Jet was never heard.
+    """
+
+    job_id: JobId
+    written_at: datetime
+    jet_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Jet's part of a delivery, as last published."""
+
+    transfer_id: TransferId
+    jet_state: str | None = None
+    is_retry: bool = False
+    progress: Progress | None = None
+    counted_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether Jet has ended it."""
+        return is_final_in_jet(self.jet_state)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAdopt:
+    """An operator's adopt that waits for Jet's word, beside the partition."""
+
+    delivery_id: DeliveryId
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    One command on its way.
+
+    *published* is the state of the latest `delivery.*` event. *objects* is dropped
+    once the start is settled. *progress* is as last published; *counted_at* is when
+    counts alone were last published. *attempt* counts the starts sent that were not
+    plainly refused. *doubted_at* is when a start was last unknown: the job is swept
+    for deliveries nobody asked for until a day later.
+    """
+
+    command_id: CommandId
+    fingerprint: bytes
+    route: RouteName
+    requested: Requested
+    commanded_at: datetime
+    accepted_at: datetime
+    objects: tuple[ObjectSpec, ...] = ()
+    metadata: bytes | None = None
+    traceparent: str | None = None
+    expires_at: datetime | None = None
+    state: State = State.ACCEPTED
+    published: State = State.ACCEPTED
+    sequence: int = 0
+    attempt: int = 0
+    intent: Intent | None = None
+    terms: Terms = Terms()
+    job_id: JobId | None = None
+    delivery_id: DeliveryId | None = None
+    adopted: bool = False
+    jet_state: str | None = None
+    progress: Progress | None = None
+    counted_at: datetime | None = None
+    reason: Reason | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    transfers: tuple[Transfer, ...] = ()
+    pending: PendingAdopt | None = None
+    doubted_at: datetime | None = None
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When it must have ended, None if the route does not say."""
+        if self.started_at is None or self.terms.deadline is None:
+            return None
+        return self.started_at + self.terms.deadline
+
+
+class EventType(StrEnum):
+    """What is told; the CloudEvents type is `io.jetworker.` and this."""
+
+    ACCEPTED = "delivery.accepted"
+    WAITING = "delivery.waiting"
+    UNCERTAIN = "delivery.uncertain"
+    STARTED = "delivery.started"
+    PROGRESSED = "delivery.progressed"
+    COMPLETED = "delivery.completed"
+    FAILED = "delivery.failed"
+    CANCELLED = "delivery.cancelled"
+    TRANSFER_PROGRESSED = "transfer.progressed"
+    TRANSFER_COMPLETED = "transfer.completed"
+    TRANSFER_FAILED = "transfer.failed"
+    TRANSFER_CANCELLED = "transfer.cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    One numbered event: *delivery* as it was at that sequence.
+
+    *transfer* is set for `transfer.*`; *reason* is the transfer's own there.
+    """
+
+    type: EventType
+    delivery: Delivery
+    transfer: Transfer | None = None
+
+
+def is_final_in_jet(jet_state: str | None) -> bool:
+    """Whether Jet's word means that nothing comes after; unknown words do not."""
+    return (jet_state or "").upper() in {"COMPLETED", "FAILED", "CANCELLED", "CANCELED"}

@@ -1,0 +1,116 @@
+"""What Jet shows of itself, as values; every field that Jet may leave out is optional."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from jetworker.core.command import DeliveryId, JobId, ProfileId, TransferId
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A number of objects and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Jet's `deliverySummary` or `transferProgress`."""
+
+    transferred: Tally = Tally()
+    skipped: Tally = Tally()
+    failed: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True)
+class JetDelivery:
+    """One answer to "get delivery"; *state* is Jet's word, verbatim."""
+
+    delivery_id: DeliveryId
+    state: str
+    created_on: datetime | None = None
+    progress: Progress | None = None
+    transfer_ids: tuple[TransferId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JetTransfer:
+    """One transfer, alone or from the listing; *expected* is its manifest's summary."""
+
+    transfer_id: TransferId
+    state: str
+    delivery_id: DeliveryId | None = None
+    is_retry: bool = False
+    progress: Progress | None = None
+    expected: Tally | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JetFile:
+    """One file of a job; *url* is storage's own and never leaves the process."""
+
+    url: str
+    transfer_id: TransferId | None = None
+    state: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JetJob:
+    """
+    A manual job.
+
+    *delivery_ids* are all that occur anywhere in the job document, at any depth,
+    in the document's order (the field is not documented: jet-api, the vendor's page
+    says only that ids "can be found" there). *profile_ids* are (source, destination).
+    """
+
+    job_id: JobId
+    name: str = ""
+    paused: bool = False
+    created_on: datetime | None = None
+    profile_ids: tuple[ProfileId, ProfileId] | None = None
+    delivery_ids: tuple[DeliveryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageProfile:
+    """A place that Jet can read from or write to."""
+
+    profile_id: ProfileId
+    name: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAccepted:
+    """A 2xx that carries a deliveryId: applied."""
+
+    delivery_id: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class StartNotSent:
+    """DNS, connect or TLS failed before a byte of the request left: not applied."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartAnswered:
+    """An answer without a deliveryId; *message* is what Jet said, without URLs, short."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartLost:
+    """The request may have left and no usable answer came back: unknown."""
+
+    message: str
+
+
+StartAnswer: TypeAlias = StartAccepted | StartNotSent | StartAnswered | StartLost

@@ -1,0 +1,137 @@
+"""Triggers: what happened to a delivery, as the shell tells the lifecycle."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from jetworker.core.command import DeliveryId
+from jetworker.core.delivery import Intent, PendingAdopt, ReasonCode, Terms
+from jetworker.core.observation import JetDelivery, JetTransfer
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """It cannot start yet, or the start was plainly refused for now."""
+
+    code: ReasonCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It can never start."""
+
+    code: ReasonCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The start goes ahead: write it down."""
+
+    intent: Intent
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Jet answered our start with a deliveryId."""
+
+    delivery_id: DeliveryId
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The start was sent, or an intent was restored, and the outcome is unknown."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A look-up, or an operator, says which delivery is ours."""
+
+    delivery_id: DeliveryId
+    created_on: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A look-up with a witness proved that nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """The look-up could not decide in time."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrdered:
+    """A cancel command came."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOrdered:
+    """A resolve command says adopt; Jet must be asked first."""
+
+    pending: PendingAdopt
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptRefused:
+    """Jet does not know the delivery on that job, or it is bound elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResendOrdered:
+    """A resolve command accepts the risk of a second delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonOrdered:
+    """A resolve command gives the held delivery up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusObserved:
+    """
+    Jet was asked. *delivery* is None where only transfers were listed.
+
+    *conclusive*: ask no further; transfers that still look alive stay as they are.
+    """
+
+    delivery: JetDelivery | None
+    transfers: tuple[JetTransfer, ...] = ()
+    conclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Jet answered 404 for it, repeatedly."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The route's deadline passed since it was started."""
+
+
+Trigger: TypeAlias = (
+    Blocked
+    | Refused
+    | Begun
+    | Applied
+    | Lost
+    | Found
+    | Absent
+    | Undecided
+    | CancelOrdered
+    | AdoptOrdered
+    | AdoptRefused
+    | ResendOrdered
+    | AbandonOrdered
+    | StatusObserved
+    | Missing
+    | DeadlinePassed
+)

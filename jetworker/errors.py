@@ -1,0 +1,91 @@
+"""
+What can go wrong, split by what the caller does next.
+
+    JetworkerError
+    |-- IllegalTransition      a bug: stop
+    |-- ConfigurationError     exit 78 with one line that names the cure
+    |-- InvalidRecord          park the record, answer it, go on
+    |-- StoreError             this partition's life is over: drop it and restore
+    |   `-- Fenced             ... because another worker owns the partition now
+    `-- JetError
+        |-- JetUnavailable     try again later (`retry_after` seconds, if Jet said so)
+        |-- JetUnauthorized    try again later, an operator must repair the credentials
+        `-- JetRejected        do not try again (`status`, what Jet said)
+            `-- JetNotFound    ... because it does not exist
+"""
+
+from collections.abc import Sequence
+
+from jetworker.core.command import CommandId, Rejection
+
+
+class JetworkerError(Exception):
+    """Anything this program raises on purpose."""
+
+
+class IllegalTransition(JetworkerError):
+    """A trigger came that the delivery's state has no edge for."""
+
+
+class ConfigurationError(JetworkerError):
+    """A setting, a route or a topic is wrong; the message names it and the cure."""
+
+
+class InvalidRecord(JetworkerError):
+    """
+    A record is not a command.
+
+    *problems* are (JSON Pointer, message) pairs. *command_id* and *metadata* (compact
+    JSON) are set where they could be read although the record is wrong.
+    """
+
+    def __init__(
+        self,
+        reason: Rejection,
+        message: str,
+        problems: Sequence[tuple[str, str]] = (),
+        command_id: CommandId | None = None,
+        metadata: bytes | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.problems = tuple(problems)
+        self.command_id = command_id
+        self.metadata = metadata
+
+
+class StoreError(JetworkerError):
+    """Kafka did not take a transaction, or it is not known whether it did."""
+
+
+class Fenced(StoreError):
+    """Another worker has opened this partition's transactional id."""
+
+
+class JetError(JetworkerError):
+    """Jet did not give what was asked for."""
+
+
+class JetUnavailable(JetError):
+    """No usable answer: connection, timeout, 408, 429, 5xx, garbage."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class JetUnauthorized(JetError):
+    """Jet refuses our credentials, also after renewing the token once."""
+
+
+class JetRejected(JetError):
+    """Jet understood and said no."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class JetNotFound(JetRejected):
+    """404: what was asked for does not exist."""
