@@ -7,6 +7,7 @@ What can go wrong, split by what the caller does next.
     |-- InvalidRecord          park the record, answer it, go on
     |-- StoreError             this partition's life is over: drop it and restore
     |   `-- Fenced             ... because another worker owns the partition now
+    |-- LeaseLost              the start must not be sent: write it down again
     `-- JetError
         |-- JetUnavailable     try again later (`retry_after` seconds, if Jet said so)
         |-- JetUnauthorized    try again later, an operator must repair the credentials
@@ -61,6 +62,10 @@ class StoreError(JetworkerError):
 
 class Fenced(StoreError):
     """Another worker has opened this partition's transactional id."""
+
+
+class LeaseLost(JetworkerError):
+    """It is not certain any more that the partition is ours."""
 
 
 class JetError(JetworkerError):

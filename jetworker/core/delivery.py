@@ -143,10 +143,17 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PendingAdopt:
-    """An operator's adopt that waits for Jet's word, beside the partition."""
+    """
+    An operator's adopt that waits for Jet's word, beside the partition.
+
+    The record is kept: should Jet say no, it is parked byte for byte.
+    """
 
     delivery_id: DeliveryId
     origin: Origin
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

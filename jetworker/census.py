@@ -1,0 +1,122 @@
+"""How many deliveries are open, by route and state: for limits and for the gauge."""
+
+from collections import Counter
+from typing import assert_never
+
+from jetworker.core.command import RouteName
+from jetworker.core.delivery import Delivery, EventType, ReasonCode, State
+from jetworker.core.lifecycle import Transition
+from jetworker.core.observation import Progress, Tally
+from jetworker.metrics import Metrics
+
+
+class Census:
+    """Counts of one worker, over all its partitions."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._open: Counter[RouteName] = Counter()
+
+    def open_on(self, route: RouteName) -> int:
+        """Return how many deliveries of *route* are open, from intent to terminal."""
+        return self._open[route]
+
+    @property
+    def total(self) -> int:
+        """How many deliveries are open in all."""
+        return self._open.total()
+
+    def enter(self, delivery: Delivery) -> None:
+        """Count a delivery in."""
+        self._add(delivery, 1)
+
+    def leave(self, delivery: Delivery) -> None:
+        """Count a delivery out."""
+        self._add(delivery, -1)
+
+    def move(self, before: Delivery, after: Delivery) -> None:
+        """Count a step from one state to the next."""
+        if before.state is after.state:
+            return
+        self.leave(before)
+        if not after.state.is_final:
+            self.enter(after)
+
+    def tell(self, before: Delivery | None, step: Transition) -> None:
+        """Count what a committed step published."""
+        for event in step.events:
+            self._metrics.events_published_total.labels(event.type.value).inc()
+            self._tell_event(event.type, before, event.delivery)
+
+    def _tell_event(
+        self, kind: EventType, before: Delivery | None, after: Delivery
+    ) -> None:
+        match kind:
+            case EventType.STARTED:
+                self._tell_started(before, after)
+            case EventType.COMPLETED | EventType.FAILED | EventType.CANCELLED:
+                self._tell_finished(before, after)
+            case EventType.PROGRESSED:
+                self._tell_moved(before, after)
+            case EventType.UNCERTAIN:
+                if after.reason and after.reason.code is ReasonCode.HELD:
+                    self._resolve(after, "held")
+            case (
+                EventType.ACCEPTED
+                | EventType.WAITING
+                | EventType.TRANSFER_PROGRESSED
+                | EventType.TRANSFER_COMPLETED
+                | EventType.TRANSFER_FAILED
+                | EventType.TRANSFER_CANCELLED
+            ):
+                pass
+            case _:
+                assert_never(kind)
+
+    def _tell_started(self, before: Delivery | None, after: Delivery) -> None:
+        how = "adopted" if after.adopted else "posted"
+        self._metrics.deliveries_started_total.labels(after.route, how).inc()
+        if after.adopted:
+            self._resolve(after, "adopted")
+        if before is not None and after.started_at is not None:
+            waited = (after.started_at - after.commanded_at).total_seconds()
+            self._metrics.start_latency_seconds.labels(after.route).observe(
+                max(0.0, waited)
+            )
+
+    def _tell_finished(self, before: Delivery | None, after: Delivery) -> None:
+        outcome = after.state.value
+        self._metrics.deliveries_finished_total.labels(after.route, outcome).inc()
+        self._tell_moved(before, after)
+        if after.reason and after.reason.code is ReasonCode.ABANDONED:
+            self._resolve(after, "abandoned")
+        if after.started_at is not None and after.finished_at is not None:
+            took = (after.finished_at - after.started_at).total_seconds()
+            self._metrics.delivery_duration_seconds.labels(
+                after.route, outcome
+            ).observe(max(0.0, took))
+
+    def _tell_moved(self, before: Delivery | None, after: Delivery) -> None:
+        old = (before and before.progress) or Progress()
+        new = after.progress or Progress()
+        moved = _grown(old.transferred, new.transferred)
+        self._metrics.transferred_bytes_total.labels(after.route).inc(moved.bytes)
+        self._metrics.transferred_objects_total.labels(after.route).inc(moved.count)
+
+    def _resolve(self, delivery: Delivery, resolution: str) -> None:
+        self._metrics.uncertain_starts_total.labels(delivery.route, resolution).inc()
+
+    def resent(self, delivery: Delivery) -> None:
+        """Count a start that is sent again after an unknown one."""
+        self._resolve(delivery, "resent")
+
+    def _add(self, delivery: Delivery, number: int) -> None:
+        if delivery.state not in {State.ACCEPTED, State.WAITING}:
+            self._open[delivery.route] += number
+        self._metrics.deliveries_active.labels(delivery.route, delivery.state).inc(
+            number
+        )
+
+
+def _grown(old: Tally, new: Tally) -> Tally:
+    return Tally(max(0, new.count - old.count), max(0, new.bytes - old.bytes))

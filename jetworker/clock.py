@@ -1,0 +1,26 @@
+"""Time and luck, the only source of both: everything else takes them as arguments."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+
+
+class Clock:
+    """
+    The wall clock for what is published, the loop's clock for what is decided.
+
+    Leases, back-offs and settle times use `monotonic`: a wall clock that jumps by an
+    hour changes none of them.
+    """
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, the event loop's own."""
+        return asyncio.get_running_loop().time()
+
+    def jitter(self) -> float:
+        """Return a number in [0, 1)."""
+        return random.random()  # noqa: S311 -- spreads polls, guards nothing

@@ -1,0 +1,163 @@
+"""
+What an observation of Jet tells: which transfers and counts changed, and the end.
+
+Delivery state decides, not its transfers: batches and retries add transfers later.
+COMPLETED with failed objects is failed. Unknown states are in progress. A delivery
+that Jet has ended waits for the last word on its transfers, unless the observation
+is conclusive.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from jetworker.core.command import TransferId
+from jetworker.core.delivery import (
+    Delivery,
+    Event,
+    EventType,
+    Reason,
+    ReasonCode,
+    State,
+    Transfer,
+    is_final_in_jet,
+)
+from jetworker.core.observation import JetDelivery, JetTransfer
+from jetworker.core.trigger import StatusObserved
+
+Verdict: TypeAlias = tuple[State, EventType, Reason | None]
+
+_TRANSFER_EVENTS = {
+    "COMPLETED": EventType.TRANSFER_COMPLETED,
+    "FAILED": EventType.TRANSFER_FAILED,
+    "CANCELLED": EventType.TRANSFER_CANCELLED,
+    "CANCELED": EventType.TRANSFER_CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The delivery with what was seen, what is told of it, and the verdict if it ended."""
+
+    delivery: Delivery
+    events: tuple[Event, ...] = ()
+    verdict: Verdict | None = None
+
+
+def observe(
+    delivery: Delivery, seen: StatusObserved, now: datetime, interval: timedelta
+) -> Observed:
+    """Compare what Jet shows with what was last published."""
+    known, events = _observe_transfers(delivery, seen, now, interval)
+    if seen.delivery is None:
+        return Observed(known, events)
+    if not is_final_in_jet(seen.delivery.state):
+        changed, more = _observe_delivery(known, seen.delivery, now, interval)
+        return Observed(changed, events + more)
+    if not seen.conclusive and any(not t.is_final for t in known.transfers):
+        return Observed(known, events)
+    final = replace(
+        known,
+        jet_state=seen.delivery.state,
+        progress=seen.delivery.progress or known.progress,
+    )
+    return Observed(final, events, _verdict(final))
+
+
+def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
+    """Return the transfers whose last event is still to come."""
+    return tuple(t.transfer_id for t in delivery.transfers if not t.is_final)
+
+
+def _verdict(delivery: Delivery) -> Verdict:
+    jet_state = (delivery.jet_state or "").upper()
+    failed = delivery.progress.failed.count if delivery.progress else 0
+    if jet_state == "COMPLETED" and not failed:
+        return State.COMPLETED, EventType.COMPLETED, None
+    if jet_state == "COMPLETED":
+        reason = Reason(
+            ReasonCode.OBJECTS_FAILED, f"Jet completed it, but {failed} objects failed"
+        )
+    elif jet_state == "FAILED":
+        reason = Reason(ReasonCode.JET_FAILED, "Jet says the delivery failed")
+    else:
+        reason = Reason(ReasonCode.JET_CANCELLED, "Jet says the delivery was cancelled")
+    return State.FAILED, EventType.FAILED, reason
+
+
+def _observe_delivery(
+    delivery: Delivery, seen: JetDelivery, now: datetime, interval: timedelta
+) -> tuple[Delivery, tuple[Event, ...]]:
+    moved = seen.state != delivery.jet_state
+    counted = seen.progress is not None and seen.progress != delivery.progress
+    throttled = _is_throttled(delivery.counted_at, now, interval)
+    if not moved and (not counted or throttled):
+        return delivery, ()
+    changed = replace(
+        delivery,
+        state=State.IN_PROGRESS,
+        published=State.IN_PROGRESS,
+        sequence=delivery.sequence + 1,
+        jet_state=seen.state,
+        progress=seen.progress or delivery.progress,
+        counted_at=delivery.counted_at if moved else now,
+    )
+    return changed, (Event(EventType.PROGRESSED, changed),)
+
+
+def _observe_transfers(
+    delivery: Delivery, seen: StatusObserved, now: datetime, interval: timedelta
+) -> tuple[Delivery, tuple[Event, ...]]:
+    transfers = {t.transfer_id: t for t in delivery.transfers}
+    for transfer_id in seen.delivery.transfer_ids if seen.delivery else ():
+        transfers.setdefault(transfer_id, Transfer(transfer_id))
+    changes: list[Transfer] = []
+    for shown in seen.transfers:
+        old = transfers.get(shown.transfer_id, Transfer(shown.transfer_id))
+        new = _observe_transfer(old, shown, now, interval)
+        transfers[shown.transfer_id] = new
+        if new is not old:
+            changes.append(new)
+    if len(transfers) == len(delivery.transfers) and not changes:
+        return delivery, ()
+    return _tell_transfers(
+        replace(delivery, transfers=tuple(transfers.values())), changes
+    )
+
+
+def _observe_transfer(
+    old: Transfer, shown: JetTransfer, now: datetime, interval: timedelta
+) -> Transfer:
+    """Return the same object if there is nothing to tell."""
+    if old.is_final:
+        return old
+    moved = shown.state != old.jet_state
+    counted = shown.progress is not None and shown.progress != old.progress
+    if not moved and (not counted or _is_throttled(old.counted_at, now, interval)):
+        return old
+    return Transfer(
+        shown.transfer_id,
+        shown.state,
+        shown.is_retry,
+        shown.progress or old.progress,
+        old.counted_at if moved else now,
+    )
+
+
+def _tell_transfers(
+    delivery: Delivery, changes: list[Transfer]
+) -> tuple[Delivery, tuple[Event, ...]]:
+    events: list[Event] = []
+    for transfer in changes:
+        delivery = replace(delivery, sequence=delivery.sequence + 1)
+        kind = _TRANSFER_EVENTS.get(
+            (transfer.jet_state or "").upper(), EventType.TRANSFER_PROGRESSED
+        )
+        events.append(Event(kind, delivery, transfer))
+    return delivery, tuple(events)
+
+
+def _is_throttled(
+    counted_at: datetime | None, now: datetime, interval: timedelta
+) -> bool:
+    return counted_at is not None and now - counted_at < interval

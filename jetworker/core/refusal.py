@@ -1,0 +1,59 @@
+"""What Jet's answer to a start means (design: the start protocol's table)."""
+
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from jetworker.core.delivery import ReasonCode
+from jetworker.core.observation import (
+    StartAccepted,
+    StartAnswer,
+    StartAnswered,
+    StartLost,
+    StartNotSent,
+)
+from jetworker.core.trigger import Applied, Blocked, Lost, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class AskJob:
+    """400 or 404: not applied; the job says why."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewToken:
+    """401: not applied; the token may just have ended."""
+
+
+StartMeaning: TypeAlias = Applied | Blocked | Refused | Lost | AskJob | RenewToken
+
+_REFUSED = frozenset({403, 405, 413, 415, 422})
+
+
+def meaning(answer: StartAnswer) -> StartMeaning:
+    """Return what an answer means; whatever is not plainly one thing is unknown."""
+    match answer:
+        case StartAccepted(delivery_id):
+            return Applied(delivery_id)
+        case StartNotSent(message):
+            return Blocked(ReasonCode.JET_UNAVAILABLE, message)
+        case StartLost(message):
+            return Lost(message)
+        case StartAnswered(status, message):
+            return _by_status(status, message)
+        case _:
+            assert_never(answer)
+
+
+def _by_status(status: int, message: str) -> StartMeaning:
+    if status == 401:  # noqa: PLR2004 -- HTTP's own names for itself
+        return RenewToken()
+    if status == 429:  # noqa: PLR2004
+        return Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests")
+    if status in {400, 404}:
+        return AskJob(status, message)
+    if status in _REFUSED:
+        return Refused(ReasonCode.REJECTED_BY_JET, f"Jet said {status}: {message}")
+    return Lost(f"Jet answered {status}: {message}")

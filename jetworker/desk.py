@@ -1,0 +1,176 @@
+"""The desk where a partition's records arrive: read, judged and answered, in order."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import structlog
+
+from jetworker.core.command import (
+    Cancel,
+    Origin,
+    Resolution,
+    Resolve,
+    Send,
+)
+from jetworker.core.delivery import PendingAdopt
+from jetworker.core.lifecycle import accept
+from jetworker.core.reception import Accept, Apply, Duplicate, Reject, judge
+from jetworker.core.trigger import (
+    AbandonOrdered,
+    AdoptOrdered,
+    CancelOrdered,
+    ResendOrdered,
+    Trigger,
+)
+from jetworker.errors import InvalidRecord
+from jetworker.life import Life
+from jetworker.wire import commands
+from jetworker.wire.record import Headers, Record
+
+log = structlog.get_logger()
+
+
+class Desk:
+    """Turns the records of one partition into steps of its life."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    def receive(self, message: Any) -> "asyncio.Future[None]":
+        """
+        Answer one record (aiokafka's ConsumerRecord); raises nothing for its content.
+
+        The future is done when the answer, the state and the input offset are durable.
+        """
+        origin = _origin(message)
+        try:
+            command = commands.decode(
+                message.value,
+                message.headers,
+                max_objects=self._life.terms.max_objects,
+            )
+        except InvalidRecord as exc:
+            return self._reject(
+                message,
+                origin,
+                Reject(
+                    exc.reason,
+                    exc.message,
+                    exc.command_id,
+                    exc.metadata,
+                    exc.problems,
+                ),
+            )
+        return self._carry_out(message, origin, command)
+
+    def _carry_out(
+        self, message: Any, origin: Origin, command: Send | Cancel | Resolve
+    ) -> "asyncio.Future[None]":
+        life = self._life
+        now = life.services.clock.now()
+        route = None
+        if isinstance(command, Send):
+            route = life.terms.routes().get(command.route)
+        known = life.known(command.command_id)
+        match judge(command, known, route, now):
+            case Accept(send):
+                self._count("accepted")
+                step = accept(send, origin, now)
+                return life.take(None, step, offset=message.offset + 1)
+            case Duplicate() as duplicate:
+                self._count("duplicate")
+                answer = life.terms.envelope.duplicate(duplicate, origin, now)
+                return life.commit((answer,), message.offset + 1)
+            case Reject() as reject:
+                return self._reject(message, origin, reject)
+            case Apply(order):
+                return self._apply(message, origin, order)
+            case never:
+                assert_never(never)
+
+    def _apply(
+        self, message: Any, origin: Origin, order: Cancel | Resolve
+    ) -> "asyncio.Future[None]":
+        """Carry an order out; an adopt is answered when Jet was asked."""
+        trigger = _trigger(order, origin, message)
+        answers: tuple[Record, ...] = ()
+        if not isinstance(trigger, AdoptOrdered):
+            self._count("applied")
+            now = self._life.services.clock.now()
+            answers = (self._life.terms.envelope.applied(order, origin, now),)
+        return self._life.apply(
+            order.command_id, trigger, answers, message.offset + 1
+        )
+
+    def _reject(
+        self, message: Any, origin: Origin, reject: Reject
+    ) -> "asyncio.Future[None]":
+        self._count("rejected")
+        log.info(
+            "a record was rejected, it is parked on the dead-letter topic",
+            reason=reject.reason.value,
+            partition=origin.partition,
+            offset=origin.offset,
+        )
+        records = rejection(
+            self._life, reject, origin, (message.key, message.value, message.headers)
+        )
+        return self._life.commit(records, message.offset + 1)
+
+    def _count(self, outcome: str) -> None:
+        self._life.services.metrics.commands_total.labels(outcome).inc()
+
+
+def rejection(
+    life: Life,
+    reject: Reject,
+    origin: Origin,
+    record: tuple[bytes | None, bytes | None, Headers],
+) -> tuple[Record, Record]:
+    """Return the answer and the dead letter for a record that is not carried out."""
+    key, value, headers = record
+    now = life.services.clock.now()
+    answer = life.terms.envelope.rejected(reject, key, origin, now)
+    coordinates = (
+        ("jetworker-reason", reject.reason.encode()),
+        ("jetworker-message", reject.message.encode()),
+        ("jetworker-topic", origin.topic.encode()),
+        ("jetworker-partition", str(origin.partition).encode()),
+        ("jetworker-offset", str(origin.offset).encode()),
+    )
+    parked = Record(
+        life.terms.dead_letters, key, value, (*headers, *coordinates)
+    )
+    return answer, parked
+
+
+def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:
+    match order:
+        case Cancel():
+            return CancelOrdered()
+        case Resolve(action=Resolution.RESEND):
+            return ResendOrdered()
+        case Resolve(action=Resolution.ABANDON):
+            return AbandonOrdered()
+        case Resolve(delivery_id=delivery_id):
+            assert delivery_id is not None
+            record = (message.key, message.value, tuple(message.headers))
+            return AdoptOrdered(PendingAdopt(delivery_id, origin, *record))
+
+
+def _origin(message: Any) -> Origin:
+    return Origin(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp=datetime.fromtimestamp(max(0, message.timestamp) / 1000, UTC),
+        traceparent=_traceparent(message.headers),
+    )
+
+
+def _traceparent(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name.lower() == "traceparent" and value and value.isascii():
+            return value.decode("ascii")
+    return None

@@ -1,0 +1,51 @@
+"""What the services see of a partition: its deliveries, one at a time."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from jetworker.core.command import CommandId
+from jetworker.core.delivery import Delivery
+from jetworker.core.trigger import Trigger
+
+
+class Owner(Protocol):
+    """A partition's life, as far as the services need it."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no new start may be written down."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it counts any more."""
+
+    def find(self, command_id: CommandId) -> Delivery | None:
+        """Return the open delivery of this id."""
+
+    def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
+        """Apply a trigger; the future is done when the step is durable."""
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Hold a drain back while a start is on its way."""
+
+    def check_lease(self, written_at: float) -> None:
+        """Raise LeaseLost unless a start written down at *written_at* may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One delivery of one partition's life; it outlives neither."""
+
+    owner: Owner
+    command_id: CommandId
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The delivery as it is now; None once it ended or its owner did."""
+        return None if self.owner.is_over else self.owner.find(self.command_id)
+
+    def apply(self, trigger: Trigger) -> "asyncio.Future[None]":
+        """Apply a trigger; awaiting it raises StoreError if the owner's life ends."""
+        return self.owner.apply(self.command_id, trigger)

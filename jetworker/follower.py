@@ -1,0 +1,225 @@
+"""
+Who is asked when: following every started delivery to its end, within one budget.
+
+A job with several open deliveries is asked once for all transfers in progress; only a
+delivery that is not among them (not begun, between batches, ended) is asked for by
+itself. Questions grow rarer with age and come closer again towards the estimated end.
+When the budget is short, answers get older and nothing else happens.
+"""
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from jetworker.clock import Clock
+from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.delivery import Delivery
+from jetworker.core.following import estimate, from_listing
+from jetworker.core.observation import JetTransfer
+from jetworker.core.pace import Pace
+from jetworker.core.trigger import DeadlinePassed
+from jetworker.entry import Entry
+from jetworker.errors import JetError, StoreError
+from jetworker.poll import Followed, Poll
+
+log = structlog.get_logger()
+
+_AT_ONCE = 32
+
+
+@dataclass(slots=True)
+class _Listing:
+    """The last listing of a job: when it was asked for, and what it showed."""
+
+    asked_at: float = -1e9
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Follower:
+    """Follows the deliveries of all partitions of one worker."""
+
+    def __init__(self, poll: Poll, pace: Pace, clock: Clock) -> None:
+        self._poll = poll
+        self._pace = pace
+        self._clock = clock
+        self._followed: dict[CommandId, Followed] = {}
+        self._by_job: defaultdict[JobId, dict[DeliveryId, Followed]]
+        self._by_job = defaultdict(dict)
+        self._due: list[tuple[float, int, Followed]] = []
+        self._ticket = 0
+        self._listings: defaultdict[JobId, _Listing] = defaultdict(_Listing)
+        self._wake = asyncio.Event()
+        self._asking = 0
+
+    def __len__(self) -> int:
+        return len(self._followed)
+
+    def take(self, entry: Entry) -> None:
+        """Follow a started delivery; again is no different from once."""
+        delivery = entry.delivery
+        if delivery is None or not delivery.state.is_followed:
+            return
+        known = self._followed.get(entry.command_id)
+        if known is not None and known.entry.owner is entry.owner:
+            return
+        if known is not None:
+            self._drop(known)
+        assert delivery.job_id is not None
+        assert delivery.delivery_id is not None
+        now = self._clock.monotonic()
+        followed = Followed(
+            entry, delivery.job_id, delivery.delivery_id, now, now, self._clock.now()
+        )
+        self._followed[entry.command_id] = followed
+        self._by_job[followed.job_id][followed.delivery_id] = followed
+        self._schedule(followed, self._pace.first(self._clock.jitter()).total_seconds())
+
+    def oldest_seen(self) -> datetime | None:
+        """Return when the most stale delivery was last seen, None if none is open."""
+        return min((each.seen_at for each in self._followed.values()), default=None)
+
+    def next_due(self, command_id: CommandId) -> float | None:
+        """Return the seconds until a delivery is asked for next."""
+        followed = self._followed.get(command_id)
+        if followed is None:
+            return None
+        return max(0.0, followed.due - self._clock.monotonic())
+
+    async def run(self) -> None:
+        """Ask for what is due, for ever; a bounded number of questions at once."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._wake.clear()
+                for followed in self._take_due():
+                    self._asking += 1
+                    followed.is_asking = True
+                    tasks.create_task(self._ask(followed))
+                try:
+                    async with asyncio.timeout(self._until_due()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+
+    def _take_due(self) -> Iterable[Followed]:
+        now = self._clock.monotonic()
+        while self._due and self._due[0][0] <= now and self._asking < _AT_ONCE:
+            due, _, followed = heapq.heappop(self._due)
+            if self._is_current(followed) and followed.due == due:
+                yield followed
+
+    def _until_due(self) -> float:
+        if not self._due or self._asking >= _AT_ONCE:
+            return 1.0
+        return min(1.0, max(0.0, self._due[0][0] - self._clock.monotonic()))
+
+    async def _ask(self, followed: Followed) -> None:
+        """Ask about one delivery; an error of the question never ends it."""
+        try:
+            delivery = followed.entry.delivery
+            if delivery is None or not delivery.state.is_followed:
+                self._drop(followed)
+            elif self._is_overdue(delivery):
+                await followed.entry.apply(DeadlinePassed())
+            elif not await self._ask_for_many(followed, delivery):
+                await self._poll.ask(followed, delivery)
+        except JetError as exc:
+            followed.failures += 1
+            log.debug("a question failed, it is asked again", error=str(exc))
+        except StoreError:
+            self._drop(followed)
+        finally:
+            self._asking -= 1
+            followed.is_asking = False
+            self._again(followed)
+            self._wake.set()
+
+    async def _ask_for_many(self, followed: Followed, delivery: Delivery) -> bool:
+        """
+        Ask for the job's transfers in progress, once for all its deliveries.
+
+        Returns whether that told how *followed* is.
+        """
+        if len(self._by_job[followed.job_id]) == 1 or delivery.jet_state is None:
+            return False
+        if followed.asks or followed.missing:
+            return False
+        listing = self._listings[followed.job_id]
+        async with listing.lock:
+            age = self._clock.monotonic() - listing.asked_at
+            if age >= self._pace.minimum.total_seconds() / 2:
+                listing.asked_at = self._clock.monotonic()
+                shown = await self._poll.list(followed)
+                self._tell(followed.job_id, shown)
+        return followed.seen.listed_at >= listing.asked_at
+
+    def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> None:
+        """Tell every delivery of the job what the listing shows of it."""
+        now = self._clock.monotonic()
+        of: defaultdict[DeliveryId, list[JetTransfer]] = defaultdict(list)
+        owners = {
+            transfer.transfer_id: followed.delivery_id
+            for followed in self._by_job[job_id].values()
+            if (delivery := followed.entry.delivery)
+            for transfer in delivery.transfers
+        }
+        for transfer in shown:
+            owner = transfer.delivery_id or owners.get(transfer.transfer_id)
+            if owner is not None:
+                of[owner].append(transfer)
+        for delivery_id, transfers in of.items():
+            followed = self._by_job[job_id].get(delivery_id)
+            delivery = followed.entry.delivery if followed else None
+            if followed is None or delivery is None or followed.asks:
+                continue
+            followed.seen = estimate(followed.seen, delivery, transfers, now)
+            followed.seen_at = self._clock.now()
+            followed.entry.apply(from_listing(delivery, tuple(transfers)))
+            if not followed.is_asking:
+                self._again(followed)
+
+    def _is_overdue(self, delivery: Delivery) -> bool:
+        deadline = delivery.deadline_at
+        return deadline is not None and deadline <= self._clock.now()
+
+    def _again(self, followed: Followed) -> None:
+        delivery = followed.entry.delivery
+        if delivery is None or not delivery.state.is_followed:
+            self._drop(followed)
+            return
+        now = self._clock.monotonic()
+        if followed.asks or followed.missing:
+            delay = self._pace.minimum.total_seconds()
+        else:
+            delay = self._pace.next(
+                followed.seen.age(now - followed.began, followed.failures),
+                followed.seen.remaining(now),
+                self._clock.jitter(),
+            ).total_seconds()
+        if delivery.deadline_at is not None:
+            left = (delivery.deadline_at - self._clock.now()).total_seconds()
+            delay = min(delay, max(0.0, left))
+        self._schedule(followed, delay)
+
+    def _schedule(self, followed: Followed, delay: float) -> None:
+        self._ticket += 1
+        followed.due = self._clock.monotonic() + delay
+        heapq.heappush(self._due, (followed.due, self._ticket, followed))
+        self._wake.set()
+
+    def _is_current(self, followed: Followed) -> bool:
+        return self._followed.get(followed.entry.command_id) is followed
+
+    def _drop(self, followed: Followed) -> None:
+        if self._is_current(followed):
+            del self._followed[followed.entry.command_id]
+        deliveries = self._by_job[followed.job_id]
+        if deliveries.get(followed.delivery_id) is followed:
+            del deliveries[followed.delivery_id]
+        if not deliveries:
+            self._by_job.pop(followed.job_id, None)
+            self._listings.pop(followed.job_id, None)

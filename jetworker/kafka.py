@@ -1,0 +1,136 @@
+"""The Kafka clients we open, in one place: what each is set to, and why."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
+    StickyPartitionAssignor,
+)
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from jetworker.config import KafkaConfig, TopicsConfig
+from jetworker.errors import Fenced, StoreError
+
+log = structlog.get_logger()
+
+CALL_TIMEOUT = 15.0
+_CLOSE_TIMEOUT = 3.0
+_RECORD_LIMIT = 4 << 20
+_T = TypeVar("_T")
+
+
+class Kafka:
+    """Opens producers, readers and the group's member for one worker."""
+
+    def __init__(self, config: KafkaConfig, topics: TopicsConfig) -> None:
+        self.config = config
+        self.topics = topics
+
+    @asynccontextmanager
+    async def producer(self, transactional_id: str) -> AsyncIterator[AIOKafkaProducer]:
+        """
+        Open a transactional producer: this fences every earlier one of the same id.
+
+        The small retry back-off is what makes a transaction that begins with the
+        offsets take 5 ms instead of 109. Raises StoreError.
+        """
+        timeout = self.config.transaction_timeout.total_seconds()
+        producer = AIOKafkaProducer(
+            **self.config.client_options(),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=int(timeout * 1000),
+            retry_backoff_ms=2,
+            max_batch_size=1 << 20,
+            max_request_size=_RECORD_LIMIT,
+        )
+        try:
+            await bounded(producer.start(), "opening the producer")
+            yield producer
+        finally:
+            await _close(producer)
+
+    @asynccontextmanager
+    async def reader(
+        self, partitions: list[TopicPartition], **options: Any
+    ) -> AsyncIterator[AIOKafkaConsumer]:
+        """Open a consumer without a group that sees only what is committed."""
+        consumer = AIOKafkaConsumer(
+            **self.config.client_options(),
+            **{"isolation_level": "read_committed", "group_id": None, **options},
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=_RECORD_LIMIT,
+            fetch_max_wait_ms=100,
+        )
+        try:
+            await bounded(consumer.start(), "opening a reader")
+            consumer.assign(partitions)
+            yield consumer
+        finally:
+            await _close(consumer)
+
+    @asynccontextmanager
+    async def member(
+        self, listener: ConsumerRebalanceListener
+    ) -> AsyncIterator[AIOKafkaConsumer]:
+        """
+        Join the group that shares the commands topic.
+
+        Sticky assignment keeps partitions where they are restored. The rebalance
+        time-out leaves room for a drain; heartbeats come often enough for a
+        rebalance to be noticed within seconds.
+        """
+        session = int(self.config.session_timeout.total_seconds() * 1000)
+        consumer = AIOKafkaConsumer(
+            **self.config.client_options(),
+            group_id=self.config.group_id,
+            group_instance_id=self.config.group_instance_id,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=session,
+            heartbeat_interval_ms=max(100, min(3000, session // 10)),
+            rebalance_timeout_ms=max(30_000, session),
+            max_poll_interval_ms=300_000,
+            max_partition_fetch_bytes=_RECORD_LIMIT,
+            metadata_max_age_ms=30_000,
+            partition_assignment_strategy=[StickyPartitionAssignor],
+        )
+        consumer.subscribe([self.topics.commands], listener=listener)
+        try:
+            await bounded(consumer.start(), "joining the group", timeout=60)
+            yield consumer
+        finally:
+            await _close(consumer)
+
+
+async def bounded(
+    call: Awaitable[_T], what: str, *, timeout: float = CALL_TIMEOUT
+) -> _T:
+    """Await a call of aiokafka, which has no time-outs; foreign errors become ours."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await call
+    except ProducerFenced as exc:
+        msg = f"{what}: another worker owns the partition now"
+        raise Fenced(msg) from exc
+    except (KafkaError, TimeoutError, OSError) as exc:
+        msg = f"{what}: {type(exc).__name__}: {exc}"
+        raise StoreError(msg) from exc
+
+
+async def _close(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Close a client of ours; one that hangs or is broken is left behind."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await client.stop()
+    except (KafkaError, TimeoutError, OSError, AssertionError) as exc:
+        log.warning("a kafka client did not close, it is left behind", error=str(exc))

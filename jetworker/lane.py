@@ -1,0 +1,274 @@
+"""
+A lane: the deliveries of one route that wait to be started, one start at a time.
+
+Starts on one job are sent one after another, and none while this worker looks up what
+became of an earlier one: then an unknown start has hardly any rival that could be
+taken for it. A lane that is blocked says so on every delivery in it, once.
+"""
+
+import asyncio
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from jetworker.budget import Budget, Priority
+from jetworker.census import Census
+from jetworker.clock import Clock
+from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.delivery import Delivery, Intent, ReasonCode, State, Terms
+from jetworker.core.pace import Backoff
+from jetworker.core.route import Route
+from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
+from jetworker.entry import Entry
+from jetworker.errors import (
+    JetError,
+    JetUnauthorized,
+    JobUnavailable,
+    StoreError,
+)
+from jetworker.sender import Sender
+
+log = structlog.get_logger()
+
+
+class Desk(Protocol):
+    """What a lane asks of the worker it belongs to."""
+
+    def route(self, name: RouteName) -> Route | None:
+        """Return the route as the routes file has it now."""
+
+    async def job_of(self, route: Route) -> JobId:
+        """Return the route's job; raises JobUnavailable or JetError."""
+
+    def lock(self, job_id: JobId) -> asyncio.Lock:
+        """Return the lock under which starts on this job are sent."""
+
+    async def settled(self, job_id: JobId) -> None:
+        """Wait until no start on this job is being looked up by this worker."""
+
+
+class Lane:
+    """The queue of one route, and the task that empties it."""
+
+    def __init__(  # noqa: PLR0913 -- the parts a start needs
+        self,
+        name: RouteName,
+        desk: Desk,
+        sender: Sender,
+        budget: Budget,
+        census: Census,
+        clock: Clock,
+        max_active: int,
+        backoff: Backoff,
+    ) -> None:
+        self.name = name
+        self._desk = desk
+        self._sender = sender
+        self._budget = budget
+        self._census = census
+        self._clock = clock
+        self._max_active = max_active
+        self._backoff = backoff
+        self._entries: OrderedDict[CommandId, Entry] = OrderedDict()
+        self._obstacle: Blocked | None = None
+        self._failures = 0
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, entry: Entry) -> None:
+        """Queue a delivery; one that is to be started again goes first."""
+        delivery = entry.delivery
+        if delivery is None or not delivery.state.is_startable:
+            return
+        self._entries[entry.command_id] = entry
+        if delivery.state is State.CLEARED:
+            self._entries.move_to_end(entry.command_id, last=False)
+        if self._obstacle is not None and delivery.state is State.ACCEPTED:
+            entry.apply(self._obstacle)
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look again: a place on the route may be free, or the routes changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Start what waits, in order, for ever."""
+        while True:
+            self._wake.clear()
+            self._drop_gone()
+            self._expire()
+            if not self._entries:
+                await self._wake.wait()
+                continue
+            entry = next(iter(self._entries.values()))
+            try:
+                obstacle = await self._advance(entry)
+            except StoreError:
+                continue  # its owner's life is over: it is dropped with the others
+            await self._pause(obstacle)
+
+    async def _pause(self, obstacle: Blocked | None) -> None:
+        """Tell every delivery in the lane what it waits for, then wait."""
+        changed = obstacle is not None and obstacle != self._obstacle
+        self._obstacle = obstacle
+        if obstacle is None:
+            self._failures = 0
+            return
+        self._failures += 1
+        if changed:
+            self._block(obstacle)
+        delay = self._backoff.delay(self._failures, self._clock.jitter())
+        if obstacle.code is ReasonCode.LIMIT:
+            delay = self._backoff.ceiling
+        try:
+            async with asyncio.timeout(self._until_expiry(delay)):
+                await self._wait_for_change(obstacle)
+        except TimeoutError:
+            pass
+
+    async def _wait_for_change(self, obstacle: Blocked) -> None:
+        """Arrivals do not end a wait for Jet; a freed place ends a wait for one."""
+        if obstacle.code is ReasonCode.LIMIT:
+            await self._wake.wait()
+        else:
+            await asyncio.Event().wait()
+
+    def _block(self, obstacle: Blocked) -> None:
+        log.warning(
+            "a route waits, its commands are kept and tried again",
+            route=self.name,
+            reason=obstacle.code.value,
+            message=obstacle.message,
+            commands=len(self._entries),
+        )
+        for entry in list(self._entries.values()):
+            delivery = entry.delivery
+            if delivery is not None and delivery.state.is_startable:
+                entry.apply(obstacle)
+
+    async def _advance(self, entry: Entry) -> Blocked | None:
+        """Start one delivery, or return what is in the way."""
+        route = self._desk.route(self.name)
+        if route is None:
+            message = "the route is not in the routes file any more"
+            return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+        if self._is_full(route, entry):
+            return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
+        try:
+            job_id = await self._desk.job_of(route)
+        except JobUnavailable as exc:
+            return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
+        except JetUnauthorized as exc:
+            return Blocked(ReasonCode.UNAUTHORIZED, str(exc))
+        except JetError as exc:
+            return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
+        async with self._desk.lock(job_id):
+            await self._desk.settled(job_id)
+            return await self._start(entry, route, job_id)
+
+    async def _start(
+        self, entry: Entry, route: Route, job_id: JobId
+    ) -> Blocked | None:
+        """
+        Start one delivery.
+
+        1. Make sure that Jet answers, if the last start on this route was lost.
+        2. Take the budget, so that nothing but the commit lies before the send.
+        3. Write the intent down (T2) and wait until it is durable.
+        4. Send it once, if the lease holds; write down what came of it (T3).
+        """
+        obstacle = await self._sender.probe(route, job_id)
+        if obstacle is not None:
+            return obstacle
+        await self._budget.take("start_delivery", Priority.START, route.name)
+        delivery = entry.delivery
+        if not self._may_begin(entry, delivery) or self._is_full(route, entry):
+            return None
+        assert delivery is not None
+        with entry.owner.sending():
+            written_at = self._clock.monotonic()
+            if delivery.attempt:
+                self._census.resent(delivery)
+            await entry.apply(self._begun(route, job_id))
+            outcome = await self._sender.send(
+                route,
+                job_id,
+                delivery.objects,
+                lambda: entry.owner.check_lease(written_at),
+            )
+            self._entries.pop(entry.command_id, None)
+            await entry.apply(outcome)
+        return self._obstacle_of(outcome, entry)
+
+    def _begun(self, route: Route, job_id: JobId) -> Begun:
+        intent = Intent(job_id, self._clock.now(), self._sender.jet_time)
+        return Begun(intent, Terms(route.on_uncertain, route.deadline))
+
+    def _obstacle_of(self, outcome: Trigger, entry: Entry) -> Blocked | None:
+        """A start that was refused for now blocks the lane, and goes first again."""
+        match outcome:
+            case Blocked() as blocked:
+                self.put(entry)
+                if entry.command_id in self._entries:
+                    self._entries.move_to_end(entry.command_id, last=False)
+                return blocked
+            case Lost():
+                self._sender.suspect(self.name)
+                return None
+            case _:
+                return None
+
+    def _may_begin(self, entry: Entry, delivery: Delivery | None) -> bool:
+        if delivery is None or entry.owner.is_draining:
+            return False
+        return delivery.state.is_startable and not self._is_expired(delivery)
+
+    def _is_full(self, route: Route, entry: Entry) -> bool:
+        delivery = entry.delivery
+        if delivery is None or delivery.state is State.CLEARED:
+            return False  # it has had its place since its first intent
+        limit = self._max_active if route.max_active is None else route.max_active
+        full = self._census.open_on(route.name) >= limit
+        return full or self._census.total >= self._max_active
+
+    def _drop_gone(self) -> None:
+        gone = [
+            command_id
+            for command_id, entry in self._entries.items()
+            if (delivery := entry.delivery) is None
+            or not delivery.state.is_startable
+            or entry.owner.is_draining
+        ]
+        for command_id in gone:
+            del self._entries[command_id]
+
+    def _expire(self) -> None:
+        for command_id, entry in list(self._entries.items()):
+            delivery = entry.delivery
+            if delivery is not None and self._is_expired(delivery):
+                message = "expiresAt passed before it could be started"
+                entry.apply(Refused(ReasonCode.EXPIRED, message))
+                del self._entries[command_id]
+
+    def _is_expired(self, delivery: Delivery) -> bool:
+        """Expiry ends only what was never sent."""
+        if delivery.expires_at is None or delivery.attempt:
+            return False
+        return delivery.expires_at <= self._clock.now()
+
+    def _until_expiry(self, delay: timedelta) -> float:
+        """Return the seconds to wait: *delay*, or less if something expires before."""
+        soonest: datetime | None = None
+        for entry in self._entries.values():
+            delivery = entry.delivery
+            if delivery is None or delivery.expires_at is None or delivery.attempt:
+                continue
+            if soonest is None or delivery.expires_at < soonest:
+                soonest = delivery.expires_at
+        if soonest is not None:
+            delay = min(delay, soonest - self._clock.now())
+        return max(0.01, delay.total_seconds())

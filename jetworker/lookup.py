@@ -1,0 +1,1 @@
+"""Looking up what became of a start whose outcome is unknown."""

@@ -1,0 +1,147 @@
+"""Sending one start and finding out what its answer means."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from jetworker.budget import Priority
+from jetworker.core.command import JobId, ObjectSpec, RouteName
+from jetworker.core.delivery import ReasonCode
+from jetworker.core.refusal import AskJob, RenewToken, StartMeaning, meaning
+from jetworker.core.route import Route, WhenPaused
+from jetworker.core.trigger import Blocked, Refused, Trigger
+from jetworker.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
+from jetworker.jet import JetClient
+from jetworker.routes import JobResolver
+
+log = structlog.get_logger()
+
+
+class Sender:
+    """The start protocol's P, and the questions that a refusal raises."""
+
+    def __init__(self, jet: JetClient, resolver: JobResolver) -> None:
+        self._jet = jet
+        self._resolver = resolver
+        self._suspected: set[RouteName] = set()
+
+    @property
+    def jet_time(self) -> datetime | None:
+        """Jet's clock, from its last Date header."""
+        return self._jet.jet_time
+
+    def suspect(self, route: RouteName) -> None:
+        """Ask for the job before the next start of this route."""
+        self._suspected.add(route)
+
+    async def probe(self, route: Route, job_id: JobId) -> Blocked | None:
+        """
+        Ask for the job before a start that follows a lost or a paused one.
+
+        A Jet that cannot answer a question would only lose one start after another.
+        """
+        if route.name not in self._suspected:
+            return None
+        try:
+            job = await self._jet.get_job(
+                job_id, priority=Priority.START, route=route.name
+            )
+        except JetNotFound:
+            job = None  # the start itself will be told so, and it is confirmed there
+        except JetError as exc:
+            return _unavailable(exc)
+        if job is not None and job.paused and route.when_paused is WhenPaused.WAIT:
+            return _PAUSED
+        self._suspected.discard(route.name)
+        return None
+
+    async def send(
+        self,
+        route: Route,
+        job_id: JobId,
+        objects: Sequence[ObjectSpec],
+        guard: Callable[[], None],
+    ) -> Trigger:
+        """
+        Send the start once and return what came of it.
+
+        A plainly refused start (401, or 400 by a job that is not paused) is sent a
+        second time under the same intent, if *guard* still allows it. Nothing else
+        is ever repeated here.
+        """
+        try:
+            for is_second in (False, True):
+                answer = await self._jet.start_delivery(job_id, objects, guard=guard)
+                decided = await self._decide(meaning(answer), route, job_id, is_second)
+                if decided is not None:
+                    return decided
+        except LeaseLost as exc:
+            return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
+        except JetError as exc:
+            return _unavailable(exc)  # no token was to be had: nothing was sent
+        return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
+
+    async def _decide(
+        self, found: StartMeaning, route: Route, job_id: JobId, is_second: bool
+    ) -> Trigger | None:
+        """Return the trigger, or None to send again."""
+        match found:
+            case RenewToken():
+                return None
+            case AskJob(status, message):
+                said = Refused(
+                    ReasonCode.REJECTED_BY_JET, f"Jet said {status}: {message}"
+                )
+                return await self._ask_job(route, job_id, said, status, is_second)
+            case decided:
+                return decided
+
+    async def _ask_job(
+        self,
+        route: Route,
+        job_id: JobId,
+        said: Refused,
+        status: int,
+        is_second: bool,
+    ) -> Trigger | None:
+        try:
+            job = await self._jet.get_job(
+                job_id, priority=Priority.START, route=route.name
+            )
+        except JetNotFound:
+            return self._vanished(route)
+        if job.paused:
+            return await self._paused(route, job_id, is_second)
+        return said if is_second or status == 404 else None  # noqa: PLR2004 -- HTTP
+
+    async def _paused(
+        self, route: Route, job_id: JobId, is_second: bool
+    ) -> Trigger | None:
+        match route.when_paused:
+            case WhenPaused.FAIL:
+                return Refused(ReasonCode.JOB_PAUSED, "the job is paused")
+            case WhenPaused.RESUME if not is_second:
+                log.warning("a paused job is resumed, as its route says", job=job_id)
+                await self._jet.set_paused(job_id, False, route=route.name)
+                return None
+            case WhenPaused.WAIT | WhenPaused.RESUME:
+                self.suspect(route.name)
+                return _PAUSED
+
+    def _vanished(self, route: Route) -> Trigger:
+        if route.job_id is not None:
+            message = "Jet does not know the route's job_id"
+            return Refused(ReasonCode.JOB_NOT_FOUND, message)
+        self._resolver.forget(route)
+        message = "the route's job has vanished, it is looked up again"
+        return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+
+
+_PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
+
+
+def _unavailable(exc: JetError) -> Blocked:
+    if isinstance(exc, JetUnauthorized):
+        return Blocked(ReasonCode.UNAUTHORIZED, str(exc))
+    return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))

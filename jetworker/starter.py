@@ -1,0 +1,91 @@
+"""The starter: one lane a route, one lock a job, one place that wakes them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from jetworker.budget import Budget
+from jetworker.census import Census
+from jetworker.clock import Clock
+from jetworker.core.command import JobId, RouteName
+from jetworker.core.pace import Backoff
+from jetworker.core.route import Route
+from jetworker.entry import Entry
+from jetworker.lane import Lane
+from jetworker.routes import JobResolver
+from jetworker.sender import Sender
+
+
+class Starter:
+    """Starts what wants to be started, for all partitions of one worker."""
+
+    def __init__(  # noqa: PLR0913 -- the parts a start needs
+        self,
+        routes: Callable[[], Mapping[RouteName, Route]],
+        resolver: JobResolver,
+        sender: Sender,
+        settled: "Callable[[JobId], asyncio.Future[None] | None]",
+        budget: Budget,
+        census: Census,
+        clock: Clock,
+        *,
+        max_active: int,
+        backoff: Backoff,
+    ) -> None:
+        self._routes = routes
+        self._resolver = resolver
+        self._sender = sender
+        self._settled = settled
+        self._parts = (budget, census, clock)
+        self._limits = (max_active, backoff)
+        self._lanes: dict[RouteName, Lane] = {}
+        self._locks: dict[JobId, asyncio.Lock] = {}
+        self._new: asyncio.Queue[Lane] = asyncio.Queue()
+
+    def take(self, entry: Entry) -> None:
+        """Queue a delivery that may be started; one that ended frees its place."""
+        delivery = entry.delivery
+        if delivery is None:
+            self._nudge()
+        elif delivery.state.is_startable:
+            self._lane(delivery.route).put(entry)
+
+    def waiting(self) -> int:
+        """Return how many deliveries are queued in all lanes."""
+        return sum(len(lane) for lane in self._lanes.values())
+
+    async def run(self) -> None:
+        """Run every lane, the ones that come later too."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                lane = await self._new.get()
+                tasks.create_task(lane.run(), name=f"lane {lane.name}")
+
+    def route(self, name: RouteName) -> Route | None:
+        """Return the route as the routes file has it now."""
+        return self._routes().get(name)
+
+    async def job_of(self, route: Route) -> JobId:
+        """Return the route's job; raises JobUnavailable or JetError."""
+        return await self._resolver.resolve(route)
+
+    def lock(self, job_id: JobId) -> asyncio.Lock:
+        """Return the lock under which starts on this job are sent."""
+        return self._locks.setdefault(job_id, asyncio.Lock())
+
+    async def settled(self, job_id: JobId) -> None:
+        """Wait until no start on this job is being looked up by this worker."""
+        waiting = self._settled(job_id)
+        if waiting is not None:
+            await waiting
+
+    def _nudge(self) -> None:
+        for lane in self._lanes.values():
+            lane.nudge()
+
+    def _lane(self, name: RouteName) -> Lane:
+        if name not in self._lanes:
+            self._lanes[name] = Lane(
+                name, self, self._sender, *self._parts, *self._limits
+            )
+            self._new.put_nowait(self._lanes[name])
+        return self._lanes[name]

@@ -1,0 +1,249 @@
+"""Events and answers as Kafka records: CloudEvents 1.0, binary mode (contract §5)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from jetworker.core.command import Cancel, CommandId, Origin, Resolve
+from jetworker.core.delivery import (
+    Delivery,
+    Event,
+    Reason,
+    ReasonCode,
+    Transfer,
+    is_final_in_jet,
+)
+from jetworker.core.observation import Progress
+from jetworker.core.reception import Duplicate, Reject
+from jetworker.wire import times
+from jetworker.wire.event_models import (
+    AppliedData,
+    Data,
+    DeliveryData,
+    DuplicateData,
+    ProblemData,
+    ProgressData,
+    ReasonData,
+    RejectedData,
+    RejectionData,
+    RequestedData,
+    TallyData,
+    TransferData,
+)
+from jetworker.wire.record import Headers, Record
+
+PREFIX = "io.jetworker."
+SCHEMAS = "https://jetworker.io/schemas/events/"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every event of one worker shares: its topic and its CloudEvents source."""
+
+    topic: str
+    source: str
+
+    def event(self, event: Event, now: datetime) -> Record:
+        """Encode one numbered event."""
+        delivery = event.delivery
+        data = _transfer(event) if event.transfer else _delivery(delivery)
+        kind = "transfer" if event.transfer else "delivery"
+        extra = (("ce_sequence", str(delivery.sequence).encode()),)
+        return self._record(
+            event.type,
+            f"{delivery.command_id}:{delivery.sequence}",
+            _Subject(delivery.command_id, delivery.traceparent),
+            (data, kind),
+            now,
+            extra,
+        )
+
+    def duplicate(self, answer: Duplicate, origin: Origin, now: datetime) -> Record:
+        """Encode the answer to a command that came before."""
+        data = DuplicateData(
+            command_id=answer.command_id,
+            state=answer.state,
+            delivery_id=answer.delivery_id,
+            **_coordinates(origin),
+        )
+        return self._answer("duplicate", answer.command_id, data, origin, now)
+
+    def applied(
+        self, command: Cancel | Resolve, origin: Origin, now: datetime
+    ) -> Record:
+        """Encode the answer to a cancel or resolve that was carried out."""
+        resolve = isinstance(command, Resolve)
+        data = AppliedData(
+            command_id=command.command_id,
+            type="resolve" if resolve else "cancel",
+            action=command.action if isinstance(command, Resolve) else None,
+            **_coordinates(origin),
+        )
+        return self._answer("applied", command.command_id, data, origin, now)
+
+    def rejected(
+        self, answer: Reject, key: bytes | None, origin: Origin, now: datetime
+    ) -> Record:
+        """Encode why a record was not carried out; *key* is the record's own."""
+        data = RejectedData(
+            command_id=answer.command_id,
+            reason=RejectionData(code=answer.reason, message=answer.message),
+            errors=tuple(ProblemData(path=p, message=m) for p, m in answer.problems),
+            metadata=orjson.loads(answer.metadata) if answer.metadata else None,
+            **_coordinates(origin),
+        )
+        return self._answer("rejected", answer.command_id, data, origin, now, key)
+
+    def _answer(  # noqa: PLR0913 -- one place knows what an answer needs
+        self,
+        kind: str,
+        command_id: CommandId | None,
+        data: Data,
+        origin: Origin,
+        now: datetime,
+        key: bytes | None = None,
+    ) -> Record:
+        return self._record(
+            f"command.{kind}",
+            f"{origin.topic}:{origin.partition}:{origin.offset}",
+            _Subject(command_id, origin.traceparent, key),
+            (data, f"command-{kind}"),
+            now,
+        )
+
+    def _record(  # noqa: PLR0913 -- the attributes of a CloudEvent
+        self,
+        kind: str,
+        event_id: str,
+        subject: "_Subject",
+        body: tuple[Data, str],
+        now: datetime,
+        extra: Headers = (),
+    ) -> Record:
+        data, schema = body
+        headers: Headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", event_id.encode()),
+            ("ce_type", f"{PREFIX}{kind}".encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_time", times.encode(now).encode()),
+            ("ce_dataschema", f"{SCHEMAS}{schema}.v1.schema.json".encode()),
+            ("content-type", b"application/json"),
+            *extra,
+            *subject.headers(),
+        )
+        value = orjson.dumps(data.model_dump(by_alias=True))
+        return Record(self.topic, subject.key(), value, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Whom a record is about; without a readable id the original key stays."""
+
+    command_id: CommandId | None
+    traceparent: str | None
+    original_key: bytes | None = None
+
+    def key(self) -> bytes | None:
+        return self.command_id.encode() if self.command_id else self.original_key
+
+    def headers(self) -> Headers:
+        about = (("ce_subject", self.command_id.encode()),) if self.command_id else ()
+        trace = (
+            (("traceparent", self.traceparent.encode()),) if self.traceparent else ()
+        )
+        return about + trace
+
+
+def _coordinates(origin: Origin) -> dict[str, Any]:
+    return {
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+    }
+
+
+def _delivery(delivery: Delivery) -> DeliveryData:
+    return DeliveryData(
+        command_id=delivery.command_id,
+        sequence=delivery.sequence,
+        route=delivery.route,
+        job_id=delivery.job_id,
+        delivery_id=delivery.delivery_id,
+        state=delivery.published,
+        jet_state=delivery.jet_state,
+        adopted=delivery.adopted,
+        attempt=delivery.attempt,
+        requested=RequestedData(
+            count=delivery.requested.count, bytes=delivery.requested.bytes
+        ),
+        progress=_progress(delivery.progress),
+        reason=_reason(delivery.reason),
+        metadata=_metadata(delivery),
+        accepted_at=times.encode(delivery.accepted_at),
+        started_at=_instant(delivery.started_at),
+        finished_at=_instant(delivery.finished_at),
+    )
+
+
+def _transfer(event: Event) -> TransferData:
+    assert event.transfer is not None
+    delivery, transfer = event.delivery, event.transfer
+    return TransferData(
+        command_id=delivery.command_id,
+        sequence=delivery.sequence,
+        route=delivery.route,
+        job_id=delivery.job_id,
+        delivery_id=delivery.delivery_id,
+        transfer_id=transfer.transfer_id,
+        state=_transfer_state(transfer),
+        jet_state=transfer.jet_state,
+        is_retry=transfer.is_retry,
+        progress=_progress(transfer.progress),
+        reason=_transfer_reason(transfer),
+        metadata=_metadata(delivery),
+    )
+
+
+def _transfer_state(transfer: Transfer) -> str:
+    if not is_final_in_jet(transfer.jet_state):
+        return "in_progress"
+    state = (transfer.jet_state or "").lower()
+    return "cancelled" if state.startswith("cancel") else state
+
+
+def _transfer_reason(transfer: Transfer) -> ReasonData | None:
+    if _transfer_state(transfer) != "failed":
+        return None
+    return ReasonData(
+        code=ReasonCode.JET_FAILED, message="Jet says the transfer failed"
+    )
+
+
+def _progress(progress: Progress | None) -> ProgressData | None:
+    if progress is None:
+        return None
+    return ProgressData(
+        transferred=TallyData(
+            count=progress.transferred.count, bytes=progress.transferred.bytes
+        ),
+        skipped=TallyData(count=progress.skipped.count, bytes=progress.skipped.bytes),
+        failed=TallyData(count=progress.failed.count, bytes=progress.failed.bytes),
+    )
+
+
+def _reason(reason: Reason | None) -> ReasonData | None:
+    return ReasonData(code=reason.code, message=reason.message) if reason else None
+
+
+def _metadata(delivery: Delivery) -> dict[str, Any] | None:
+    if delivery.metadata is None:
+        return None
+    metadata: dict[str, Any] = orjson.loads(delivery.metadata)
+    return metadata
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return times.encode(moment) if moment else None
