@@ -35,7 +35,7 @@ class Desk:
     """Turns the records of one partition into steps of its life."""
 
     def __init__(self, life: Life) -> None:
-        self._life = life
+        self.life = life
 
     def receive(self, message: Any) -> "asyncio.Future[None]":
         """
@@ -48,7 +48,7 @@ class Desk:
             command = commands.decode(
                 message.value,
                 message.headers,
-                max_objects=self._life.terms.max_objects,
+                max_objects=self.life.terms.max_objects,
             )
         except InvalidRecord as exc:
             return self._reject(
@@ -67,7 +67,7 @@ class Desk:
     def _carry_out(
         self, message: Any, origin: Origin, command: Send | Cancel | Resolve
     ) -> "asyncio.Future[None]":
-        life = self._life
+        life = self.life
         now = life.services.clock.now()
         route = None
         if isinstance(command, Send):
@@ -80,7 +80,7 @@ class Desk:
                 return life.take(None, step, offset=message.offset + 1)
             case Duplicate() as duplicate:
                 self._count("duplicate")
-                answer = life.terms.envelope.duplicate(duplicate, origin, now)
+                answer = life.terms.answers.duplicate(duplicate, origin, now)
                 return life.commit((answer,), message.offset + 1)
             case Reject() as reject:
                 return self._reject(message, origin, reject)
@@ -97,9 +97,9 @@ class Desk:
         answers: tuple[Record, ...] = ()
         if not isinstance(trigger, AdoptOrdered):
             self._count("applied")
-            now = self._life.services.clock.now()
-            answers = (self._life.terms.envelope.applied(order, origin, now),)
-        return self._life.apply(
+            now = self.life.services.clock.now()
+            answers = (self.life.terms.answers.applied(order, origin, now),)
+        return self.life.apply(
             order.command_id, trigger, answers, message.offset + 1
         )
 
@@ -113,36 +113,14 @@ class Desk:
             partition=origin.partition,
             offset=origin.offset,
         )
-        records = rejection(
-            self._life, reject, origin, (message.key, message.value, message.headers)
+        record = Record(origin.topic, message.key, message.value, message.headers)
+        answers = self.life.terms.answers.rejected(
+            reject, origin, record, self.life.services.clock.now()
         )
-        return self._life.commit(records, message.offset + 1)
+        return self.life.commit(answers, message.offset + 1)
 
     def _count(self, outcome: str) -> None:
-        self._life.services.metrics.commands_total.labels(outcome).inc()
-
-
-def rejection(
-    life: Life,
-    reject: Reject,
-    origin: Origin,
-    record: tuple[bytes | None, bytes | None, Headers],
-) -> tuple[Record, Record]:
-    """Return the answer and the dead letter for a record that is not carried out."""
-    key, value, headers = record
-    now = life.services.clock.now()
-    answer = life.terms.envelope.rejected(reject, key, origin, now)
-    coordinates = (
-        ("jetworker-reason", reject.reason.encode()),
-        ("jetworker-message", reject.message.encode()),
-        ("jetworker-topic", origin.topic.encode()),
-        ("jetworker-partition", str(origin.partition).encode()),
-        ("jetworker-offset", str(origin.offset).encode()),
-    )
-    parked = Record(
-        life.terms.dead_letters, key, value, (*headers, *coordinates)
-    )
-    return answer, parked
+        self.life.services.metrics.commands_total.labels(outcome).inc()
 
 
 def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:

@@ -48,6 +48,9 @@ class Desk(Protocol):
     async def settled(self, job_id: JobId) -> None:
         """Wait until no start on this job is being looked up by this worker."""
 
+    def doubt(self, job_id: JobId, command_id: CommandId) -> None:
+        """Keep other starts off the job until this one is settled or held."""
+
 
 class Lane:
     """The queue of one route, and the task that empties it."""
@@ -201,6 +204,9 @@ class Lane:
                 lambda: entry.owner.check_lease(written_at),
             )
             self._entries.pop(entry.command_id, None)
+            if isinstance(outcome, Lost):
+                self._sender.suspect(self.name)
+                self._desk.doubt(job_id, entry.command_id)
             await entry.apply(outcome)
         return self._obstacle_of(outcome, entry)
 
@@ -210,17 +216,12 @@ class Lane:
 
     def _obstacle_of(self, outcome: Trigger, entry: Entry) -> Blocked | None:
         """A start that was refused for now blocks the lane, and goes first again."""
-        match outcome:
-            case Blocked() as blocked:
-                self.put(entry)
-                if entry.command_id in self._entries:
-                    self._entries.move_to_end(entry.command_id, last=False)
-                return blocked
-            case Lost():
-                self._sender.suspect(self.name)
-                return None
-            case _:
-                return None
+        if not isinstance(outcome, Blocked):
+            return None
+        self.put(entry)
+        if entry.command_id in self._entries:
+            self._entries.move_to_end(entry.command_id, last=False)
+        return outcome
 
     def _may_begin(self, entry: Entry, delivery: Delivery | None) -> bool:
         if delivery is None or entry.owner.is_draining:

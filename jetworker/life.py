@@ -17,19 +17,26 @@ import structlog
 
 from jetworker.census import Census
 from jetworker.clock import Clock
-from jetworker.core.command import CommandId, RouteName
+from jetworker.core.command import (
+    CommandId,
+    Rejection,
+    Resolution,
+    Resolve,
+    RouteName,
+)
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
 from jetworker.core.finished import Memory, finish
 from jetworker.core.lifecycle import Policy, Transition, transition
-from jetworker.core.reception import Known
+from jetworker.core.reception import Known, Reject
 from jetworker.core.route import Route
-from jetworker.core.trigger import Lost, Trigger
+from jetworker.core.trigger import AdoptRefused, Found, Lost, Trigger
 from jetworker.entry import Entry
 from jetworker.errors import LeaseLost, StoreError
 from jetworker.metrics import Metrics
 from jetworker.store import Step, Store
 from jetworker.wire import snapshots
+from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 
@@ -51,8 +58,8 @@ class Terms:
 
     policy: Policy
     envelope: Envelope
+    answers: Answers
     state_topic: str
-    dead_letters: str
     max_objects: int
     lease: timedelta
     dedupe_window: timedelta
@@ -85,6 +92,7 @@ class Life:
         self.memory = Memory()
         self.deliveries: dict[CommandId, Delivery] = {}
         self._store = store
+        self._unstarted = 0
         self._sending = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -100,6 +108,7 @@ class Life:
             if isinstance(snapshot, Delivery):
                 self.deliveries[snapshot.command_id] = snapshot
                 self.services.census.enter(snapshot)
+                self._unstarted += snapshot.state.is_startable
             else:
                 self.memory.add(snapshot)
             if number % _SLICE == 0:
@@ -113,6 +122,16 @@ class Life:
                 self.apply(delivery.command_id, Lost(message))
             else:
                 self._perform(effect_of(delivery), delivery.command_id)
+
+    @property
+    def unstarted(self) -> int:
+        """How many deliveries wait to be started."""
+        return self._unstarted
+
+    @property
+    def backlog(self) -> int:
+        """How many steps wait to be committed."""
+        return self._store.backlog
 
     def find(self, command_id: CommandId) -> Delivery | None:
         """Return the open delivery of this id."""
@@ -140,6 +159,7 @@ class Life:
             return self.commit(answers, offset)
         clock = self.services.clock
         step = transition(before, trigger, clock.now(), self.terms.policy)
+        answers = answers or self._answer_pending(before, trigger)
         if step.delivery == before and not step.events and not answers:
             return _done()
         return self.take(before, step, answers, offset)
@@ -234,11 +254,41 @@ class Life:
             self.memory.forget(command_id)
         await self.commit(tuple(self._state_record(each, None) for each in gone))
 
+    def _answer_pending(
+        self, before: Delivery, trigger: Trigger
+    ) -> tuple[Record, ...]:
+        """Answer an operator's adopt, once Jet was asked."""
+        pending = before.pending
+        if pending is None or not isinstance(trigger, Found | AdoptRefused):
+            return ()
+        now = self.services.clock.now()
+        metrics = self.services.metrics.commands_total
+        if isinstance(trigger, Found) and trigger.delivery_id == pending.delivery_id:
+            metrics.labels("applied").inc()
+            order = Resolve(
+                before.command_id, Resolution.ADOPT, pending.delivery_id
+            )
+            return (self.terms.answers.applied(order, pending.origin, now),)
+        metrics.labels("rejected").inc()
+        message = "Jet does not know deliveryId on that job, or it is bound already"
+        reject = Reject(
+            Rejection.NOT_ADOPTABLE,
+            message,
+            before.command_id,
+            problems=(("/deliveryId", message),),
+        )
+        record = Record(
+            pending.origin.topic, pending.key, pending.value, pending.headers
+        )
+        return self.terms.answers.rejected(reject, pending.origin, record, now)
+
     def _remember(self, before: Delivery | None, after: Delivery) -> None:
         if before is None:
             self.services.census.enter(after)
         else:
             self.services.census.move(before, after)
+        self._unstarted += after.state.is_startable
+        self._unstarted -= before is not None and before.state.is_startable
         if after.state.is_final:
             self.deliveries.pop(after.command_id, None)
             self.memory.add(finish(after))

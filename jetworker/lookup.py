@@ -1,1 +1,246 @@
-"""Looking up what became of a start whose outcome is unknown."""
+"""
+Looking up what became of a start whose outcome is unknown.
+
+1. Wait `starts.settle` from the moment this process learnt of it, so that a request
+   still on its way has landed and is shown.
+2. Look at the job twice; only two equal looks are an observation.
+3. Read the whole state topic, beginning *after* the second look: a delivery that a
+   command is bound to by then is not ours, one that is bound later was not shown yet.
+4. Decide (`core.settle`), or look again; held after twice the settle time.
+
+A held delivery is looked at slowly and may still be adopted; it is never started
+again by itself. An operator's adopt is checked with Jet here too.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+
+from jetworker.bindings import Bindings, Book, open_intent
+from jetworker.clock import Clock
+from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.route import OnUncertain
+from jetworker.core.settle import (
+    Adopt,
+    Decision,
+    LookAgain,
+    Observation,
+    StartAgain,
+    decide,
+)
+from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.entry import Entry
+from jetworker.errors import JetError, StoreError
+from jetworker.metrics import Metrics
+from jetworker.watcher import Look, Watcher
+
+log = structlog.get_logger()
+
+_SKEW = timedelta(seconds=2)  # Jet's clocks need not agree to the second
+_UNHEARD = timedelta(minutes=10)  # Jet's clock was never heard: ours may be wrong
+
+
+@dataclass(slots=True, eq=False)
+class _Case:
+    """One unknown start that is looked after."""
+
+    entry: Entry
+    began: float
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    last: LookAgain = LookAgain("Jet could not be asked")
+
+
+class Lookup:
+    """Looks after every unknown start of one worker, one task for each."""
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        bindings: Bindings,
+        clock: Clock,
+        settle: timedelta,
+        metrics: Metrics,
+    ) -> None:
+        self._watcher = watcher
+        self._bindings = bindings
+        self._clock = clock
+        self._settle = settle.total_seconds()
+        self._metrics = metrics
+        self._new: asyncio.Queue[_Case] = asyncio.Queue()
+        self._cases: dict[CommandId, _Case] = {}
+        self._blocked: dict[JobId, set[CommandId]] = {}
+        self._free = asyncio.Condition()
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def take(self, entry: Entry) -> None:
+        """Look after an unknown start; one that is known is looked at at once."""
+        case = self._cases.get(entry.command_id)
+        if case is not None and case.entry.owner is entry.owner:
+            case.called.set()
+            return
+        case = _Case(entry, self._clock.monotonic())
+        self._cases[entry.command_id] = case
+        self._new.put_nowait(case)
+
+    def block(self, job_id: JobId, command_id: CommandId) -> None:
+        """Keep other starts off a job until this one is settled or held."""
+        self._blocked.setdefault(job_id, set()).add(command_id)
+
+    async def settled(self, job_id: JobId) -> None:
+        """Wait until no start keeps others off the job."""
+        async with self._free:
+            await self._free.wait_for(lambda: not self._blocked.get(job_id))
+
+    async def run(self) -> None:
+        """Look after what comes, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                case = await self._new.get()
+                tasks.create_task(self._look_after(case), name="look-up")
+
+    async def _look_after(self, case: _Case) -> None:
+        try:
+            delivery = _unsettled(case.entry)
+            if delivery is not None and delivery.pending is None:
+                await self._wait(case, self._settle)
+            while (delivery := _unsettled(case.entry)) is not None:
+                if delivery.state is State.HELD:
+                    await self._unblock(case)
+                await self._step(case, delivery)
+        except StoreError as exc:
+            log.debug("an unknown start is left to the next owner", reason=str(exc))
+        finally:
+            if self._cases.get(case.entry.command_id) is case:
+                del self._cases[case.entry.command_id]
+            await self._unblock(case)
+
+    async def _step(self, case: _Case, delivery: Delivery) -> None:
+        if delivery.pending is not None:
+            await self._check_adopt(case, delivery, delivery.pending)
+            return
+        decision = await self._in_time(case, delivery)
+        if await self._carry_out(case, delivery, decision):
+            return
+        held_at = case.began + 2 * self._settle
+        if delivery.state is State.UNCERTAIN and self._clock.monotonic() >= held_at:
+            await case.entry.apply(Undecided(case.last.message))
+        await self._wait(case, self._interval(case))
+
+    async def _in_time(self, case: _Case, delivery: Delivery) -> Decision:
+        """Decide, but not beyond the moment when it has to be held."""
+        left = case.began + 2 * self._settle - self._clock.monotonic()
+        limit = left if delivery.state is State.UNCERTAIN else self._settle
+        try:
+            async with asyncio.timeout(max(0.1, limit)):
+                case.last = LookAgain("Jet could not be asked")
+                return await self._decide(delivery)
+        except (JetError, StoreError, TimeoutError) as exc:
+            return LookAgain(f"it could not be looked up: {exc or 'no answer in time'}")
+
+    async def _carry_out(
+        self, case: _Case, delivery: Delivery, decision: Decision
+    ) -> bool:
+        """Apply a decision; returns whether the delivery is settled by it."""
+        match decision:
+            case Adopt(candidate, unexplained):
+                self._report(delivery, unexplained)
+                found = Found(candidate.delivery_id, candidate.created_on)
+                await case.entry.apply(found)
+                return True
+            case StartAgain():
+                if delivery.state is State.HELD:
+                    return False
+                if delivery.terms.on_uncertain is OnUncertain.HOLD:
+                    case.last = LookAgain("nothing is shown, and the route says hold")
+                    return False
+                await case.entry.apply(Absent())
+                return True
+            case LookAgain():
+                case.last = decision
+                return False
+            case _:
+                assert_never(decision)
+
+    async def _decide(self, delivery: Delivery) -> Decision:
+        ours = open_intent(delivery)
+        assert delivery.intent is not None
+        job_id = delivery.intent.job_id
+        look = await self._look_twice(job_id)
+        if look is None:
+            return LookAgain("two looks at the job did not show the same")
+        book = await self._bindings.read(job_id)
+        since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
+        candidates = await self._watcher.candidates(
+            job_id, look.seen - book.bound.keys(), since
+        )
+        known = tuple((which, when) for which, (_, when) in book.bound.items())
+        others = [i for i in book.intents if i.command_id != ours.command_id]
+        return decide(ours, others, Observation(look.listed, candidates, known))
+
+    async def _look_twice(self, job_id: JobId) -> Look | None:
+        first = await self._watcher.look(job_id)
+        await asyncio.sleep(min(0.5, self._settle / 10))
+        second = await self._watcher.look(job_id)
+        return second if first == second else None
+
+    async def _check_adopt(
+        self, case: _Case, delivery: Delivery, pending: PendingAdopt
+    ) -> None:
+        """Ask Jet whether the operator's delivery is one that can be ours."""
+        assert delivery.intent is not None
+        job_id = delivery.intent.job_id
+        try:
+            shown = await self._watcher.delivery(job_id, pending.delivery_id)
+            book = await self._bindings.read(job_id)
+        except (JetError, StoreError) as exc:
+            log.warning("an adopt waits until Jet can be asked", reason=str(exc))
+            await self._wait(case, min(5.0, self._settle))
+            return
+        if shown is None or pending.delivery_id in book.bound:
+            await case.entry.apply(AdoptRefused())
+        else:
+            await case.entry.apply(Found(pending.delivery_id, shown.created_on))
+
+    async def _wait(self, case: _Case, seconds: float) -> None:
+        """Wait, or until an operator's order comes."""
+        try:
+            async with asyncio.timeout(seconds):
+                await case.called.wait()
+        except TimeoutError:
+            pass
+        case.called.clear()
+
+    def _interval(self, case: _Case) -> float:
+        """Return the wait before the next look; a held one is looked at slowly."""
+        delivery = case.entry.delivery
+        if delivery is not None and delivery.state is State.UNCERTAIN:
+            return min(5.0, max(0.2, self._settle / 5))
+        return min(60.0, max(5.0, self._settle))
+
+    def _report(self, delivery: Delivery, unexplained: tuple[DeliveryId, ...]) -> None:
+        for delivery_id in unexplained:
+            self._metrics.unexplained_deliveries_total.labels(delivery.route).inc()
+            log.error(
+                "a delivery that nobody asked for is on a job, see who started it",
+                job_id=delivery.job_id,
+                delivery_id=delivery_id,
+            )
+
+    async def _unblock(self, case: _Case) -> None:
+        async with self._free:
+            for blocking in self._blocked.values():
+                blocking.discard(case.entry.command_id)
+            self._free.notify_all()
+
+
+def _unsettled(entry: Entry) -> Delivery | None:
+    delivery = entry.delivery
+    if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
+        return None
+    return delivery

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from jetworker.budget import Budget
 from jetworker.census import Census
 from jetworker.clock import Clock
-from jetworker.core.command import JobId, RouteName
+from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.entry import Entry
 from jetworker.lane import Lane
+from jetworker.lookup import Lookup
 from jetworker.routes import JobResolver
 from jetworker.sender import Sender
 
@@ -23,7 +24,7 @@ class Starter:
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
         sender: Sender,
-        settled: "Callable[[JobId], asyncio.Future[None] | None]",
+        lookup: Lookup,
         budget: Budget,
         census: Census,
         clock: Clock,
@@ -34,7 +35,7 @@ class Starter:
         self._routes = routes
         self._resolver = resolver
         self._sender = sender
-        self._settled = settled
+        self._lookup = lookup
         self._parts = (budget, census, clock)
         self._limits = (max_active, backoff)
         self._lanes: dict[RouteName, Lane] = {}
@@ -74,9 +75,11 @@ class Starter:
 
     async def settled(self, job_id: JobId) -> None:
         """Wait until no start on this job is being looked up by this worker."""
-        waiting = self._settled(job_id)
-        if waiting is not None:
-            await waiting
+        await self._lookup.settled(job_id)
+
+    def doubt(self, job_id: JobId, command_id: CommandId) -> None:
+        """Keep other starts off the job until this one is settled or held."""
+        self._lookup.block(job_id, command_id)
 
     def _nudge(self) -> None:
         for lane in self._lanes.values():

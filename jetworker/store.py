@@ -76,6 +76,11 @@ class Store:
             self._waiting.put_nowait((step, done))
         return done
 
+    @property
+    def backlog(self) -> int:
+        """How many steps wait."""
+        return self._waiting.qsize()
+
     async def run(self) -> None:
         """Commit what waits, together, until an error (StoreError) or cancelled."""
         taken: list[tuple[Step, asyncio.Future[None]]] = []

@@ -32,6 +32,7 @@ class Finished:
     job_id: JobId | None = None
     delivery_id: DeliveryId | None = None
     reason: Reason | None = None
+    started_at: datetime | None = None
     doubted_at: datetime | None = None
 
 
@@ -63,6 +64,7 @@ def finish(delivery: Delivery) -> Finished:
         job_id=delivery.job_id,
         delivery_id=delivery.delivery_id,
         reason=delivery.reason,
+        started_at=delivery.started_at,
         doubted_at=delivery.doubted_at,
     )
 

@@ -1,4 +1,4 @@
-"""Events and answers as Kafka records: CloudEvents 1.0, binary mode (contract §5)."""
+"""Numbered events as Kafka records: CloudEvents 1.0, binary mode."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from jetworker.core.command import Cancel, CommandId, Origin, Resolve
+from jetworker.core.command import CommandId
 from jetworker.core.delivery import (
     Delivery,
     Event,
@@ -16,18 +16,12 @@ from jetworker.core.delivery import (
     is_final_in_jet,
 )
 from jetworker.core.observation import Progress
-from jetworker.core.reception import Duplicate, Reject
 from jetworker.wire import times
 from jetworker.wire.event_models import (
-    AppliedData,
     Data,
     DeliveryData,
-    DuplicateData,
-    ProblemData,
     ProgressData,
     ReasonData,
-    RejectedData,
-    RejectionData,
     RequestedData,
     TallyData,
     TransferData,
@@ -51,77 +45,25 @@ class Envelope:
         data = _transfer(event) if event.transfer else _delivery(delivery)
         kind = "transfer" if event.transfer else "delivery"
         extra = (("ce_sequence", str(delivery.sequence).encode()),)
-        return self._record(
+        return self.record(
             event.type,
             f"{delivery.command_id}:{delivery.sequence}",
-            _Subject(delivery.command_id, delivery.traceparent),
+            Subject(delivery.command_id, delivery.traceparent),
             (data, kind),
             now,
             extra,
         )
 
-    def duplicate(self, answer: Duplicate, origin: Origin, now: datetime) -> Record:
-        """Encode the answer to a command that came before."""
-        data = DuplicateData(
-            command_id=answer.command_id,
-            state=answer.state,
-            delivery_id=answer.delivery_id,
-            **_coordinates(origin),
-        )
-        return self._answer("duplicate", answer.command_id, data, origin, now)
-
-    def applied(
-        self, command: Cancel | Resolve, origin: Origin, now: datetime
-    ) -> Record:
-        """Encode the answer to a cancel or resolve that was carried out."""
-        resolve = isinstance(command, Resolve)
-        data = AppliedData(
-            command_id=command.command_id,
-            type="resolve" if resolve else "cancel",
-            action=command.action if isinstance(command, Resolve) else None,
-            **_coordinates(origin),
-        )
-        return self._answer("applied", command.command_id, data, origin, now)
-
-    def rejected(
-        self, answer: Reject, key: bytes | None, origin: Origin, now: datetime
-    ) -> Record:
-        """Encode why a record was not carried out; *key* is the record's own."""
-        data = RejectedData(
-            command_id=answer.command_id,
-            reason=RejectionData(code=answer.reason, message=answer.message),
-            errors=tuple(ProblemData(path=p, message=m) for p, m in answer.problems),
-            metadata=orjson.loads(answer.metadata) if answer.metadata else None,
-            **_coordinates(origin),
-        )
-        return self._answer("rejected", answer.command_id, data, origin, now, key)
-
-    def _answer(  # noqa: PLR0913 -- one place knows what an answer needs
-        self,
-        kind: str,
-        command_id: CommandId | None,
-        data: Data,
-        origin: Origin,
-        now: datetime,
-        key: bytes | None = None,
-    ) -> Record:
-        return self._record(
-            f"command.{kind}",
-            f"{origin.topic}:{origin.partition}:{origin.offset}",
-            _Subject(command_id, origin.traceparent, key),
-            (data, f"command-{kind}"),
-            now,
-        )
-
-    def _record(  # noqa: PLR0913 -- the attributes of a CloudEvent
+    def record(  # noqa: PLR0913 -- the attributes of a CloudEvent
         self,
         kind: str,
         event_id: str,
-        subject: "_Subject",
+        subject: "Subject",
         body: tuple[Data, str],
         now: datetime,
         extra: Headers = (),
     ) -> Record:
+        """Encode one CloudEvent; *body* is its data and the name of its schema."""
         data, schema = body
         headers: Headers = (
             ("ce_specversion", b"1.0"),
@@ -139,7 +81,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
+class Subject:
     """Whom a record is about; without a readable id the original key stays."""
 
     command_id: CommandId | None
@@ -147,22 +89,16 @@ class _Subject:
     original_key: bytes | None = None
 
     def key(self) -> bytes | None:
+        """Return the record's key."""
         return self.command_id.encode() if self.command_id else self.original_key
 
     def headers(self) -> Headers:
+        """Return the headers that name it."""
         about = (("ce_subject", self.command_id.encode()),) if self.command_id else ()
         trace = (
             (("traceparent", self.traceparent.encode()),) if self.traceparent else ()
         )
         return about + trace
-
-
-def _coordinates(origin: Origin) -> dict[str, Any]:
-    return {
-        "topic": origin.topic,
-        "partition": origin.partition,
-        "offset": origin.offset,
-    }
 
 
 def _delivery(delivery: Delivery) -> DeliveryData:

@@ -67,7 +67,8 @@ def _encode_finished(finished: Finished) -> bytes:
         "job": finished.job_id,
         "did": finished.delivery_id,
         "why": _why(finished.reason),
-        "doubt": finished.doubted_at.timestamp() if finished.doubted_at else None,
+        "began": _seconds(finished.started_at),
+        "doubt": _seconds(finished.doubted_at),
     }
     kept = {key: value for key, value in short.items() if value is not None}
     return orjson.dumps({"end": kept, "v": VERSION})
@@ -75,7 +76,6 @@ def _encode_finished(finished: Finished) -> bytes:
 
 def _decode_finished(short: dict[str, Any]) -> Finished:
     why = short.get("why")
-    doubt = short.get("doubt")
     return Finished(
         command_id=CommandId(short["id"]),
         fingerprint=bytes.fromhex(short["fp"]),
@@ -87,12 +87,17 @@ def _decode_finished(short: dict[str, Any]) -> Finished:
         job_id=JobId(short["job"]) if "job" in short else None,
         delivery_id=DeliveryId(short["did"]) if "did" in short else None,
         reason=Reason(ReasonCode(why[0]), why[1]) if why else None,
-        doubted_at=_instant(doubt) if doubt is not None else None,
+        started_at=_instant(short["began"]) if "began" in short else None,
+        doubted_at=_instant(short["doubt"]) if "doubt" in short else None,
     )
 
 
 def _why(reason: Reason | None) -> list[str] | None:
     return [reason.code, reason.message] if reason else None
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
 
 
 def _instant(seconds: float) -> datetime:

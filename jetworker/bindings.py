@@ -1,0 +1,112 @@
+"""What the whole state topic says about a job: which deliveries are whose, what is open."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiokafka import TopicPartition
+
+from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.settle import OpenIntent
+from jetworker.errors import StoreError
+from jetworker.kafka import Kafka, bounded
+from jetworker.store import keep
+from jetworker.wire import snapshots
+
+_OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
+_PATIENCE = 600  # times 50 ms: an open transaction hides what comes after it
+
+
+@dataclass(slots=True)
+class Book:
+    """The deliveries of one job that commands are bound to, and its open intents."""
+
+    bound: dict[DeliveryId, tuple[CommandId, datetime]] = field(default_factory=dict)
+    intents: list[OpenIntent] = field(default_factory=list)
+
+
+class Bindings:
+    """Reads every partition of the state topic, whoever owns it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+
+    async def read(self, job_id: JobId) -> Book:
+        """
+        Return what is bound and open on a job, as of now; raises StoreError.
+
+        Read up to the high watermark as it stands when the reading begins, not the
+        last stable offset: a commit returns before its marker is visible.
+        """
+        latest = await self._latest()
+        book = Book()
+        for value in latest.values():
+            if job_id.encode() in value:
+                _enter(book, job_id, value)
+        return book
+
+    async def _latest(self) -> dict[bytes, bytes]:
+        topic = self._kafka.topics.state
+        marks = await self._high_watermarks(topic)
+        latest: dict[bytes, bytes] = {}
+        async with self._kafka.reader(list(marks)) as consumer:
+            await bounded(consumer.seek_to_beginning(*marks), "reading the state topic")
+            for _ in range(_PATIENCE):
+                batches = await bounded(
+                    consumer.getmany(timeout_ms=50, max_records=5000),
+                    "reading the state topic",
+                )
+                for records in batches.values():
+                    for record in records:
+                        keep(latest, record.key, record.value)
+                behind = [
+                    tp for tp, end in marks.items() if await consumer.position(tp) < end
+                ]
+                if not behind:
+                    return latest
+        msg = "reading the state topic: an open transaction hides its end"
+        raise StoreError(msg)
+
+    async def _high_watermarks(self, topic: str) -> dict[TopicPartition, int]:
+        async with self._kafka.reader(
+            [], isolation_level="read_uncommitted"
+        ) as consumer:
+            numbers = consumer.partitions_for_topic(topic)
+            if numbers is None:
+                await bounded(consumer.topics(), "asking for the topics")
+                numbers = consumer.partitions_for_topic(topic) or set()
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            if not partitions:
+                msg = f"the state topic {topic} has no partitions"
+                raise StoreError(msg)
+            ends = await bounded(
+                consumer.end_offsets(partitions), "asking for the high watermarks"
+            )
+        return dict(ends)
+
+
+def _enter(book: Book, job_id: JobId, value: bytes) -> None:
+    snapshot = snapshots.decode(value)
+    if snapshot.job_id != job_id:
+        return
+    if snapshot.delivery_id is not None:
+        if isinstance(snapshot, Delivery):
+            when = snapshot.started_at or snapshot.accepted_at
+        else:
+            when = snapshot.started_at or snapshot.finished_at
+        book.bound[snapshot.delivery_id] = (snapshot.command_id, when)
+    elif isinstance(snapshot, Delivery) and snapshot.state in _OPEN:
+        intent = snapshot.intent
+        if intent is not None:
+            book.intents.append(open_intent(snapshot))
+
+
+def open_intent(delivery: Delivery) -> OpenIntent:
+    """Return the intent of a delivery whose start is not settled."""
+    assert delivery.intent is not None
+    return OpenIntent(
+        delivery.command_id,
+        delivery.intent.written_at,
+        delivery.intent.jet_time,
+        delivery.objects,
+    )

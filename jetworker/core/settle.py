@@ -1,0 +1,240 @@
+"""
+What an unknown start means, given what Jet shows and what else is open on the job.
+
+Jet has no idempotency key: an unknown start can only be looked up. A delivery is
+adopted when it can be no other's; a start is repeated only when a *witness* shows that
+the listing would have shown the unknown one; everything else waits, and is then held.
+
+Deliveries and intents are paired by their contents, as far as Jet shows them.
+Intents of equal contents are paired in the order of writing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A start of some command on this job whose outcome is not known (yet)."""
+
+    command_id: CommandId
+    written_at: datetime
+    jet_time: datetime | None
+    objects: tuple[ObjectSpec, ...]
+
+    @property
+    def contents(self) -> tuple[tuple[str, int | None, bool], ...]:
+        """What it asked for, comparable."""
+        return tuple((o.relative_path, o.size, o.is_directory) for o in self.objects)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What Jet shows of a delivery's contents; None and empty: nothing is shown."""
+
+    paths: frozenset[str] = frozenset()
+    count: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A delivery seen on the job that no command is bound to."""
+
+    delivery_id: DeliveryId
+    created_on: datetime | None
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """
+    What two equal looks at a job showed.
+
+    *listed* are the deliveryIds in the job document itself, *known* those bound to
+    commands on this job, with the time by which they were started (our clock).
+    """
+
+    listed: frozenset[DeliveryId]
+    candidates: tuple[Candidate, ...]
+    known: tuple[tuple[DeliveryId, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """This delivery is ours; *unexplained* are nobody's."""
+
+    candidate: Candidate
+    unexplained: tuple[DeliveryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartAgain:
+    """A witness shows that nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Not decided yet; *message* says why, for when it has to be held."""
+
+    message: str
+
+
+Decision: TypeAlias = Adopt | StartAgain | LookAgain
+
+
+def decide(
+    ours: OpenIntent, others: Iterable[OpenIntent], seen: Observation
+) -> Decision:
+    """
+    Return what to do about *ours*; *others* are the other open intents of the job.
+
+    Every delivery that no command is bound to stands in the way of absence, also one
+    that does not look like ours: what Jet shows may be incomplete, a wrong second
+    start cannot be taken back.
+    """
+    if not seen.candidates:
+        return _decide_absence(ours, seen)
+    rivals = tuple(other for other in others if other.contents != ours.contents)
+    alike = tuple(other for other in others if other.contents == ours.contents)
+    fitting = [c for c in seen.candidates if _fits(c, ours, rivals)]
+    proven = [c for c in fitting if is_proven(c, ours)]
+    choice = _in_order(proven or fitting, ours, alike)
+    if choice is None:
+        return LookAgain(
+            f"{len(seen.candidates)} deliveries of nobody are on the job, and nothing"
+            " tells which of them is this one"
+        )
+    unexplained = tuple(
+        c.delivery_id for c in seen.candidates if c is not choice and not (rivals or alike)
+    )
+    return Adopt(choice, unexplained)
+
+
+def is_proven(candidate: Candidate, intent: OpenIntent) -> bool:
+    """Whether what Jet shows of the contents is exactly what *intent* asked for."""
+    evidence, files = candidate.evidence, _files(intent)
+    if evidence.paths:
+        return len(evidence.paths) == len(files) == len(intent.objects) and all(
+            any(_is_same(path, file) for file in files) for path in evidence.paths
+        )
+    whole = evidence.count == len(intent.objects) == len(files)
+    return whole and evidence.bytes is not None and evidence.bytes == _total(intent)
+
+
+def _fits(
+    candidate: Candidate, ours: OpenIntent, rivals: tuple[OpenIntent, ...]
+) -> bool:
+    """
+    Whether a delivery can be ours and nobody else's.
+
+    Without a rival only its files can speak against it (sizes are hints, files grow);
+    with rivals, counts and bytes do too, and a rival that it fits as well is a doubt.
+    """
+    if _is_older(candidate, ours) or _shows_other_files(candidate.evidence, ours):
+        return False
+    if not rivals:
+        return True
+    if _is_too_much(candidate.evidence, ours):
+        return False
+    if is_proven(candidate, ours):
+        return not any(is_proven(candidate, rival) for rival in rivals)
+    return all(
+        _shows_other_files(candidate.evidence, rival)
+        or _is_too_much(candidate.evidence, rival)
+        or _is_older(candidate, rival)
+        for rival in rivals
+    )
+
+
+def _in_order(
+    choices: list[Candidate], ours: OpenIntent, alike: tuple[OpenIntent, ...]
+) -> Candidate | None:
+    """
+    Return the only choice, or among equal contents the one in the order of writing.
+
+    Exchanging two deliveries of the same objects changes nothing for anybody; they
+    must only not be taken twice.
+    """
+    intents = sorted((ours, *alike), key=lambda i: (i.written_at, i.command_id))
+    place = intents.index(ours)
+    if len(choices) > len(intents) or place >= len(choices):
+        return None
+    if len(choices) == 1:
+        return choices[0]
+    if any(choice.created_on is None for choice in choices):
+        return None
+    return sorted(choices, key=lambda c: (str(c.created_on), c.delivery_id))[place]
+
+
+def _decide_absence(ours: OpenIntent, seen: Observation) -> Decision:
+    """
+    Believe in absence only by a witness in the job document itself.
+
+    The document shows a delivery that we know and that is older than the intent, and
+    it is not a listing of only the latest one (there, a newer known delivery would
+    hide ours); or it shows two or more known ones and hides none.
+    """
+    born = ours.written_at
+    shown = [when for which, when in seen.known if which in seen.listed]
+    hidden = [when for which, when in seen.known if which not in seen.listed]
+    is_latest_only = len(seen.listed) <= 1 and any(when >= born for when in hidden)
+    if any(when < born for when in shown) and not is_latest_only:
+        return StartAgain()
+    if len(shown) > 1 and not hidden:
+        return StartAgain()
+    return LookAgain("nothing in the job document shows whether it was started")
+
+
+def _shows_other_files(evidence: Evidence, intent: OpenIntent) -> bool:
+    """Whether a file is shown that the intent did not ask for."""
+    folders = [o.relative_path for o in intent.objects if o.is_directory]
+    files = _files(intent)
+    return any(
+        not any(_is_same(path, file) for file in files)
+        and not any(_is_below(path, folder) for folder in folders)
+        for path in evidence.paths
+    )
+
+
+def _is_too_much(evidence: Evidence, intent: OpenIntent) -> bool:
+    """Whether Jet has moved more than the intent asked for."""
+    if any(spec.is_directory for spec in intent.objects):
+        return False
+    if evidence.count is not None and evidence.count > len(intent.objects):
+        return True
+    total = _total(intent)
+    return total is not None and evidence.bytes is not None and evidence.bytes > total
+
+
+def _is_older(candidate: Candidate, intent: OpenIntent) -> bool:
+    """Whether the delivery was there before the intent was written down."""
+    if candidate.created_on is None or intent.jet_time is None:
+        return False
+    return candidate.created_on < intent.jet_time
+
+
+def _is_same(shown: str, asked: str) -> bool:
+    """Whether a path that storage shows is the one asked for, below some root."""
+    return shown == asked or shown.endswith(asked)
+
+
+def _is_below(shown: str, folder: str) -> bool:
+    return folder == "/" or f"{folder}/" in shown or shown.endswith(folder)
+
+
+def _files(intent: OpenIntent) -> frozenset[str]:
+    return frozenset(o.relative_path for o in intent.objects if not o.is_directory)
+
+
+def _total(intent: OpenIntent) -> int | None:
+    total = 0
+    for spec in intent.objects:
+        if spec.size is None:
+            return None
+        total += spec.size
+    return total

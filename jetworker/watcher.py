@@ -1,0 +1,141 @@
+"""Looking at a job: which deliveries Jet shows on it, wherever it shows them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from jetworker.budget import Priority
+from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
+from jetworker.core.settle import Candidate, Evidence
+from jetworker.errors import JetNotFound, JetRejected
+from jetworker.jet import JetClient
+
+log = structlog.get_logger()
+
+_RECENT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look: ids in the job document itself, and all that were seen anywhere."""
+
+    listed: frozenset[DeliveryId]
+    seen: frozenset[DeliveryId]
+
+
+class Watcher:
+    """Asks Jet about jobs whose starts are unknown; every method raises JetError."""
+
+    def __init__(self, jet: JetClient) -> None:
+        self._jet = jet
+        self._deliveries: dict[DeliveryId, datetime] = {}
+        self._transfers: dict[TransferId, DeliveryId] = {}
+
+    async def look(self, job_id: JobId) -> Look:
+        """
+        Return the deliveries that Jet shows on a job.
+
+        The field of the job document is not documented, so every deliveryId in it
+        counts; transfers in progress and, if the document shows none, the job's files
+        name further ones.
+        """
+        job = await self._jet.get_job(job_id, priority=Priority.LOOKUP)
+        listed = frozenset(job.delivery_ids)
+        seen = set(listed)
+        for transfer in await self._in_progress(job_id):
+            if transfer.delivery_id is not None:
+                seen.add(transfer.delivery_id)
+        if not listed:
+            seen |= await self._by_files(job_id)
+        return Look(listed, frozenset(seen))
+
+    async def candidates(
+        self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
+    ) -> tuple[Candidate, ...]:
+        """Return those of *unbound* that were not created before *since*."""
+        found: list[Candidate] = []
+        files: list[JetFile] | None = None
+        for delivery_id in sorted(unbound):
+            if self._deliveries.get(delivery_id, since) < since:
+                continue
+            shown = await self._delivery(job_id, delivery_id)
+            if shown is None or (shown.created_on and shown.created_on < since):
+                continue
+            files = await self._files(job_id) if files is None else files
+            evidence = _evidence(shown, files)
+            found.append(Candidate(delivery_id, shown.created_on, evidence))
+        return tuple(found)
+
+    async def delivery(
+        self, job_id: JobId, delivery_id: DeliveryId
+    ) -> JetDelivery | None:
+        """Return a delivery, None if Jet does not know it on that job."""
+        try:
+            return await self._jet.get_delivery(
+                job_id, delivery_id, priority=Priority.LOOKUP
+            )
+        except JetRejected:
+            return None
+
+    async def _delivery(
+        self, job_id: JobId, delivery_id: DeliveryId
+    ) -> JetDelivery | None:
+        shown = await self.delivery(job_id, delivery_id)
+        if shown is not None and shown.created_on is not None:
+            self._deliveries[delivery_id] = shown.created_on
+        return shown or JetDelivery(delivery_id, "")
+
+    async def _in_progress(self, job_id: JobId) -> tuple[JetTransfer, ...]:
+        try:
+            return await self._jet.list_transfers(job_id, priority=Priority.LOOKUP)
+        except JetRejected:
+            return ()
+
+    async def _files(self, job_id: JobId) -> list[JetFile]:
+        try:
+            return list(await self._jet.list_files(job_id, priority=Priority.LOOKUP))
+        except JetRejected:
+            return []
+
+    async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
+        """Files name transfers, transfers name deliveries."""
+        transfer_ids = {f.transfer_id for f in await self._files(job_id)}
+        found: set[DeliveryId] = set()
+        for transfer_id in sorted(t for t in transfer_ids if t is not None)[:_RECENT]:
+            delivery_id = await self._owner(job_id, transfer_id)
+            if delivery_id is not None:
+                found.add(delivery_id)
+        return found
+
+    async def _owner(self, job_id: JobId, transfer_id: TransferId) -> DeliveryId | None:
+        if transfer_id not in self._transfers:
+            try:
+                transfer = await self._jet.get_transfer(
+                    job_id, transfer_id, priority=Priority.LOOKUP
+                )
+            except JetNotFound:
+                return None
+            if transfer.delivery_id is not None:
+                self._transfers[transfer_id] = transfer.delivery_id
+        return self._transfers.get(transfer_id)
+
+
+def _evidence(shown: JetDelivery, files: list[JetFile]) -> Evidence:
+    """Return what Jet shows of the contents; counts only once they are complete."""
+    own = set(shown.transfer_ids)
+    paths = frozenset(_path(f.url) for f in files if f.transfer_id in own and f.url)
+    if shown.progress is None:
+        return Evidence(paths)
+    total = [shown.progress.transferred, shown.progress.skipped, shown.progress.failed]
+    return Evidence(
+        paths, sum(tally.count for tally in total), sum(t.bytes for t in total)
+    )
+
+
+def _path(url: str) -> str:
+    """Return the path of a storage URL, as the command would name it."""
+    return unquote(urlsplit(url).path) or url
