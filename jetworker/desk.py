@@ -99,9 +99,7 @@ class Desk:
             self._count("applied")
             now = self.life.services.clock.now()
             answers = (self.life.terms.answers.applied(order, origin, now),)
-        return self.life.apply(
-            order.command_id, trigger, answers, message.offset + 1
-        )
+        return self.life.apply(order.command_id, trigger, answers, message.offset + 1)
 
     def _reject(
         self, message: Any, origin: Origin, reject: Reject

@@ -173,9 +173,7 @@ class Lane:
             await self._desk.settled(job_id)
             return await self._start(entry, route, job_id)
 
-    async def _start(
-        self, entry: Entry, route: Route, job_id: JobId
-    ) -> Blocked | None:
+    async def _start(self, entry: Entry, route: Route, job_id: JobId) -> Blocked | None:
         """
         Start one delivery.
 

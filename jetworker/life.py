@@ -254,9 +254,7 @@ class Life:
             self.memory.forget(command_id)
         await self.commit(tuple(self._state_record(each, None) for each in gone))
 
-    def _answer_pending(
-        self, before: Delivery, trigger: Trigger
-    ) -> tuple[Record, ...]:
+    def _answer_pending(self, before: Delivery, trigger: Trigger) -> tuple[Record, ...]:
         """Answer an operator's adopt, once Jet was asked."""
         pending = before.pending
         if pending is None or not isinstance(trigger, Found | AdoptRefused):
@@ -265,9 +263,7 @@ class Life:
         metrics = self.services.metrics.commands_total
         if isinstance(trigger, Found) and trigger.delivery_id == pending.delivery_id:
             metrics.labels("applied").inc()
-            order = Resolve(
-                before.command_id, Resolution.ADOPT, pending.delivery_id
-            )
+            order = Resolve(before.command_id, Resolution.ADOPT, pending.delivery_id)
             return (self.terms.answers.applied(order, pending.origin, now),)
         metrics.labels("rejected").inc()
         message = "Jet does not know deliveryId on that job, or it is bound already"

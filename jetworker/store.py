@@ -147,9 +147,7 @@ class Store:
             {self._commands: OffsetAndMetadata(self._offset, "")},
             self._config.group_id,
         )
-        sent = [
-            await self._send(record) for step in steps for record in step.records
-        ]
+        sent = [await self._send(record) for step in steps for record in step.records]
         positions = [(await future).offset for future in sent]
         await self._producer.commit_transaction()
         return positions
@@ -171,9 +169,7 @@ class Store:
         batch.append(key=None, value=None, timestamp=None, headers=record.headers)
         partitions = await self._producer.partitions_for(record.topic)
         partition = self._commands.partition % len(partitions)
-        return await self._producer.send_batch(
-            batch, record.topic, partition=partition
-        )
+        return await self._producer.send_batch(batch, record.topic, partition=partition)
 
 
 def _give_up(done: "asyncio.Future[None]") -> None:

@@ -153,9 +153,7 @@ def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is th
         case State.ACCEPTED | State.WAITING | State.CLEARED, Begun():
             return _begin(delivery, trigger)
         case State.ACCEPTED | State.WAITING, CancelOrdered():
-            return _finish(
-                delivery, State.CANCELLED, EventType.CANCELLED, None, now
-            )
+            return _finish(delivery, State.CANCELLED, EventType.CANCELLED, None, now)
         case State.STARTING, Applied(delivery_id):
             return _start(replace(delivery, delivery_id=delivery_id), now)
         case State.STARTING, Lost(message):
@@ -243,9 +241,7 @@ def _doubt(
     if resend:
         message = f"{message}; the route says resend: a second delivery is possible"
     reason = Reason(ReasonCode.START_UNKNOWN, message)
-    doubted = replace(
-        delivery, state=State.UNCERTAIN, reason=reason, doubted_at=now
-    )
+    doubted = replace(delivery, state=State.UNCERTAIN, reason=reason, doubted_at=now)
     told = _tell(doubted, EventType.UNCERTAIN)
     if not resend:
         return told

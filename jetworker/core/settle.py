@@ -110,7 +110,9 @@ def decide(
             " tells which of them is this one"
         )
     unexplained = tuple(
-        c.delivery_id for c in seen.candidates if c is not choice and not (rivals or alike)
+        c.delivery_id
+        for c in seen.candidates
+        if c is not choice and not (rivals or alike)
     )
     return Adopt(choice, unexplained)
 

@@ -20,9 +20,7 @@ class Data(BaseModel):
 Count = Annotated[int, Field(ge=0)]
 Instant = Annotated[
     str,
-    Field(
-        json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC, ms."
-    ),
+    Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC, ms."),
 ]
 OpenState = Annotated[
     str, Field(description="An open set: tolerate values that are not listed here.")
@@ -54,9 +52,7 @@ class RequestedData(Data):
 class ReasonData(Data):
     """A code for programs (an open set) and a sentence for people."""
 
-    code: Annotated[
-        str, Field(examples=[code.value for code in ReasonCode])
-    ]
+    code: Annotated[str, Field(examples=[code.value for code in ReasonCode])]
     message: str
 
 

@@ -36,7 +36,9 @@ def encode(snapshot: Snapshot) -> bytes:
     """Return the value of the state record."""
     if isinstance(snapshot, Finished):
         return _encode_finished(snapshot)
-    return _Open(v=VERSION, open=snapshot).model_dump_json(exclude_defaults=True).encode()
+    return (
+        _Open(v=VERSION, open=snapshot).model_dump_json(exclude_defaults=True).encode()
+    )
 
 
 def decode(value: bytes) -> Snapshot:

@@ -1,0 +1,53 @@
+"""Routes as values: our names that map to Jet's manual jobs."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from jetworker.core.command import JobId, RouteName
+
+
+class WhenPaused(StrEnum):
+    """What to do about a job that is paused."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+    RESUME = "resume"
+
+
+class OnUncertain(StrEnum):
+    """What to do about a start whose outcome is unknown."""
+
+    RECONCILE = "reconcile"
+    HOLD = "hold"
+    RESEND = "resend"
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """How a job follows files that still grow; used when the job is created."""
+
+    idle_timeout: timedelta = timedelta(seconds=30)
+    part_size_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One route: exactly one of *job_id*, *job_name*, or *source* with *destination*.
+
+    *source* and *destination* are storage profiles, by id or name; with them,
+    *job_name* is the name to find or create. No *allowed_paths* allow everything.
+    """
+
+    name: RouteName
+    job_id: JobId | None = None
+    job_name: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    growing: Growing | None = None
+    when_paused: WhenPaused = WhenPaused.WAIT
+    on_uncertain: OnUncertain = OnUncertain.RECONCILE
+    max_active: int | None = None
+    deadline: timedelta | None = None
+    allowed_paths: tuple[str, ...] = ()

@@ -1,0 +1,193 @@
+"""Every metric: name, unit, labels. Labels are bounded, never an id or a path."""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+from jetworker.core.delivery import EventType, State
+
+_CALLS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WAITS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_COMMITS = (0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+_STARTS = (0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 900)
+_DELIVERIES = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+OPERATIONS = (
+    "token",
+    "list_profiles",
+    "list_jobs",
+    "search_jobs",
+    "get_job",
+    "create_job",
+    "set_paused",
+    "start_delivery",
+    "get_delivery",
+    "list_transfers",
+    "get_transfer",
+    "list_files",
+)
+_ANSWERS = ("rejected", "duplicate", "applied")
+
+
+class Metrics:
+    """The metrics of one worker, each under the name that it is published by."""
+
+    def __init__(self, registry: CollectorRegistry, version: str = "") -> None:
+        disable_created_metrics()
+        self._registry = registry
+        self._commands()
+        self._deliveries()
+        self._jet()
+        self._kafka()
+        self._process(version)
+
+    def declare_routes(self, routes: Iterable[str]) -> None:
+        """Make the series of every route before its first event."""
+        for route in routes:
+            for how in ("posted", "adopted"):
+                self.deliveries_started_total.labels(route, how)
+            for outcome in ("completed", "failed", "cancelled"):
+                self.deliveries_finished_total.labels(route, outcome)
+                self.delivery_duration_seconds.labels(route, outcome)
+            for state in State:
+                if not state.is_final:
+                    self.deliveries_active.labels(route, state)
+            for resolution in ("adopted", "resent", "held", "abandoned"):
+                self.uncertain_starts_total.labels(route, resolution)
+            self.start_latency_seconds.labels(route)
+            self.transferred_bytes_total.labels(route)
+            self.transferred_objects_total.labels(route)
+            self.unexplained_deliveries_total.labels(route)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"jetworker_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"jetworker_{name}", text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"jetworker_{name}", text, labels, registry=self._registry, buckets=buckets
+        )
+
+    def _commands(self) -> None:
+        self.commands_total = self._counter(
+            "commands_total", "Records of the commands topic, by answer.", "outcome"
+        )
+        for outcome in ("accepted", "applied", "rejected", "duplicate"):
+            self.commands_total.labels(outcome)
+        self.events_published_total = self._counter(
+            "events_published_total", "Events published, by type.", "type"
+        )
+        for kind in EventType:
+            self.events_published_total.labels(kind)
+        for answer in _ANSWERS:
+            self.events_published_total.labels(f"command.{answer}")
+
+    def _deliveries(self) -> None:
+        self.deliveries_started_total = self._counter(
+            "deliveries_started_total", "Deliveries started at Jet.", "route", "how"
+        )
+        self.deliveries_finished_total = self._counter(
+            "deliveries_finished_total", "Deliveries that ended.", "route", "outcome"
+        )
+        self.deliveries_active = self._gauge(
+            "deliveries_active", "Deliveries that have not ended.", "route", "state"
+        )
+        self.delivery_duration_seconds = self._histogram(
+            "delivery_duration_seconds",
+            "From started to the end.",
+            _DELIVERIES,
+            "route",
+            "outcome",
+        )
+        self.start_latency_seconds = self._histogram(
+            "start_latency_seconds",
+            "From the command's timestamp to started.",
+            _STARTS,
+            "route",
+        )
+        self.uncertain_starts_total = self._counter(
+            "uncertain_starts_total",
+            "What became of starts whose outcome was unknown.",
+            "route",
+            "resolution",
+        )
+        self.unexplained_deliveries_total = self._counter(
+            "unexplained_deliveries_total",
+            "Deliveries seen on a job after an unknown start that nobody asked for.",
+            "route",
+        )
+        self.transferred_bytes_total = self._counter(
+            "transferred_bytes_total", "Bytes that Jet transferred.", "route"
+        )
+        self.transferred_objects_total = self._counter(
+            "transferred_objects_total", "Objects that Jet transferred.", "route"
+        )
+        self.oldest_status_timestamp_seconds = self._gauge(
+            "oldest_status_timestamp_seconds",
+            "When the most stale open delivery was last seen.",
+        )
+
+    def _jet(self) -> None:
+        self.jet_requests_total = self._counter(
+            "jet_requests_total", "Requests to Jet.", "operation", "outcome"
+        )
+        self.jet_request_duration_seconds = self._histogram(
+            "jet_request_duration_seconds",
+            "How long Jet took to answer.",
+            _CALLS,
+            "operation",
+        )
+        for operation in OPERATIONS:
+            self.jet_request_duration_seconds.labels(operation)
+            for outcome in ("200", "timeout", "connect_error"):
+                self.jet_requests_total.labels(operation, outcome)
+        self.jet_budget_wait_seconds = self._histogram(
+            "jet_budget_wait_seconds", "How long calls waited for the budget.", _WAITS
+        )
+        self.token_expiry_timestamp_seconds = self._gauge(
+            "token_expiry_timestamp_seconds", "When the token ends."
+        )
+        self.routes_reloads_total = self._counter(
+            "routes_reloads_total", "Times the routes file was read again.", "outcome"
+        )
+        for outcome in ("applied", "rejected"):
+            self.routes_reloads_total.labels(outcome)
+
+    def _kafka(self) -> None:
+        self.kafka_transactions_total = self._counter(
+            "kafka_transactions_total", "Transactions, by what became of them.", "outcome"
+        )
+        for outcome in ("committed", "aborted", "fenced"):
+            self.kafka_transactions_total.labels(outcome)
+        self.kafka_commit_duration_seconds = self._histogram(
+            "kafka_commit_duration_seconds", "How long a transaction took.", _COMMITS
+        )
+        self.partitions_assigned = self._gauge(
+            "partitions_assigned", "Partitions of the commands topic that are ours."
+        )
+        self.partitions_restored = self._gauge(
+            "partitions_restored", "Partitions of ours that are restored and live."
+        )
+        self.restore_duration_seconds = self._histogram(
+            "restore_duration_seconds", "From the fence to the first record.", _CALLS
+        )
+        self.rebalances_total = self._counter(
+            "rebalances_total", "Times the group gave us partitions."
+        )
+
+    def _process(self, version: str) -> None:
+        self.event_loop_lag_seconds = self._gauge(
+            "event_loop_lag_seconds", "How late the event loop last woke up."
+        )
+        self.build_info = self._gauge("build_info", "Which version runs.", "version")
+        self.build_info.labels(version).set(1)

@@ -1,0 +1,30 @@
+"""Durations as people write them: `500ms`, `30s`, `5m`, `24h`, `7d`, or plain seconds."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+_FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse(text: str | float) -> timedelta:
+    """Read a duration; raises ValueError with the forms that are understood."""
+    match = _FORM.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        msg = "not a duration: write 500ms, 30s, 5m, 24h, 7d or plain seconds"
+        raise ValueError(msg)
+    try:
+        return timedelta(seconds=float(match["number"]) * _UNITS[match["unit"] or "s"])
+    except OverflowError as exc:
+        msg = "a duration of more than 999,999,999 days"
+        raise ValueError(msg) from exc
+
+
+def _read(value: object) -> object:
+    return parse(value) if isinstance(value, str | int | float) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read), Field(gt=timedelta())]
