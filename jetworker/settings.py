@@ -1,0 +1,170 @@
+"""Where the settings come from: one tree out of environment, secrets folder and file."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from jetworker.config import Config
+from jetworker.errors import ConfigurationError
+
+PREFIX = "JETWORKER_"
+CONFIG = "JETWORKER_CONFIG"
+SECRETS_DIR = "JETWORKER_SECRETS_DIR"
+_INJECTED = ("JETWORKER_SERVICE_PORT", "JETWORKER_PORT_")
+_INJECTED_EXACT = ("JETWORKER_SERVICE_HOST", "JETWORKER_PORT")
+
+Tree: TypeAlias = dict[str, Any]
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """
+    Read the settings: environment beats secrets beats file.
+
+    Raises ConfigurationError with one line that names every wrong setting and the
+    cure, and never a secret.
+    """
+    tree = _merge(_file(environ), _merge(_secrets(environ), _variables(environ)))
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as exc:
+        problems = exc.errors(include_url=False, include_input=False)
+        found = "; ".join(_explain(problem) for problem in problems)
+        raise ConfigurationError(found) from exc
+
+
+def credentials_source(
+    config: Config, environ: Mapping[str, str]
+) -> Callable[[], tuple[str, str]]:
+    """
+    Return what reads client id and secret anew at every call.
+
+    A secret that is rotated on disk is picked up with the next token; until the
+    folder can be read again, the last one stays.
+    """
+    last = (config.jet.client_id, config.jet.client_secret.get_secret_value())
+
+    def read() -> tuple[str, str]:
+        nonlocal last
+        try:
+            jet = _merge(_secrets(environ), _variables(environ)).get("jet", {})
+        except ConfigurationError:
+            return last
+        last = (
+            str(jet.get("client_id") or last[0]),
+            str(jet.get("client_secret") or last[1]),
+        )
+        return last
+
+    return read
+
+
+def variable(path: tuple[str | int, ...]) -> str:
+    """Return the environment variable that sets the setting at *path*."""
+    return PREFIX + "__".join(str(part) for part in path).upper()
+
+
+def _explain(problem: Any) -> str:
+    path = tuple(problem["loc"])
+    name = variable(path) if path else "the settings"
+    match problem["type"]:
+        case "missing":
+            return f"{name} is required and not set"
+        case "extra_forbidden":
+            return f"{name} is not a setting{_suggest(name)}"
+        case _:
+            message = str(problem["msg"]).removeprefix("Value error, ")
+            # A rule between two settings is reported of the part that has both.
+            field, _, rest = message.partition(": ")
+            if rest and field.isidentifier():
+                return f"{variable((*path, field))}: {rest}"
+            return f"{name}: {message}"
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name, list(_names(Config, ())), 1, 0.75)
+    return f", did you mean {close[0]}?" if close else ", remove it"
+
+
+def _names(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _names(kind, (*path, name))
+        else:
+            yield variable((*path, name))
+
+
+def _variables(environ: Mapping[str, str]) -> Tree:
+    tree: Tree = {}
+    for name, value in sorted(environ.items()):
+        if not name.upper().startswith(PREFIX) or name in (CONFIG, SECRETS_DIR):
+            continue
+        if name in _INJECTED_EXACT or name.startswith(_INJECTED):
+            continue
+        _put(tree, name.removeprefix(PREFIX).lower().split("__"), value, name)
+    return tree
+
+
+def _secrets(environ: Mapping[str, str]) -> Tree:
+    folder = environ.get(SECRETS_DIR)
+    if not folder:
+        return {}
+    tree: Tree = {}
+    try:
+        for path in sorted(Path(folder).iterdir()):
+            # Kubernetes keeps the data of a mount in `..data` and links to it.
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            where = f"{SECRETS_DIR}: file {path.name}"
+            _put(tree, path.name.lower().split("__"), path.read_text().strip(), where)
+    except (OSError, UnicodeDecodeError) as exc:
+        msg = f"{SECRETS_DIR}: {folder} cannot be read: {type(exc).__name__}"
+        raise ConfigurationError(msg) from exc
+    return tree
+
+
+def _file(environ: Mapping[str, str]) -> Tree:
+    file = environ.get(CONFIG)
+    if not file:
+        return {}
+    try:
+        tree = yaml.safe_load(Path(file).read_text())
+    except OSError as exc:
+        msg = f"{CONFIG}: {file} cannot be read: {exc.strerror}"
+        raise ConfigurationError(msg) from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        msg = f"{CONFIG}: {file} is not YAML{where}"
+        raise ConfigurationError(msg) from exc
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        msg = f"{CONFIG}: {file} is not a tree of settings"
+        raise ConfigurationError(msg)
+    return tree
+
+
+def _put(tree: Tree, path: list[str], value: str, name: str) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            msg = f"{name} is not a setting: {part} has none below it"
+            raise ConfigurationError(msg)
+    # Set but empty means not set: that is how templates leave an option out.
+    if value != "":
+        tree[path[-1]] = value
+
+
+def _merge(below: Tree, above: Tree) -> Tree:
+    """Return both trees in one; *above* wins."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[name] = _merge(old, value) if both else value
+    return merged
