@@ -165,7 +165,9 @@ class Metrics:
 
     def _kafka(self) -> None:
         self.kafka_transactions_total = self._counter(
-            "kafka_transactions_total", "Transactions, by what became of them.", "outcome"
+            "kafka_transactions_total",
+            "Transactions, by what became of them.",
+            "outcome",
         )
         for outcome in ("committed", "aborted", "fenced"):
             self.kafka_transactions_total.labels(outcome)

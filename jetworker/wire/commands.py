@@ -1,0 +1,183 @@
+"""Records of the commands topic to commands, and back for the command line."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from jetworker.core.command import (
+    Cancel,
+    Command,
+    CommandId,
+    DeliveryId,
+    ObjectSpec,
+    Rejection,
+    Resolution,
+    Resolve,
+    RouteName,
+    Send,
+)
+from jetworker.errors import InvalidRecord
+from jetworker.wire import cloudevents, strict_json, times
+from jetworker.wire.command_models import (
+    ID_PATTERN,
+    MAX_METADATA_BYTES,
+    CancelModel,
+    ResolveModel,
+    SendModel,
+)
+
+MAX_BYTES = 1 << 20
+_ID = re.compile(ID_PATTERN)
+_MODELS = {"send": SendModel, "cancel": CancelModel, "resolve": ResolveModel}
+_TOLD = 20
+
+
+def decode(
+    value: bytes | None, headers: Sequence[tuple[str, bytes]], *, max_objects: int
+) -> Command:
+    """
+    Read one record; raises InvalidRecord, whatever the bytes are.
+
+    Messages name the field and the rule and never repeat what the record said.
+    """
+    if value is None:
+        message = "the record has no value"
+        raise InvalidRecord(Rejection.INVALID_JSON, message)
+    if len(value) > MAX_BYTES:
+        message = f"the record's value is larger than {MAX_BYTES} bytes"
+        raise InvalidRecord(Rejection.TOO_LARGE, message)
+    try:
+        body = strict_json.loads(cloudevents.data_of(value, headers))
+    except strict_json.NotJson as exc:
+        raise InvalidRecord(Rejection.INVALID_JSON, str(exc)) from exc
+    if not isinstance(body, dict):
+        message = "a command is a JSON object"
+        raise InvalidRecord(Rejection.INVALID_JSON, message)
+    return _read(body, max_objects)
+
+
+def encode(fields: dict[str, Any]) -> bytes:
+    """Return the bytes of a command that the command line publishes."""
+    return orjson.dumps(fields)
+
+
+def _read(body: dict[str, Any], max_objects: int) -> Command:
+    objects = body.get("objects")
+    if isinstance(objects, list) and len(objects) > max_objects:
+        message = f"objects: must be at most {max_objects}"
+        raise _invalid(
+            body, (("/objects", message),), Rejection.TOO_MANY_OBJECTS, message
+        )
+    kind = body.get("type")
+    kind = "send" if kind is None else kind
+    model = _MODELS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        message = "must be send, cancel or resolve"
+        raise _invalid(body, (("/type", message),))
+    try:
+        parsed = model.model_validate(body)
+    except ValidationError as exc:
+        raise _invalid(body, tuple(_problems(exc))) from exc
+    match parsed:
+        case SendModel():
+            return _send(parsed, body)
+        case CancelModel():
+            return Cancel(CommandId(parsed.command_id))
+        case ResolveModel():
+            delivery_id = parsed.delivery_id
+            return Resolve(
+                CommandId(parsed.command_id),
+                Resolution(parsed.action),
+                DeliveryId(delivery_id) if delivery_id else None,
+            )
+        case _:
+            raise AssertionError(model)
+
+
+def _send(parsed: SendModel, body: dict[str, Any]) -> Send:
+    seen: set[str] = set()
+    for number, each in enumerate(parsed.objects):
+        if each.relative_path in seen:
+            message = "occurs twice"
+            raise _invalid(body, ((f"/objects/{number}/relativePath", message),))
+        seen.add(each.relative_path)
+    metadata = None if parsed.metadata is None else orjson.dumps(parsed.metadata)
+    return Send(
+        command_id=CommandId(parsed.command_id),
+        route=RouteName(parsed.route),
+        objects=tuple(
+            ObjectSpec(each.relative_path, each.size_in_bytes, each.is_directory)
+            for each in parsed.objects
+        ),
+        fingerprint=_fingerprint(parsed),
+        metadata=metadata,
+        expires_at=parsed.expires_at.astimezone(UTC) if parsed.expires_at else None,
+    )
+
+
+def _fingerprint(parsed: SendModel) -> bytes:
+    """Return 16 bytes that are equal for equal content after parsing and defaults."""
+    canonical = [
+        parsed.route,
+        [(o.relative_path, o.size_in_bytes, o.is_directory) for o in parsed.objects],
+        parsed.metadata,
+        times.exact(parsed.expires_at) if parsed.expires_at else None,
+    ]
+    encoded = orjson.dumps(canonical, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+def _problems(exc: ValidationError) -> Iterable[tuple[str, str]]:
+    found = exc.errors(include_url=False, include_input=False, include_context=False)
+    # An array whose items are wrong is said to be empty too: that is no news.
+    found = [p for p in found if p["type"] != "too_short" or len(found) == 1] or found
+    for problem in found[:_TOLD]:
+        path = [part for part in problem["loc"] if part != "function-after"]
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        # A rule between two fields is reported of the object that has both.
+        field, _, rest = message.partition(": ")
+        if rest and field.isalpha():
+            path, message = [*path, field], rest
+        yield _pointer(path), _lower(message)
+
+
+def _invalid(
+    body: dict[str, Any],
+    problems: tuple[tuple[str, str], ...],
+    reason: Rejection = Rejection.INVALID_COMMAND,
+    message: str | None = None,
+) -> InvalidRecord:
+    told = message or "; ".join(
+        f"{path.strip('/') or 'it'}: {rule}" for path, rule in problems[:3]
+    )
+    command_id = body.get("commandId")
+    readable = isinstance(command_id, str) and bool(_ID.fullmatch(command_id))
+    return InvalidRecord(
+        reason,
+        told,
+        problems,
+        CommandId(str(command_id)) if readable else None,
+        _readable_metadata(body.get("metadata")),
+    )
+
+
+def _readable_metadata(metadata: object) -> bytes | None:
+    if not isinstance(metadata, dict):
+        return None
+    encoded = orjson.dumps(metadata)
+    return encoded if len(encoded) <= MAX_METADATA_BYTES else None
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    """Return a JSON Pointer (RFC 6901)."""
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join(f"/{part}" for part in escaped)
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
