@@ -1,0 +1,366 @@
+"""The lifecycle: every edge, what is told on it, and what is never told twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from jetworker.core import lifecycle
+from jetworker.core.command import DeliveryId
+from jetworker.core.delivery import (
+    Delivery,
+    EventType,
+    Intent,
+    PendingAdopt,
+    ReasonCode,
+    State,
+    Terms,
+)
+from jetworker.core.effect import Effect
+from jetworker.core.lifecycle import Policy, accept, transition
+from jetworker.core.route import OnUncertain
+from jetworker.core.trigger import (
+    AbandonOrdered,
+    Absent,
+    AdoptOrdered,
+    AdoptRefused,
+    Applied,
+    Begun,
+    Blocked,
+    CancelOrdered,
+    DeadlinePassed,
+    Found,
+    Lost,
+    Missing,
+    Refused,
+    ResendOrdered,
+    StatusObserved,
+    Trigger,
+    Undecided,
+)
+from jetworker.errors import IllegalTransition
+from tests.builders import (
+    DELIVERY,
+    JOB,
+    NOW,
+    SECOND,
+    a_delivery,
+    a_jet_delivery,
+    a_jet_transfer,
+    a_progress,
+    a_send,
+    an_origin,
+)
+
+POLICY = Policy(max_attempts=3, progress_interval=10 * SECOND)
+OTHER = DeliveryId("other")
+TRIGGERS: tuple[Trigger, ...] = (
+    Blocked(ReasonCode.LIMIT, "full"),
+    Refused(ReasonCode.EXPIRED, "too late"),
+    Begun(Intent(JOB, NOW), Terms()),
+    Applied(DELIVERY),
+    Lost("no answer"),
+    Found(DELIVERY, NOW),
+    Absent(),
+    Undecided("nothing to see"),
+    CancelOrdered(),
+    AdoptOrdered(PendingAdopt(OTHER, an_origin())),
+    AdoptRefused(),
+    ResendOrdered(),
+    AbandonOrdered(),
+    StatusObserved(None),
+    StatusObserved(a_jet_delivery("IN_PROGRESS")),
+    StatusObserved(a_jet_delivery("COMPLETED")),
+    StatusObserved(a_jet_delivery("FAILED")),
+    Missing(),
+    DeadlinePassed(),
+)
+
+
+def deliveries() -> list[Delivery]:
+    """Return every state, in every shape that makes a difference."""
+    resend = Terms(on_uncertain=OnUncertain.RESEND)
+    every = [a_delivery(state) for state in State]
+    every.append(a_delivery(State.STARTING, terms=resend))
+    every.append(a_delivery(State.STARTING, terms=resend, attempt=3))
+    every.append(a_delivery(State.UNCERTAIN, attempt=3))
+    return every
+
+
+def edges() -> set[str]:
+    """Try every state with every trigger, and draw what happens."""
+    drawn = {"[*] --> accepted : accept"}
+    for delivery in deliveries():
+        for trigger in TRIGGERS:
+            try:
+                after = transition(delivery, trigger, NOW, POLICY).delivery
+            except IllegalTransition:
+                continue
+            if not delivery.state.is_final:
+                name = type(trigger).__name__
+                drawn.add(f"{delivery.state} --> {after.state} : {name}")
+    return drawn
+
+
+def test_the_diagram_shows_every_edge_and_no_other() -> None:
+    """The mermaid diagram in the module docstring is what the code does."""
+    doc = lifecycle.__doc__ or ""
+    drawn = {line.strip() for line in doc.splitlines() if "-->" in line}
+
+    assert drawn == edges()
+
+
+def test_a_final_state_is_final() -> None:
+    for state in (State.COMPLETED, State.FAILED, State.CANCELLED):
+        for trigger in TRIGGERS:
+            delivery = a_delivery(state)
+
+            step = transition(delivery, trigger, NOW, POLICY)
+
+            assert step == lifecycle.Transition(delivery)
+
+
+def test_an_illegal_trigger_is_a_bug_and_says_so() -> None:
+    with pytest.raises(IllegalTransition, match="Applied while accepted"):
+        transition(a_delivery(), Applied(DELIVERY), NOW, POLICY)
+
+
+def test_every_event_has_the_next_sequence_number() -> None:
+    for delivery in deliveries():
+        for trigger in TRIGGERS:
+            try:
+                step = transition(delivery, trigger, NOW, POLICY)
+            except IllegalTransition:
+                continue
+            numbers = [event.delivery.sequence for event in step.events]
+            first = delivery.sequence + 1
+
+            assert numbers == list(range(first, first + len(numbers)))
+            assert step.delivery.sequence == delivery.sequence + len(numbers)
+
+
+def test_a_command_is_accepted_with_what_it_asked_for() -> None:
+    step = accept(a_send(), an_origin(), NOW)
+
+    (event,) = step.events
+    assert (event.type, event.delivery.sequence) == (EventType.ACCEPTED, 1)
+    assert event.delivery.requested.count == 1
+    assert event.delivery.requested.bytes == 100
+    assert step.effect is Effect.QUEUE_START
+
+
+def test_bytes_are_unknown_if_any_size_is() -> None:
+    send = a_send()
+    unknown = replace(send.objects[0], size=None)
+
+    step = accept(replace(send, objects=(*send.objects, unknown)), an_origin(), NOW)
+
+    assert step.delivery.requested.bytes is None
+
+
+def test_waiting_is_told_once_per_reason_in_a_row() -> None:
+    limit = Blocked(ReasonCode.LIMIT, "full")
+    paused = Blocked(ReasonCode.JOB_PAUSED, "paused")
+    delivery, told = a_delivery(), []
+    for trigger in (limit, limit, paused, paused, limit):
+        step = transition(delivery, trigger, NOW, POLICY)
+        delivery = step.delivery
+        told += [e.delivery.reason.code for e in step.events if e.delivery.reason]
+
+    assert told == [ReasonCode.LIMIT, ReasonCode.JOB_PAUSED, ReasonCode.LIMIT]
+
+
+def test_a_refused_start_that_waits_again_for_the_same_reason_is_not_told_again() -> (
+    None
+):
+    busy = Blocked(ReasonCode.JET_UNAVAILABLE, "busy")
+    waiting = transition(a_delivery(), busy, NOW, POLICY).delivery
+    begun = transition(waiting, Begun(Intent(JOB, NOW), Terms()), NOW, POLICY).delivery
+
+    again = transition(begun, busy, NOW, POLICY)
+
+    assert again.events == ()
+    assert again.effect is Effect.QUEUE_START
+    assert (again.delivery.state, again.delivery.attempt) == (State.WAITING, 0)
+
+
+def test_the_intent_counts_an_attempt_and_a_plain_refusal_takes_it_back() -> None:
+    begun = transition(a_delivery(), Begun(Intent(JOB, NOW), Terms()), NOW, POLICY)
+    refused = transition(
+        begun.delivery, Refused(ReasonCode.REJECTED_BY_JET, "no"), NOW, POLICY
+    )
+
+    assert begun.delivery.attempt == 1
+    assert begun.effect is Effect.SEND_START
+    assert refused.delivery.attempt == 0
+
+
+def test_a_started_delivery_forgets_its_objects() -> None:
+    started = transition(a_delivery(State.STARTING), Applied(DELIVERY), NOW, POLICY)
+
+    (event,) = started.events
+    assert event.type is EventType.STARTED
+    assert (event.delivery.objects, event.delivery.intent) == ((), None)
+    assert (event.delivery.delivery_id, event.delivery.adopted) == (DELIVERY, False)
+
+
+def test_an_adopted_delivery_started_when_jet_created_it() -> None:
+    created = NOW - 5 * SECOND
+
+    found = transition(
+        a_delivery(State.UNCERTAIN), Found(DELIVERY, created), NOW, POLICY
+    )
+
+    assert found.delivery.adopted
+    assert found.delivery.started_at == created
+
+
+def test_absence_clears_for_another_start_until_the_attempts_are_used_up() -> None:
+    cleared = transition(a_delivery(State.UNCERTAIN), Absent(), NOW, POLICY)
+    held = transition(a_delivery(State.UNCERTAIN, attempt=3), Absent(), NOW, POLICY)
+
+    assert (cleared.delivery.state, cleared.events) == (State.CLEARED, ())
+    assert cleared.effect is Effect.QUEUE_START
+    assert held.delivery.state is State.HELD
+    assert [e.type for e in held.events] == [EventType.UNCERTAIN]
+
+
+def test_an_operator_may_resend_beyond_the_attempts() -> None:
+    held = a_delivery(State.HELD, attempt=3)
+
+    step = transition(held, ResendOrdered(), NOW, POLICY)
+    begun = transition(
+        step.delivery, Begun(Intent(JOB, NOW), Terms()), NOW, POLICY
+    )
+
+    assert step.delivery.state is State.CLEARED
+    assert begun.delivery.attempt == 4
+
+
+def test_a_route_that_says_resend_tells_that_a_second_delivery_is_possible() -> None:
+    terms = Terms(on_uncertain=OnUncertain.RESEND)
+
+    step = transition(
+        a_delivery(State.STARTING, terms=terms), Lost("reset"), NOW, POLICY
+    )
+
+    (event,) = step.events
+    assert event.delivery.reason is not None
+    assert "a second delivery is possible" in event.delivery.reason.message
+    assert step.delivery.state is State.CLEARED
+
+
+def test_a_held_command_is_published_as_uncertain() -> None:
+    step = transition(a_delivery(State.UNCERTAIN), Undecided("?"), NOW, POLICY)
+
+    assert step.delivery.state is State.HELD
+    assert step.delivery.published is State.UNCERTAIN
+
+
+def test_completed_with_failed_objects_is_failed() -> None:
+    seen = a_jet_delivery("COMPLETED", progress=a_progress(failed=2))
+
+    step = transition(a_delivery(State.STARTED), StatusObserved(seen), NOW, POLICY)
+
+    assert step.delivery.state is State.FAILED
+    assert step.delivery.reason is not None
+    assert step.delivery.reason.code is ReasonCode.OBJECTS_FAILED
+    assert step.delivery.progress == a_progress(failed=2)
+
+
+@pytest.mark.parametrize(
+    ("jet_state", "code"),
+    [
+        ("FAILED", ReasonCode.JET_FAILED),
+        ("CANCELLED", ReasonCode.JET_CANCELLED),
+        ("CANCELED", ReasonCode.JET_CANCELLED),
+    ],
+)
+def test_what_jet_ended_otherwise_is_failed(jet_state: str, code: ReasonCode) -> None:
+    seen = StatusObserved(a_jet_delivery(jet_state))
+
+    step = transition(a_delivery(State.STARTED), seen, NOW, POLICY)
+
+    assert step.delivery.reason is not None
+    assert step.delivery.reason.code is code
+
+
+def test_an_unknown_jet_state_is_in_progress_with_the_raw_word() -> None:
+    seen = StatusObserved(a_jet_delivery("PONDERING"))
+
+    step = transition(a_delivery(State.STARTED), seen, NOW, POLICY)
+
+    assert step.delivery.state is State.IN_PROGRESS
+    assert step.delivery.jet_state == "PONDERING"
+
+
+def test_states_may_go_back_and_are_told_each_time() -> None:
+    delivery, told = a_delivery(State.STARTED), []
+    for state in ("CREATED", "QUEUED", "IN_PROGRESS", "QUEUED", "QUEUED"):
+        step = transition(
+            delivery, StatusObserved(a_jet_delivery(state)), NOW, POLICY
+        )
+        delivery = step.delivery
+        told += [event.delivery.jet_state for event in step.events]
+
+    assert told == ["CREATED", "QUEUED", "IN_PROGRESS", "QUEUED"]
+
+
+def test_counts_alone_are_told_once_per_interval() -> None:
+    delivery, told = a_delivery(State.STARTED), []
+    for second in range(25):
+        seen = a_jet_delivery(progress=a_progress(size=second))
+        step = transition(
+            delivery, StatusObserved(seen), NOW + second * SECOND, POLICY
+        )
+        delivery = step.delivery
+        told += [second for _ in step.events]
+
+    assert told == [0, 1, 11, 21]
+
+
+def test_every_known_transfer_ends_before_the_delivery() -> None:
+    running = a_jet_delivery(transfer_ids=(a_jet_transfer().transfer_id,))
+    ended = replace(running, state="COMPLETED")
+    delivery = transition(
+        a_delivery(State.STARTED), StatusObserved(running), NOW, POLICY
+    ).delivery
+
+    early = transition(delivery, StatusObserved(ended), NOW, POLICY)
+    late = transition(
+        delivery,
+        StatusObserved(ended, (a_jet_transfer(state="COMPLETED"),)),
+        NOW,
+        POLICY,
+    )
+
+    assert early.events == ()
+    assert [event.type for event in late.events] == [
+        EventType.TRANSFER_COMPLETED,
+        EventType.COMPLETED,
+    ]
+
+
+def test_a_transfer_that_jet_never_ends_does_not_hold_the_end_for_ever() -> None:
+    ended = a_jet_delivery("COMPLETED", transfer_ids=(a_jet_transfer().transfer_id,))
+
+    step = transition(
+        a_delivery(State.STARTED),
+        StatusObserved(ended, (a_jet_transfer(),), conclusive=True),
+        NOW,
+        POLICY,
+    )
+
+    assert [event.type for event in step.events] == [
+        EventType.TRANSFER_PROGRESSED,
+        EventType.COMPLETED,
+    ]
+
+
+def test_a_final_transfer_is_told_once() -> None:
+    done = StatusObserved(None, (a_jet_transfer(state="FAILED"),))
+    once = transition(a_delivery(State.STARTED), done, NOW, POLICY)
+
+    twice = transition(once.delivery, done, NOW, POLICY)
+
+    assert [event.type for event in once.events] == [EventType.TRANSFER_FAILED]
+    assert twice.events == ()
