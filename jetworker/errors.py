@@ -8,6 +8,8 @@ What can go wrong, split by what the caller does next.
     |-- StoreError             this partition's life is over: drop it and restore
     |   `-- Fenced             ... because another worker owns the partition now
     |-- LeaseLost              the start must not be sent: write it down again
+    |-- KafkaUnavailable       Kafka cannot be reached: keep trying
+    |-- JobUnavailable         a route's job cannot be told: an operator repairs it
     `-- JetError
         |-- JetUnavailable     try again later (`retry_after` seconds, if Jet said so)
         |-- JetUnauthorized    try again later, an operator must repair the credentials
@@ -66,6 +68,14 @@ class Fenced(StoreError):
 
 class LeaseLost(JetworkerError):
     """It is not certain any more that the partition is ours."""
+
+
+class KafkaUnavailable(JetworkerError):
+    """Kafka did not answer; that is no configuration error."""
+
+
+class JobUnavailable(JetworkerError):
+    """No job, or several, fit a route; the message says what to repair."""
 
 
 class JetError(JetworkerError):

@@ -19,7 +19,7 @@ from typing import assert_never
 
 import structlog
 
-from jetworker.bindings import Bindings, Book, open_intent
+from jetworker.bindings import Bindings, open_intent
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State

@@ -123,7 +123,7 @@ class Sender:
                 return Refused(ReasonCode.JOB_PAUSED, "the job is paused")
             case WhenPaused.RESUME if not is_second:
                 log.warning("a paused job is resumed, as its route says", job=job_id)
-                await self._jet.set_paused(job_id, False, route=route.name)
+                await self._jet.set_paused(job_id, paused=False, route=route.name)
                 return None
             case WhenPaused.WAIT | WhenPaused.RESUME:
                 self.suspect(route.name)

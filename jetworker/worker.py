@@ -25,7 +25,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
-from jetworker.clock import Clock
 from jetworker.core.pace import Backoff
 from jetworker.desk import Desk
 from jetworker.errors import StoreError

@@ -77,7 +77,7 @@ class Answers:
         headers = (*record.headers, *coordinates)
         return Record(self.dead_letters, record.key, record.value, headers)
 
-    def _answer(  # noqa: PLR0913 -- one place knows what an answer needs
+    def _answer(
         self,
         kind: str,
         command_id: CommandId | None,

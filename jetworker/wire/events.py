@@ -54,7 +54,7 @@ class Envelope:
             extra,
         )
 
-    def record(  # noqa: PLR0913 -- the attributes of a CloudEvent
+    def record(
         self,
         kind: str,
         event_id: str,

@@ -1,7 +1,7 @@
 """JSON as RFC 8259 and I-JSON mean it: no duplicate keys, no NaN, no lone surrogates."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
@@ -35,7 +35,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _int(digits: str) -> int | NoReturn:
+def _int(digits: str) -> int:
     """Refuse what no reader could hold; 2**64 and above are floats to orjson."""
     if len(digits) > 40:  # noqa: PLR2004 -- far beyond any number of bytes
         msg = "a number is too large"

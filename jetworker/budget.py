@@ -1,0 +1,148 @@
+"""
+One budget for all calls of a worker: a token bucket, served by priority.
+
+Within a priority the routes take turns, so that one busy route cannot starve another.
+A Retry-After holds back every call of its operation.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from enum import IntEnum
+
+from jetworker.clock import Clock
+from jetworker.core.bucket import Bucket
+from jetworker.core.command import RouteName
+from jetworker.metrics import Metrics
+
+
+class Priority(IntEnum):
+    """Who goes first when the budget is short."""
+
+    TOKEN = 0
+    START = 1
+    LOOKUP = 2
+    ENDING = 3
+    POLL = 4
+
+
+class _Line:
+    """The waiting calls of one priority: a queue for each route, served in turn."""
+
+    def __init__(self) -> None:
+        self._routes: OrderedDict[
+            RouteName | None, deque[tuple[str, asyncio.Future[None]]]
+        ] = OrderedDict()
+
+    def put(
+        self, route: RouteName | None, operation: str, turn: "asyncio.Future[None]"
+    ) -> None:
+        self._routes.setdefault(route, deque()).append((operation, turn))
+
+    def pop(self, held: frozenset[str]) -> "asyncio.Future[None] | None":
+        """Return whose turn it is, None if everybody is held back."""
+        for route in list(self._routes):
+            queue = self._routes[route]
+            while queue and queue[0][1].done():
+                queue.popleft()
+            found = next((each for each in queue if each[0] not in held), None)
+            if not queue:
+                del self._routes[route]
+            if found is not None:
+                queue.remove(found)
+                self._routes.move_to_end(route)
+                return found[1]
+        return None
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._routes.values())
+
+
+class Budget:
+    """Gives every call its turn."""
+
+    def __init__(self, limit: float, clock: Clock, metrics: Metrics) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._metrics = metrics
+        self._bucket: Bucket | None = None
+        self._lines = {priority: _Line() for priority in Priority}
+        self._held: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def rate(self) -> float:
+        """Calls a second at present."""
+        return self._bucket.rate if self._bucket else self._limit
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many calls wait, by priority."""
+        return {each.name.lower(): len(line) for each, line in self._lines.items()}
+
+    def hold(self, operation: str, seconds: float) -> None:
+        """Hold back every call of *operation*, as Jet's Retry-After says."""
+        until = self._clock.monotonic() + seconds
+        self._held[operation] = max(until, self._held.get(operation, 0.0))
+
+    def slow(self) -> None:
+        """Halve the rate: Jet said that it is too much."""
+        now = self._clock.monotonic()
+        self._bucket = self._refilled(now).slowed(now)
+
+    async def take(
+        self, operation: str, priority: Priority, route: RouteName | None = None
+    ) -> None:
+        """Wait for this call's turn."""
+        began = self._clock.monotonic()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lines[priority].put(route, operation, turn)
+        self._serve()
+        try:
+            await turn
+        finally:
+            self._serve()
+        self._metrics.jet_budget_wait_seconds.observe(self._clock.monotonic() - began)
+
+    def _serve(self) -> None:
+        """Give turns while there are tokens, then come back when there is one."""
+        now = self._clock.monotonic()
+        bucket = self._refilled(now)
+        held = self._holding(now)
+        while bucket.tokens >= 1:
+            turn = self._next(held)
+            if turn is None:
+                break
+            turn.set_result(None)
+            bucket = bucket.taken()
+        self._bucket = bucket
+        self._set_timer(now, bucket, held)
+
+    def _next(self, held: frozenset[str]) -> "asyncio.Future[None] | None":
+        for line in self._lines.values():
+            turn = line.pop(held)
+            if turn is not None:
+                return turn
+        return None
+
+    def _set_timer(self, now: float, bucket: Bucket, held: frozenset[str]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not any(len(line) for line in self._lines.values()):
+            return
+        waits = list(self._ends(held, now))
+        waits.append(bucket.wait if bucket.tokens < 1 else 1.0)
+        delay = max(0.001, min(waits))
+        self._timer = asyncio.get_running_loop().call_later(delay, self._serve)
+
+    def _ends(self, held: frozenset[str], now: float) -> Iterator[float]:
+        for operation in held:
+            yield self._held[operation] - now
+
+    def _holding(self, now: float) -> frozenset[str]:
+        for operation in [each for each, until in self._held.items() if until <= now]:
+            del self._held[operation]
+        return frozenset(self._held)
+
+    def _refilled(self, now: float) -> Bucket:
+        return (self._bucket or Bucket.full(self._limit, now)).refilled(now)

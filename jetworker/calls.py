@@ -1,0 +1,297 @@
+"""
+One call to Jet: its turn, its token, its deadline, its size, and what came of it.
+
+Foreign errors become ours here and nowhere else. Questions are asked again by a
+library when Jet does not answer, and once with a new token after a 401. A start is
+sent once, and whatever comes of it is a value.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx
+import stamina
+import stamina.instrumentation
+
+from jetworker.budget import Budget, Priority
+from jetworker.clock import Clock
+from jetworker.connection import Connection, Handover, handover, is_timeout
+from jetworker.core.command import RouteName
+from jetworker.core.observation import (
+    StartAccepted,
+    StartAnswer,
+    StartAnswered,
+    StartLost,
+    StartNotSent,
+)
+from jetworker.errors import (
+    JetNotFound,
+    JetRejected,
+    JetUnauthorized,
+    JetUnavailable,
+)
+from jetworker.metrics import Metrics
+from jetworker.oauth import TokenSource
+from jetworker.wire import jet as wire
+from jetworker.wire import retry_after
+
+stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
+
+_ATTEMPTS = 3
+_BODY_LIMIT = 64 << 20
+_WORTH_WAITING = 2.0
+_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
+_TOO_MANY, _UNAUTHORIZED, _NOT_FOUND = 429, 401, 404
+_AGAIN_LATER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that changes nothing, or nothing more when it is made twice."""
+
+    operation: str
+    method: str
+    path: str
+    body: bytes | None = None
+    priority: Priority = Priority.POLL
+    route: RouteName | None = None
+    is_repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    retry_after: float | None
+
+
+class Calls:
+    """Makes the calls of one worker."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        budget: Budget,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        timeout: timedelta,
+        credentials: Callable[[], tuple[str, str]],
+    ) -> None:
+        self._connection = connection
+        self._budget = budget
+        self._clock = clock
+        self._metrics = metrics
+        self._timeout = timeout.total_seconds()
+        self._heard: tuple[datetime, float] | None = None
+        self._usual = 0.0
+        self.tokens = TokenSource(self._fetch_token, credentials, clock, metrics)
+
+    @property
+    def jet_time(self) -> datetime | None:
+        """
+        Jet's clock, from its last Date header, and never later than it is.
+
+        The header is cut to the second (RFC 9110 §6.6.1), and was written before it
+        was read; what passed since is added.
+        """
+        if self._heard is None:
+            return None
+        date, at = self._heard
+        return date + timedelta(seconds=self._clock.monotonic() - at)
+
+    async def ask(self, question: Question) -> Any:
+        """Return the parsed answer; raises JetError."""
+        attempts = _ATTEMPTS if question.is_repeatable else 1
+        async for attempt in stamina.retry_context(
+            on=_worth_repeating,
+            attempts=attempts,
+            timeout=None,
+            wait_initial=0.1,
+            wait_max=1.0,
+        ):
+            with attempt:
+                return await self._ask_once(question)
+        raise AssertionError(question)
+
+    async def start(
+        self, path: str, body: bytes, guard: Callable[[], None]
+    ) -> StartAnswer:
+        """
+        Send one start, whose turn in the budget was taken before.
+
+        Raises what *guard* raises, and JetError if no token is to be had: nothing was
+        sent then. Everything else is an answer.
+        """
+        token = await self.tokens.get()
+        current = Handover(guard)
+        reset = handover.set(current)
+        try:
+            async with asyncio.timeout(self._timeout):
+                with self._counted("start_delivery") as count:
+                    answer = await self._send(
+                        self._connection.starts, "POST", path, body, token
+                    )
+                    count(answer.status)
+        except (*_FOREIGN, TimeoutError) as exc:
+            said = wire.quote(f"{type(exc.__cause__ or exc).__name__}: {exc}")
+            return StartLost(said) if current.is_done else StartNotSent(said)
+        finally:
+            handover.reset(reset)
+        self._obey("start_delivery", answer)
+        if answer.status == _UNAUTHORIZED:
+            self.tokens.invalidate(token)
+        return _read_start(answer)
+
+    async def _ask_once(self, question: Question) -> Any:
+        token = await self.tokens.get()
+        try:
+            return await self._ask_with(question, token)
+        except JetUnauthorized:
+            self.tokens.invalidate(token)
+            return await self._ask_with(question, await self.tokens.get())
+
+    async def _ask_with(self, question: Question, token: str) -> Any:
+        await self._budget.take(question.operation, question.priority, question.route)
+        return _read(await self._answer(question, token))
+
+    async def _answer(self, question: Question, token: str | None) -> _Answer:
+        try:
+            async with asyncio.timeout(self._timeout):
+                with self._counted(question.operation) as count:
+                    answer = await self._send(
+                        self._connection.questions,
+                        question.method,
+                        question.path,
+                        question.body,
+                        token,
+                    )
+                    count(answer.status)
+        except (*_FOREIGN, TimeoutError) as exc:
+            cause = type(exc.__cause__ or exc).__name__
+            msg = f"Jet did not answer {question.operation}: {cause}"
+            raise JetUnavailable(msg) from exc
+        self._obey(question.operation, answer)
+        return answer
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: bytes | None,
+        token: str | None,
+    ) -> _Answer:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        request = client.build_request(method, path, content=body, headers=headers)
+        response = await client.send(request, stream=True)
+        try:
+            self._hear(response)
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in response.aiter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > _BODY_LIMIT:
+                    msg = "the answer is too large"
+                    raise httpx.ReadError(msg)
+        finally:
+            await response.aclose()
+        wait = retry_after.parse(response.headers.get("retry-after"), self._clock.now())
+        return _Answer(response.status_code, b"".join(chunks), wait)
+
+    async def _fetch_token(self, body: bytes) -> Any:
+        question = Question("token", "POST", "/oauth/token", body, Priority.TOKEN)
+        await self._budget.take(question.operation, question.priority)
+        answer = await self._answer(question, None)
+        if answer.status == _UNAUTHORIZED:
+            raise JetRejected(answer.status, wire.said(answer.body))
+        return _read(answer)
+
+    def _obey(self, operation: str, answer: _Answer) -> None:
+        """Hold back what Jet asks to hold back, and slow down when it is too much."""
+        if answer.retry_after is not None and answer.status >= 400:  # noqa: PLR2004 -- HTTP
+            self._budget.hold(operation, answer.retry_after)
+        if answer.status == _TOO_MANY:
+            self._budget.slow()
+
+    def _hear(self, response: httpx.Response) -> None:
+        try:
+            date = parsedate_to_datetime(response.headers["date"])
+        except (KeyError, ValueError, TypeError):
+            return
+        if date.tzinfo is not None:
+            self._heard = (date, self._clock.monotonic())
+
+    @contextmanager
+    def _counted(self, operation: str) -> Iterator[Callable[[int], None]]:
+        """Count a request by its outcome; a Jet that grows slow is asked less."""
+        began = self._clock.monotonic()
+        outcome = "connect_error"
+
+        def count(status: int) -> None:
+            nonlocal outcome
+            outcome = str(status)
+
+        try:
+            yield count
+        except (*_FOREIGN, asyncio.CancelledError) as exc:
+            cancelled = isinstance(exc, asyncio.CancelledError)
+            outcome = "timeout" if cancelled or is_timeout(exc) else "connect_error"
+            raise
+        finally:
+            took = self._clock.monotonic() - began
+            self._metrics.jet_requests_total.labels(operation, outcome).inc()
+            self._metrics.jet_request_duration_seconds.labels(operation).observe(took)
+            if took > max(2.0, 5 * self._usual):
+                self._budget.slow()
+            self._usual += (took - self._usual) / 20
+
+
+def _read(answer: _Answer) -> Any:
+    """Return what a question is answered with; raises JetError."""
+    status = answer.status
+    if 200 <= status < 300:  # noqa: PLR2004 -- HTTP
+        try:
+            return wire.loads(answer.body)
+        except wire.NoAnswer as exc:
+            raise JetUnavailable(str(exc)) from exc
+    said = wire.said(answer.body)
+    if status == _UNAUTHORIZED:
+        msg = "Jet refuses the token"
+        raise JetUnauthorized(msg)
+    if status == _NOT_FOUND:
+        raise JetNotFound(status, said)
+    if 400 <= status < 500 and status not in _AGAIN_LATER:  # noqa: PLR2004 -- HTTP
+        raise JetRejected(status, said)
+    msg = f"Jet answered {status}"
+    raise JetUnavailable(msg, answer.retry_after)
+
+
+def _read_start(answer: _Answer) -> StartAnswer:
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
+        return StartAnswered(answer.status, wire.said(answer.body))
+    try:
+        delivery_id = wire.delivery_id(wire.loads(answer.body))
+    except wire.NoAnswer:
+        delivery_id = None
+    if delivery_id is None:
+        return StartLost(f"Jet answered {answer.status} without a deliveryId")
+    return StartAccepted(delivery_id)
+
+
+def _worth_repeating(exc: Exception) -> bool | float:
+    """Ask again at once only what Jet did not answer; longer waits are the caller's."""
+    if not isinstance(exc, JetUnavailable):
+        return False
+    if exc.retry_after is None:
+        return True
+    return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False

@@ -1,0 +1,50 @@
+"""A token bucket whose rate gives way when Jet is short of breath: arithmetic only."""
+
+from dataclasses import dataclass, replace
+
+_FLOOR = 16
+_RECOVERY = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """
+    *rate* tokens a second now, never above *limit*; *tokens* as of *at* (seconds).
+
+    The rate is halved when Jet says "too many" and raised again by a fiftieth of the
+    limit a second: additive increase, multiplicative decrease, as TCP does.
+    """
+
+    limit: float
+    rate: float
+    tokens: float
+    at: float
+    slowed_at: float = -1e9
+
+    @classmethod
+    def full(cls, limit: float, now: float) -> "Bucket":
+        """Return a bucket at its limit, with a small burst in it."""
+        return cls(limit, limit, max(1.0, limit / 2), now)
+
+    def refilled(self, now: float) -> "Bucket":
+        """Return the bucket as it is at *now*."""
+        passed = max(0.0, now - self.at)
+        rate = min(self.limit, self.rate + self.limit * _RECOVERY * passed)
+        tokens = min(max(1.0, rate / 2), self.tokens + passed * rate)
+        return replace(self, rate=rate, tokens=tokens, at=now)
+
+    def taken(self) -> "Bucket":
+        """Return the bucket with one token less."""
+        return replace(self, tokens=self.tokens - 1)
+
+    def slowed(self, now: float) -> "Bucket":
+        """Return the bucket at half its rate; at most once a second."""
+        if now - self.slowed_at < 1:
+            return self
+        slower = max(self.rate / 2, self.limit / _FLOOR)
+        return replace(self.refilled(now), rate=slower, tokens=0.0, slowed_at=now)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until there is a token."""
+        return max(0.0, (1 - self.tokens) / self.rate)

@@ -1,0 +1,87 @@
+"""The routes as the file has them now: read at the start, and again when it changes."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from jetworker.core.command import RouteName
+from jetworker.core.route import Route
+from jetworker.errors import ConfigurationError
+from jetworker.metrics import Metrics
+from jetworker.wire import routes as wire
+
+log = structlog.get_logger()
+
+_LOOK_EVERY = 2.0
+
+
+def read(path: Path) -> tuple[bytes, dict[RouteName, Route]]:
+    """Return a routes file's bytes and routes; raises ConfigurationError."""
+    try:
+        text = path.read_bytes()
+    except OSError as exc:
+        msg = f"JETWORKER_ROUTES_FILE: {path} cannot be read: {exc.strerror}"
+        raise ConfigurationError(msg) from exc
+    return text, wire.decode(text, str(path))
+
+
+class RouteBook:
+    """
+    Holds the routes and follows the file.
+
+    The contents are compared, not the time: a mounted ConfigMap is a link that is
+    swapped. An invalid file keeps the routes that are there.
+    """
+
+    def __init__(
+        self, path: Path, metrics: Metrics, changed: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._metrics = metrics
+        self._changed = changed
+        self._text, self.routes = read(path)
+        self.error: str | None = None
+        metrics.declare_routes(self.routes)
+
+    def current(self) -> Mapping[RouteName, Route]:
+        """Return the routes as they are now."""
+        return self.routes
+
+    async def run(self) -> None:
+        """Look at the file every two seconds, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            text = self._path.read_bytes()
+        except OSError as exc:
+            self._reject(f"{self._path} cannot be read: {exc.strerror}")
+            return
+        if text == self._text:
+            if self.error is not None and self.error.startswith(str(self._path)):
+                self.error = None
+            return
+        self._text = text
+        try:
+            self.routes = wire.decode(text, str(self._path))
+        except ConfigurationError as exc:
+            self._reject(str(exc))
+            return
+        self.error = None
+        self._metrics.declare_routes(self.routes)
+        self._metrics.routes_reloads_total.labels("applied").inc()
+        log.info(
+            "the routes file changed, new commands follow it", routes=len(self.routes)
+        )
+        self._changed()
+
+    def _reject(self, error: str) -> None:
+        if error == self.error:
+            return
+        self.error = error
+        self._metrics.routes_reloads_total.labels("rejected").inc()
+        log.error("the routes file is invalid, the old routes stay", error=error)

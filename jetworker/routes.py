@@ -1,0 +1,128 @@
+"""From a route to Jet's job: by id, by name, or by storage profiles, found or created."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from jetworker.core.command import JobId, ProfileId, RouteName
+from jetworker.core.observation import JetJob
+from jetworker.core.route import Route
+from jetworker.errors import JobUnavailable
+from jetworker.jet import JetClient
+
+log = structlog.get_logger()
+
+
+class JobResolver:
+    """Resolves routes, one at a time for each, and remembers the answers."""
+
+    def __init__(self, jet: JetClient) -> None:
+        self._jet = jet
+        self._jobs: dict[RouteName, tuple[Route, JobId]] = {}
+        self._locks: dict[RouteName, asyncio.Lock] = {}
+
+    async def resolve(self, route: Route) -> JobId:
+        """
+        Return the route's job; raises JobUnavailable or JetError.
+
+        JobUnavailable is for an operator: no job or several have the name, or a
+        storage profile is unknown.
+        """
+        if route.job_id is not None:
+            return route.job_id
+        async with self._locks.setdefault(route.name, asyncio.Lock()):
+            known, job_id = self._jobs.get(route.name, (None, None))
+            if job_id is None or known != route:
+                job_id = await self._find(route)
+                self._jobs[route.name] = (route, job_id)
+        return job_id
+
+    def known(self, route: Route) -> JobId | None:
+        """Return the job if it was resolved before."""
+        return route.job_id or self._jobs.get(route.name, (None, None))[1]
+
+    def forget(self, route: Route) -> None:
+        """Resolve anew the next time: the job has vanished."""
+        self._jobs.pop(route.name, None)
+
+    async def _find(self, route: Route) -> JobId:
+        if route.source is None or route.destination is None:
+            return self._only(route, await self._named(route)).job_id
+        profiles = await self._profiles(route, route.source, route.destination)
+        jobs = _between(profiles, await self._named(route))
+        if jobs:
+            return self._oldest(route, jobs).job_id
+        return await self._create(route, profiles)
+
+    async def _create(
+        self, route: Route, profiles: tuple[ProfileId, ProfileId]
+    ) -> JobId:
+        """
+        Create the job, then look again: another worker may have done the same.
+
+        Both see both jobs then, and both take the oldest.
+        """
+        assert route.job_name is not None
+        created = await self._jet.create_job(
+            route.job_name, *profiles, route.growing, route=route.name
+        )
+        log.info("a manual job was created", route=route.name, job_id=created.job_id)
+        jobs = _between(profiles, await self._named(route))
+        chosen = self._oldest(route, jobs or [created])
+        if chosen.job_id != created.job_id:
+            log.warning(
+                "two jobs were created at once, the oldest is used and this is spare",
+                route=route.name,
+                job_id=chosen.job_id,
+                spare=created.job_id,
+            )
+        return chosen.job_id
+
+    async def _named(self, route: Route) -> list[JetJob]:
+        jobs = await self._jet.list_jobs(route=route.name)
+        return [job for job in jobs if job.name == route.job_name]
+
+    async def _profiles(
+        self, route: Route, source: str, destination: str
+    ) -> tuple[ProfileId, ProfileId]:
+        profiles = await self._jet.list_profiles(route=route.name)
+        found: list[ProfileId] = []
+        for wanted in (source, destination):
+            by_id = [p.profile_id for p in profiles if p.profile_id == wanted]
+            matches = by_id or [p.profile_id for p in profiles if p.name == wanted]
+            if len(matches) != 1:
+                many = "several storage profiles are" if matches else "none is"
+                msg = f"storage profile {wanted!r}: {many} called so at Jet"
+                raise JobUnavailable(msg)
+            found += matches
+        return found[0], found[1]
+
+    def _only(self, route: Route, jobs: list[JetJob]) -> JetJob:
+        if len(jobs) != 1:
+            many = "several jobs are" if jobs else "no job is"
+            msg = f"job_name {route.job_name!r}: {many} called so at Jet"
+            raise JobUnavailable(msg)
+        return jobs[0]
+
+    def _oldest(self, route: Route, jobs: Iterable[JetJob]) -> JetJob:
+        ordered = sorted(jobs, key=lambda job: (_age(job), job.job_id))
+        for spare in ordered[1:]:
+            log.warning(
+                "a spare job of the route's name is not used, delete it at Jet",
+                route=route.name,
+                job_id=ordered[0].job_id,
+                spare=spare.job_id,
+            )
+        return ordered[0]
+
+
+def _between(
+    profiles: tuple[ProfileId, ProfileId], jobs: Iterable[JetJob]
+) -> list[JetJob]:
+    """Return the jobs between these profiles; one that shows none may be any."""
+    return [job for job in jobs if job.profile_ids in (profiles, None)]
+
+
+def _age(job: JetJob) -> float:
+    return job.created_on.timestamp() if job.created_on else float("inf")

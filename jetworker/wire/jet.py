@@ -1,0 +1,277 @@
+"""
+Jet's JSON to values: typed, and lenient as its documentation is incomplete.
+
+Unknown fields and words are tolerated; a fact of the wrong type is absent; only what
+an answer is useless without (an id, a state) is required.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import orjson
+
+from jetworker.core.command import (
+    DeliveryId,
+    JobId,
+    ObjectSpec,
+    ProfileId,
+    TransferId,
+)
+from jetworker.core.observation import (
+    JetDelivery,
+    JetFile,
+    JetJob,
+    JetTransfer,
+    Progress,
+    StorageProfile,
+    Tally,
+)
+from jetworker.core.route import Growing
+
+ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_QUOTED = 200
+_MOST = 2**63 - 1
+_T = TypeVar("_T")
+
+
+class NoAnswer(ValueError):
+    """The body is not what this call answers with."""
+
+
+def loads(body: bytes) -> Any:
+    """Parse an answer; raises NoAnswer."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        msg = "Jet's answer is not JSON"
+        raise NoAnswer(msg) from exc
+
+
+def delivery_id(answer: Any) -> DeliveryId | None:
+    """Return the id that the answer to a start carries, None if there is none."""
+    found = _text(_fields(answer).get("deliveryId"))
+    return DeliveryId(found) if found and ID.fullmatch(found) else None
+
+
+def delivery(answer: Any) -> JetDelivery:
+    """Read the answer to "get delivery"."""
+    fields = _fields(answer)
+    transfers = [_fields(each).get("transferId") for each in _list(fields, "transfers")]
+    return JetDelivery(
+        DeliveryId(_required(fields, "deliveryId")),
+        _required(fields, "state"),
+        _time(fields.get("createdOn")),
+        _progress(fields.get("deliverySummary")),
+        tuple(TransferId(each) for each in transfers if _is_id(each)),
+    )
+
+
+def transfer(answer: Any) -> JetTransfer:
+    """Read one transfer, from its own answer or from the listing."""
+    fields = _fields(answer)
+    metadata = _fields(fields.get("metadata"))
+    owner = metadata.get("deliveryId") or fields.get("deliveryId")
+    manifest = _fields(fields.get("objectsManifest")).get("summary")
+    return JetTransfer(
+        TransferId(_required(fields, "transferId")),
+        _required(fields, "state"),
+        DeliveryId(str(owner)) if _is_id(owner) else None,
+        metadata.get("isRetry") is True or fields.get("isRetry") is True,
+        _progress(fields.get("transferProgress")),
+        _tally(manifest) if isinstance(manifest, dict) else None,
+    )
+
+
+def file(answer: Any) -> JetFile:
+    """Read one file of a job."""
+    fields = _fields(answer)
+    transfer_id = fields.get("transferId")
+    return JetFile(
+        _text(fields.get("url")) or "",
+        TransferId(transfer_id) if _is_id(transfer_id) else None,
+        _text(fields.get("state")) or "",
+        _number(fields.get("sizeInBytes")),
+    )
+
+
+def job(answer: Any) -> JetJob:
+    """Read a job document; search results call the name `jobName`."""
+    fields = _fields(answer)
+    return JetJob(
+        JobId(_required(fields, "jobId")),
+        _text(fields.get("name")) or _text(fields.get("jobName")) or "",
+        fields.get("paused") is True or fields.get("status") == "PAUSED",
+        _time(fields.get("createdOn")),
+        _profiles(fields),
+        tuple(dict.fromkeys(_delivery_ids(fields))),
+    )
+
+
+def profile(answer: Any) -> StorageProfile:
+    """Read one storage profile."""
+    fields = _fields(answer)
+    return StorageProfile(
+        ProfileId(_required(fields, "storageProfileId")),
+        _text(fields.get("name")) or _text(fields.get("storageProfileName")) or "",
+        _text(fields.get("storageProfileType")) or "",
+    )
+
+
+def items(answer: Any, read: Callable[[Any], _T]) -> tuple[_T, ...]:
+    """Read a wrapped list; an item that cannot be read is left out."""
+    wrapped = answer if isinstance(answer, list) else _fields(answer).get("items")
+    if not isinstance(wrapped, list):
+        msg = "Jet's answer has no items"
+        raise NoAnswer(msg)
+    found: list[_T] = []
+    for each in wrapped:
+        try:
+            found.append(read(each))
+        except NoAnswer:
+            continue
+    return tuple(found)
+
+
+def start_body(objects: Sequence[ObjectSpec]) -> bytes:
+    """Return the body of a start: only the keys that the vendor's page shows."""
+    return orjson.dumps({"objects": [_object(spec) for spec in objects]})
+
+
+def job_body(
+    name: str, source: ProfileId, destination: ProfileId, growing: Growing | None
+) -> bytes:
+    """Return the body that creates a manual job."""
+    data: dict[str, Any] = {
+        "source": {"storageProfileId": source},
+        "destination": {"storageProfileId": destination},
+    }
+    if growing is not None:
+        idle = max(1, round(growing.idle_timeout.total_seconds()))
+        options: dict[str, Any] = {
+            "areGrowingObjects": True,
+            "growingObjects": {"growingIdleTimeoutInSeconds": idle},
+        }
+        if growing.part_size_mib is not None:
+            options["partSizeInMiB"] = growing.part_size_mib
+        data["transferOptions"] = options
+    return orjson.dumps({"name": name, "actions": [{"type": "TRANSFER", "data": data}]})
+
+
+def quote(text: str) -> str:
+    """Return what Jet said without URLs and control characters, at most 200 long."""
+    plain = _URL.sub("(url)", text)
+    printable = "".join(c if c.isprintable() else " " for c in plain)
+    return " ".join(printable.split())[:_QUOTED]
+
+
+def said(body: bytes) -> str:
+    """Return the message of an error answer, quoted."""
+    try:
+        fields = _fields(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return quote(body[:2000].decode("utf-8", "replace"))
+    for name in ("message", "error_description", "error", "title", "detail"):
+        found = _text(fields.get(name))
+        if found:
+            return quote(found)
+    return quote(body[:2000].decode("utf-8", "replace"))
+
+
+def _object(spec: ObjectSpec) -> dict[str, Any]:
+    body: dict[str, Any] = {"relativePath": spec.relative_path}
+    if spec.size is not None:
+        body["sizeInBytes"] = spec.size
+    if spec.is_directory:
+        body["isDirectory"] = True
+    return body
+
+
+def _delivery_ids(document: Any) -> Iterator[DeliveryId]:
+    """Yield every deliveryId anywhere, in order; iterative, depth costs nothing."""
+    waiting: list[tuple[str, Any]] = [("", document)]
+    while waiting:
+        name, value = waiting.pop()
+        key = name.lower()
+        if isinstance(value, dict):
+            nested = list(value.items())
+            if "deliver" in key and _is_id(value.get("id")):
+                nested.append(("deliveryId", value["id"]))
+            waiting += reversed(nested)
+        elif isinstance(value, list):
+            waiting += [(name, each) for each in reversed(value)]
+        elif _is_id(value) and "deliver" in key and _names_ids(key):
+            yield DeliveryId(value)
+
+
+def _names_ids(key: str) -> bool:
+    return key.rstrip("s").endswith(
+        ("deliveryid", "delivery", "deliverie", "deliveryuuid")
+    )
+
+
+def _profiles(fields: dict[str, Any]) -> tuple[ProfileId, ProfileId] | None:
+    for action in _list(fields, "actions"):
+        data = _fields(_fields(action).get("data"))
+        source = _fields(data.get("source")).get("storageProfileId")
+        destination = _fields(data.get("destination")).get("storageProfileId")
+        if isinstance(source, str) and isinstance(destination, str):
+            return ProfileId(source), ProfileId(destination)
+    return None
+
+
+def _progress(value: Any) -> Progress | None:
+    if not isinstance(value, dict):
+        return None
+    parts = (value.get("transferred"), value.get("skipped"), value.get("failed"))
+    return Progress(*(_tally(part) for part in parts))
+
+
+def _tally(value: Any) -> Tally:
+    fields = _fields(value)
+    return Tally(_number(fields.get("count")) or 0, _number(fields.get("bytes")) or 0)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(fields: dict[str, Any], name: str) -> list[Any]:
+    value = fields.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _MOST else None
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and ID.fullmatch(value) is not None
+
+
+def _required(fields: dict[str, Any], name: str) -> str:
+    value = _text(fields.get(name))
+    if not value:
+        msg = f"Jet's answer has no {name}"
+        raise NoAnswer(msg)
+    return value
+
+
+def _time(value: Any) -> datetime | None:
+    """Read RFC 3339; more than six fractional digits are cut."""
+    text = _text(value)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,146 @@
+"""The routes file: YAML to routes, strict, and every mistake named by route and key."""
+
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from jetworker.core.command import JobId, RouteName
+from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
+from jetworker.errors import ConfigurationError
+from jetworker.wire.durations import Duration
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Prefix = Annotated[str, StringConstraints(pattern="^/", max_length=1024)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GrowingModel(_Strict):
+    """How files that still grow are followed; used when the job is created."""
+
+    idle_timeout: Annotated[
+        Duration, Field(description="Without growth for so long, a file is done.")
+    ]
+    part_size_mib: Annotated[int, Field(ge=1, le=5120)] | None = None
+
+
+class RouteModel(_Strict):
+    """One route: exactly one of job_id, job_name, or source with destination."""
+
+    job_id: Name | None = None
+    job_name: Name | None = None
+    source: Annotated[
+        Name | None, Field(description="Storage profile, by id or name.")
+    ] = None
+    destination: Annotated[
+        Name | None, Field(description="Storage profile, by id or name.")
+    ] = None
+    growing_objects: GrowingModel | None = None
+    when_paused: WhenPaused = WhenPaused.WAIT
+    on_uncertain: OnUncertain = OnUncertain.RECONCILE
+    max_active: Annotated[int, Field(ge=1)] | None = None
+    deadline: Duration | None = None
+    allowed_paths: tuple[Prefix, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_one_job(self) -> Self:
+        pair = self.source is not None or self.destination is not None
+        if pair and (self.source is None or self.destination is None):
+            missing = "source" if self.source is None else "destination"
+            msg = f"{missing}: required, source and destination belong together"
+            raise ValueError(msg)
+        ways = [self.job_id is not None, pair or self.job_name is not None]
+        if sum(ways) != 1:
+            msg = (
+                "job_id: give exactly one of job_id, job_name, or source with"
+                " destination"
+            )
+            raise ValueError(msg)
+        if self.growing_objects is not None and not pair:
+            msg = "growing_objects: only with source and destination"
+            raise ValueError(msg)
+        return self
+
+
+class RoutesFile(_Strict):
+    """The routes file of jetworker."""
+
+    routes: Annotated[dict[Name, RouteModel], Field(min_length=1)]
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML 1.1 whose mappings have no key twice: the second would win silently."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 -- PyYAML's signature
+        """Refuse a key that occurs twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
+        if twice is not None:
+            problem = f"{twice} occurs twice"
+            raise yaml.constructor.ConstructorError(
+                None, None, problem, node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def decode(text: bytes, file: str) -> dict[RouteName, Route]:
+    """Read a routes file; raises ConfigurationError that names file, route and key."""
+    try:
+        tree = yaml.load(text, _UniqueKeys)  # noqa: S506 -- a subclass of SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(exc, "problem", None) or "not YAML"
+        msg = f"{file}{where}: {problem}"
+        raise ConfigurationError(msg) from exc
+    try:
+        parsed = RoutesFile.model_validate(tree)
+    except ValidationError as exc:
+        found = exc.errors(include_url=False, include_input=False)
+        msg = "; ".join(f"{file}: {_explain(problem)}" for problem in found[:5])
+        raise ConfigurationError(msg) from exc
+    return {
+        RouteName(name): _route(RouteName(name), route)
+        for name, route in parsed.routes.items()
+    }
+
+
+def _explain(problem: Any) -> str:
+    path = [str(part) for part in problem["loc"]]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    key, _, rest = message.partition(": ")
+    if rest and key.isidentifier():
+        path, message = [*path, key], rest
+    if problem["type"] == "extra_forbidden":
+        message = "is not a key of a route, remove or correct it"
+    return f"{'.'.join(path) or 'the file'}: {message}"
+
+
+def _route(name: RouteName, model: RouteModel) -> Route:
+    growing = model.growing_objects
+    pair = model.source is not None
+    return Route(
+        name=name,
+        job_id=JobId(model.job_id) if model.job_id else None,
+        job_name=model.job_name or (name if pair else None),
+        source=model.source,
+        destination=model.destination,
+        growing=Growing(growing.idle_timeout, growing.part_size_mib)
+        if growing
+        else None,
+        when_paused=model.when_paused,
+        on_uncertain=model.on_uncertain,
+        max_active=model.max_active,
+        deadline=model.deadline,
+        allowed_paths=model.allowed_paths,
+    )
