@@ -46,6 +46,10 @@ class Entry:
         """The delivery as it is now; None once it ended or its owner did."""
         return None if self.owner.is_over else self.owner.find(self.command_id)
 
+    def tell(self, trigger: Trigger) -> None:
+        """Apply a trigger and go on; whether it becomes durable is its owner's care."""
+        _ = self.owner.apply(self.command_id, trigger)
+
     def apply(self, trigger: Trigger) -> "asyncio.Future[None]":
         """Apply a trigger; awaiting it raises StoreError if the owner's life ends."""
         return self.owner.apply(self.command_id, trigger)

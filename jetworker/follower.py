@@ -57,6 +57,7 @@ class Follower:
         self._asking = 0
 
     def __len__(self) -> int:
+        """Return how many are followed."""
         return len(self._followed)
 
     def take(self, entry: Entry) -> None:
@@ -178,7 +179,7 @@ class Follower:
                 continue
             followed.seen = estimate(followed.seen, delivery, transfers, now)
             followed.seen_at = self._clock.now()
-            followed.entry.apply(from_listing(delivery, tuple(transfers)))
+            followed.entry.tell(from_listing(delivery, tuple(transfers)))
             if not followed.is_asking:
                 self._again(followed)
 

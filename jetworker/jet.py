@@ -165,7 +165,13 @@ class JetClient:
         """Create a manual job (POST /v1/jobs); never asked twice by itself."""
         body = wire.job_body(name, source, destination, growing)
         question = Question(
-            "create_job", "POST", "/v1/jobs", body, Priority.START, route, False
+            "create_job",
+            "POST",
+            "/v1/jobs",
+            body,
+            Priority.START,
+            route,
+            is_repeatable=False,
         )
         return await self._ask(question, wire.job)
 

@@ -106,18 +106,18 @@ class Kafka:
         )
         consumer.subscribe([self.topics.commands], listener=listener)
         try:
-            await bounded(consumer.start(), "joining the group", timeout=60)
+            await bounded(consumer.start(), "joining the group", seconds=60)
             yield consumer
         finally:
             await _close(consumer)
 
 
 async def bounded(
-    call: Awaitable[_T], what: str, *, timeout: float = CALL_TIMEOUT
+    call: Awaitable[_T], what: str, *, seconds: float = CALL_TIMEOUT
 ) -> _T:
     """Await a call of aiokafka, which has no time-outs; foreign errors become ours."""
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             return await call
     except ProducerFenced as exc:
         msg = f"{what}: another worker owns the partition now"
@@ -131,6 +131,6 @@ async def _close(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Close a client of ours; one that hangs or is broken is left behind."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await client.stop()
+            await client.stop()  # type: ignore[no-untyped-call]  # theirs has no types
     except (KafkaError, TimeoutError, OSError, AssertionError) as exc:
         log.warning("a kafka client did not close, it is left behind", error=str(exc))

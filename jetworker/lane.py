@@ -80,7 +80,14 @@ class Lane:
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
+        """Return how many deliveries wait."""
         return len(self._entries)
+
+    @property
+    def obstacle(self) -> str | None:
+        """What is in the way, None if nothing is."""
+        found = self._obstacle
+        return f"{found.code}: {found.message}" if found else None
 
     def put(self, entry: Entry) -> None:
         """Queue a delivery; one that is to be started again goes first."""
@@ -91,7 +98,7 @@ class Lane:
         if delivery.state is State.CLEARED:
             self._entries.move_to_end(entry.command_id, last=False)
         if self._obstacle is not None and delivery.state is State.ACCEPTED:
-            entry.apply(self._obstacle)
+            entry.tell(self._obstacle)
         self._wake.set()
 
     def nudge(self) -> None:
@@ -151,7 +158,7 @@ class Lane:
         for entry in list(self._entries.values()):
             delivery = entry.delivery
             if delivery is not None and delivery.state.is_startable:
-                entry.apply(obstacle)
+                entry.tell(obstacle)
 
     async def _advance(self, entry: Entry) -> Blocked | None:
         """Start one delivery, or return what is in the way."""
@@ -213,7 +220,7 @@ class Lane:
         return Begun(intent, Terms(route.on_uncertain, route.deadline))
 
     def _obstacle_of(self, outcome: Trigger, entry: Entry) -> Blocked | None:
-        """A start that was refused for now blocks the lane, and goes first again."""
+        """Let a start that was refused for now block the lane, and go first again."""
         if not isinstance(outcome, Blocked):
             return None
         self.put(entry)
@@ -250,7 +257,7 @@ class Lane:
             delivery = entry.delivery
             if delivery is not None and self._is_expired(delivery):
                 message = "expiresAt passed before it could be started"
-                entry.apply(Refused(ReasonCode.EXPIRED, message))
+                entry.tell(Refused(ReasonCode.EXPIRED, message))
                 del self._entries[command_id]
 
     def _is_expired(self, delivery: Delivery) -> bool:

@@ -119,7 +119,7 @@ class Life:
         for delivery in list(self.deliveries.values()):
             if delivery.state is State.STARTING:
                 message = "the worker that sent the start did not live to tell"
-                self.apply(delivery.command_id, Lost(message))
+                Entry(self, delivery.command_id).tell(Lost(message))
             else:
                 self._perform(effect_of(delivery), delivery.command_id)
 
@@ -219,16 +219,16 @@ class Life:
             msg = "too late to send the start"
             raise LeaseLost(msg)
 
-    async def drain(self, timeout: timedelta) -> None:
+    async def drain(self, limit: timedelta) -> None:
         """
         Let the starts in flight end and commit what they answered.
 
         No new start is written down from now on. What is still in flight after
-        *timeout* is an unknown start for the successor.
+        *limit* is an unknown start for the successor.
         """
         self.is_draining = True
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
+            async with asyncio.timeout(limit.total_seconds()):
                 await self._quiet.wait()
                 await self._store.submit(Step(()))
         except (TimeoutError, StoreError):

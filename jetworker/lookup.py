@@ -41,6 +41,7 @@ from jetworker.watcher import Look, Watcher
 log = structlog.get_logger()
 
 _SKEW = timedelta(seconds=2)  # Jet's clocks need not agree to the second
+_NOT_ASKED = LookAgain("Jet could not be asked")
 _UNHEARD = timedelta(minutes=10)  # Jet's clock was never heard: ours may be wrong
 
 
@@ -51,7 +52,7 @@ class _Case:
     entry: Entry
     began: float
     called: asyncio.Event = field(default_factory=asyncio.Event)
-    last: LookAgain = LookAgain("Jet could not be asked")
+    last: LookAgain = _NOT_ASKED
 
 
 class Lookup:
@@ -76,6 +77,7 @@ class Lookup:
         self._free = asyncio.Condition()
 
     def __len__(self) -> int:
+        """Return how many are looked after."""
         return len(self._cases)
 
     def take(self, entry: Entry) -> None:
@@ -138,10 +140,12 @@ class Lookup:
         limit = left if delivery.state is State.UNCERTAIN else self._settle
         try:
             async with asyncio.timeout(max(0.1, limit)):
-                case.last = LookAgain("Jet could not be asked")
+                case.last = _NOT_ASKED
                 return await self._decide(delivery)
         except (JetError, StoreError, TimeoutError) as exc:
-            return LookAgain(f"it could not be looked up: {exc or 'no answer in time'}")
+            return LookAgain(
+                f"it could not be looked up: {str(exc) or 'no answer in time'}"
+            )
 
     async def _carry_out(
         self, case: _Case, delivery: Delivery, decision: Decision

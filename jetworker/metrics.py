@@ -39,7 +39,7 @@ class Metrics:
     """The metrics of one worker, each under the name that it is published by."""
 
     def __init__(self, registry: CollectorRegistry, version: str = "") -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs has no types
         self._registry = registry
         self._commands()
         self._deliveries()

@@ -35,15 +35,17 @@ class RouteBook:
     swapped. An invalid file keeps the routes that are there.
     """
 
-    def __init__(
-        self, path: Path, metrics: Metrics, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, path: Path, metrics: Metrics) -> None:
         self._path = path
         self._metrics = metrics
-        self._changed = changed
+        self._listeners: list[Callable[[], None]] = []
         self._text, self.routes = read(path)
         self.error: str | None = None
         metrics.declare_routes(self.routes)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call *listener* whenever the routes have changed."""
+        self._listeners.append(listener)
 
     def current(self) -> Mapping[RouteName, Route]:
         """Return the routes as they are now."""
@@ -77,7 +79,8 @@ class RouteBook:
         log.info(
             "the routes file changed, new commands follow it", routes=len(self.routes)
         )
-        self._changed()
+        for listener in self._listeners:
+            listener()
 
     def _reject(self, error: str) -> None:
         if error == self.error:

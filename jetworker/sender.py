@@ -73,7 +73,9 @@ class Sender:
         try:
             for is_second in (False, True):
                 answer = await self._jet.start_delivery(job_id, objects, guard=guard)
-                decided = await self._decide(meaning(answer), route, job_id, is_second)
+                decided = await self._decide(
+                    meaning(answer), route, job_id, is_second=is_second
+                )
                 if decided is not None:
                     return decided
         except LeaseLost as exc:
@@ -83,7 +85,7 @@ class Sender:
         return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
 
     async def _decide(
-        self, found: StartMeaning, route: Route, job_id: JobId, is_second: bool
+        self, found: StartMeaning, route: Route, job_id: JobId, *, is_second: bool
     ) -> Trigger | None:
         """Return the trigger, or None to send again."""
         match found:
@@ -93,7 +95,9 @@ class Sender:
                 said = Refused(
                     ReasonCode.REJECTED_BY_JET, f"Jet said {status}: {message}"
                 )
-                return await self._ask_job(route, job_id, said, status, is_second)
+                return await self._ask_job(
+                    route, job_id, said, status, is_second=is_second
+                )
             case decided:
                 return decided
 
@@ -103,6 +107,7 @@ class Sender:
         job_id: JobId,
         said: Refused,
         status: int,
+        *,
         is_second: bool,
     ) -> Trigger | None:
         try:
@@ -112,11 +117,11 @@ class Sender:
         except JetNotFound:
             return self._vanished(route)
         if job.paused:
-            return await self._paused(route, job_id, is_second)
+            return await self._paused(route, job_id, is_second=is_second)
         return said if is_second or status == 404 else None  # noqa: PLR2004 -- HTTP
 
     async def _paused(
-        self, route: Route, job_id: JobId, is_second: bool
+        self, route: Route, job_id: JobId, *, is_second: bool
     ) -> Trigger | None:
         match route.when_paused:
             case WhenPaused.FAIL:

@@ -151,10 +151,11 @@ def _file(environ: Mapping[str, str]) -> Tree:
 
 def _put(tree: Tree, path: list[str], value: str, name: str) -> None:
     for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-        if not isinstance(tree, dict):
+        below: Any = tree.setdefault(part, {})
+        if not isinstance(below, dict):
             msg = f"{name} is not a setting: {part} has none below it"
             raise ConfigurationError(msg)
+        tree = below
     # Set but empty means not set: that is how templates leave an option out.
     if value != "":
         tree[path[-1]] = value
@@ -165,6 +166,8 @@ def _merge(below: Tree, above: Tree) -> Tree:
     merged = dict(below)
     for name, value in above.items():
         old = merged.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[name] = _merge(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[name] = _merge(old, value)
+        else:
+            merged[name] = value
     return merged

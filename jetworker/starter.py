@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jetworker.budget import Budget
 from jetworker.census import Census
@@ -46,13 +47,20 @@ class Starter:
         """Queue a delivery that may be started; one that ended frees its place."""
         delivery = entry.delivery
         if delivery is None:
-            self._nudge()
+            self.nudge()
         elif delivery.state.is_startable:
             self._lane(delivery.route).put(entry)
 
     def waiting(self) -> int:
         """Return how many deliveries are queued in all lanes."""
         return sum(len(lane) for lane in self._lanes.values())
+
+    def describe(self, route: RouteName) -> dict[str, Any]:
+        """Return what waits on a route, and what is in the way."""
+        lane = self._lanes.get(route)
+        if lane is None:
+            return {"waiting": 0, "obstacle": None}
+        return {"waiting": len(lane), "obstacle": lane.obstacle}
 
     async def run(self) -> None:
         """Run every lane, the ones that come later too."""
@@ -81,7 +89,8 @@ class Starter:
         """Keep other starts off the job until this one is settled or held."""
         self._lookup.block(job_id, command_id)
 
-    def _nudge(self) -> None:
+    def nudge(self) -> None:
+        """Let every lane look again."""
         for lane in self._lanes.values():
             lane.nudge()
 

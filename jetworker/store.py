@@ -152,7 +152,8 @@ class Store:
         await self._producer.commit_transaction()
         return positions
 
-    async def _send(self, record: Record) -> "asyncio.Future[Any]":
+    async def _send(self, record: Record) -> Any:
+        """Hand a record over; returns the future of its metadata."""
         if record.key is None and record.value is None:
             return await self._send_empty(record)
         return await self._producer.send(
@@ -163,7 +164,7 @@ class Store:
             headers=record.headers,
         )
 
-    async def _send_empty(self, record: Record) -> "asyncio.Future[Any]":
+    async def _send_empty(self, record: Record) -> Any:
         """`send` refuses a record with neither key nor value (a parked tombstone)."""
         batch = self._producer.create_batch()
         batch.append(key=None, value=None, timestamp=None, headers=record.headers)

@@ -152,7 +152,7 @@ class Worker(ConsumerRebalanceListener):
         if desk is None or desk.life.is_draining:
             return
         for record in records:
-            desk.receive(record)
+            _ = desk.receive(record)  # the answer comes when it is durable
 
     def _relieve(self, consumer: AIOKafkaConsumer) -> None:
         """Stop taking commands where too many wait; nothing else is stopped."""

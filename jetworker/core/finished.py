@@ -76,6 +76,7 @@ class Memory:
         self._packed: dict[bytes, bytes] = {}
 
     def __len__(self) -> int:
+        """Return how many are remembered."""
         return len(self._packed)
 
     def add(self, finished: Finished) -> None:

@@ -304,7 +304,7 @@ def _finish(
 
 
 def _tell(delivery: Delivery, kind: EventType) -> Transition:
-    """Number one event about the delivery itself."""
+    """Tell of the delivery itself, under the next number."""
     state = State.UNCERTAIN if delivery.state is State.HELD else delivery.state
     told = replace(delivery, sequence=delivery.sequence + 1, published=state)
     return Transition(told, (Event(kind, told),), effect_of(told))

@@ -32,14 +32,16 @@ def data_of(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
 
 def _structured(value: bytes, content_type: bytes) -> bytes:
     if not content_type.startswith(b"application/cloudevents+json"):
-        raise _broken("/", "only application/cloudevents+json is understood")
+        raise _broken(
+            path="/", message="only application/cloudevents+json is understood"
+        )
     try:
         envelope = strict_json.loads(value)
     except strict_json.NotJson as exc:
         msg = str(exc)
         raise InvalidRecord(Rejection.INVALID_JSON, msg) from exc
     if not isinstance(envelope, dict):
-        raise _broken("", "a CloudEvent is a JSON object")
+        raise _broken(path="", message="a CloudEvent is a JSON object")
     _check({name: envelope.get(name) for name in ("specversion", *_REQUIRED)})
     return _data(envelope)
 
@@ -49,22 +51,22 @@ def _data(envelope: dict[str, Any]) -> bytes:
         return orjson.dumps(envelope["data"])
     encoded = envelope.get("data_base64")
     if not isinstance(encoded, str) or "data" in envelope:
-        raise _broken("/data", "one of data and data_base64 is required")
+        raise _broken(path="/data", message="one of data and data_base64 is required")
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise _broken("/data_base64", "is not base64") from exc
+        raise _broken(path="/data_base64", message="is not base64") from exc
 
 
 def _check(attributes: dict[str, Any]) -> None:
     version = attributes.pop("specversion")
     if version not in ("1.0", b"1.0"):
-        raise _broken("/specversion", "must be 1.0")
+        raise _broken(path="/specversion", message="must be 1.0")
     for name, value in attributes.items():
         if not isinstance(value, str | bytes) or not value:
-            raise _broken(f"/{name}", "is required and not empty")
+            raise _broken(path=f"/{name}", message="is required and not empty")
 
 
-def _broken(path: str, message: str) -> InvalidRecord:
+def _broken(*, path: str, message: str) -> InvalidRecord:
     told = f"CloudEvents envelope: {path.strip('/') or 'it'} {message}"
     return InvalidRecord(Rejection.INVALID_COMMAND, told, ((path, message),))

@@ -33,7 +33,11 @@ from jetworker.wire.command_models import (
 
 MAX_BYTES = 1 << 20
 _ID = re.compile(ID_PATTERN)
-_MODELS = {"send": SendModel, "cancel": CancelModel, "resolve": ResolveModel}
+_MODELS: dict[str, type[SendModel | CancelModel | ResolveModel]] = {
+    "send": SendModel,
+    "cancel": CancelModel,
+    "resolve": ResolveModel,
+}
 _TOLD = 20
 
 

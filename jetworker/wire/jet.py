@@ -65,7 +65,7 @@ def delivery(answer: Any) -> JetDelivery:
         _required(fields, "state"),
         _time(fields.get("createdOn")),
         _progress(fields.get("deliverySummary")),
-        tuple(TransferId(each) for each in transfers if _is_id(each)),
+        tuple(TransferId(str(each)) for each in transfers if _is_id(each)),
     )
 
 
@@ -91,7 +91,7 @@ def file(answer: Any) -> JetFile:
     transfer_id = fields.get("transferId")
     return JetFile(
         _text(fields.get("url")) or "",
-        TransferId(transfer_id) if _is_id(transfer_id) else None,
+        TransferId(str(transfer_id)) if _is_id(transfer_id) else None,
         _text(fields.get("state")) or "",
         _number(fields.get("sizeInBytes")),
     )

@@ -11,6 +11,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
@@ -81,7 +82,8 @@ class RoutesFile(_Strict):
 class _UniqueKeys(yaml.SafeLoader):
     """YAML 1.1 whose mappings have no key twice: the second would win silently."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 -- PyYAML's signature
+    @override
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that occurs twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)

@@ -1,0 +1,151 @@
+"""What a worker tells of itself: probes, status, and the metrics known only on asking."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jetworker.census import Census
+from jetworker.clock import Clock
+from jetworker.config import Config
+from jetworker.core.command import CommandId
+from jetworker.core.delivery import Delivery
+from jetworker.core.finished import Remembered
+from jetworker.follower import Follower
+from jetworker.metrics import Metrics
+from jetworker.oauth import TokenSource
+from jetworker.routebook import RouteBook
+from jetworker.routes import JobResolver
+from jetworker.starter import Starter
+from jetworker.watchdog import Watchdog
+from jetworker.wire import times
+from jetworker.worker import Worker
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The parts that know, and how they are told."""
+
+    version: str
+    config: Config
+    worker: Worker
+    starter: Starter
+    follower: Follower
+    census: Census
+    tokens: TokenSource
+    book: RouteBook
+    resolver: JobResolver
+    watchdog: Watchdog
+    metrics: Metrics
+    clock: Clock
+    is_stopping: Callable[[], bool]
+
+    def live(self) -> Mapping[str, str | None]:
+        """Only whether every loop makes progress: Jet and Kafka may be down."""
+        return self.watchdog.stuck()
+
+    def ready(self) -> Mapping[str, str | None]:
+        """Whether commands are taken and can be carried out."""
+        worker = self.worker
+        behind = sorted(worker.assigned - worker.lives.keys())
+        return {
+            "group": None if worker.has_joined else "the group is not joined yet",
+            "partitions": f"not restored yet: {behind}" if behind else None,
+            "token": None if self.tokens.has_token else "no token was obtained yet",
+            "loop": "the event loop is late" if self.watchdog.lag > 5 else None,  # noqa: PLR2004 -- seconds
+            "running": "the worker is stopping" if self.is_stopping() else None,
+        }
+
+    def refresh(self) -> None:
+        """Set the gauges that are only known when somebody looks."""
+        seen = self.follower.oldest_seen() or self.clock.now()
+        self.metrics.oldest_status_timestamp_seconds.set(seen.timestamp())
+        self.metrics.partitions_assigned.set(len(self.worker.assigned))
+        self.metrics.partitions_restored.set(len(self.worker.lives))
+
+    def status(self) -> dict[str, Any]:
+        """Return what the worker as a whole is doing."""
+        return {
+            "version": self.version,
+            "group": self.config.kafka.group_id,
+            "partitions": sorted(self.worker.assigned),
+            "checks": {**self.live(), **self.ready(), "routes": self.book.error},
+            "totals": {
+                "open": self.census.total,
+                "waiting": self.starter.waiting(),
+                "followed": len(self.follower),
+                "remembered": sum(len(x.memory) for x in self.worker.lives.values()),
+            },
+            "routes": [
+                {
+                    "route": route.name,
+                    "job": self.resolver.known(route),
+                    "open": self.census.open_on(route.name),
+                    "limit": route.max_active,
+                    **self.starter.describe(route.name),
+                }
+                for route in self.book.routes.values()
+            ],
+        }
+
+    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return open deliveries, oldest first; filters: route, state, text."""
+        found = sorted(self._matching(filters), key=lambda d: d.accepted_at)
+        return [self._row(delivery) for delivery in found[:_SHOWN]]
+
+    def delivery(self, command_id: str) -> dict[str, Any] | None:
+        """Return what is known of one command."""
+        for life in self.worker.lives.values():
+            known = life.known(CommandId(command_id))
+            if isinstance(known, Delivery):
+                return self._row(known) | {"partition": life.partition}
+            if isinstance(known, Remembered):
+                return {
+                    "commandId": command_id,
+                    "state": known.state,
+                    "deliveryId": known.delivery_id,
+                    "finishedAt": times.encode(known.finished_at),
+                    "partition": life.partition,
+                }
+        return None
+
+    def _matching(self, filters: Mapping[str, str]) -> Iterator[Delivery]:
+        for life in self.worker.lives.values():
+            for delivery in list(life.deliveries.values()):
+                if filters.get("route", delivery.route) != delivery.route:
+                    continue
+                if filters.get("state", delivery.state) != delivery.state:
+                    continue
+                if filters.get("text", "") in delivery.command_id:
+                    yield delivery
+
+    def _row(self, delivery: Delivery) -> dict[str, Any]:
+        reason = delivery.reason
+        due = self.follower.next_due(delivery.command_id)
+        age = (self.clock.now() - delivery.accepted_at).total_seconds()
+        return {
+            "commandId": delivery.command_id,
+            "route": delivery.route,
+            "state": delivery.state,
+            "reason": f"{reason.code}: {reason.message}" if reason else None,
+            "jetState": delivery.jet_state,
+            "progress": _progress(delivery),
+            "age": f"{age:.0f} s",
+            "nextQuestion": None if due is None else f"in {due:.1f} s",
+            "deliveryId": delivery.delivery_id,
+            "jobId": delivery.job_id,
+            "attempt": delivery.attempt,
+            "sequence": delivery.sequence,
+            "acceptedAt": times.encode(delivery.accepted_at),
+        }
+
+
+def _progress(delivery: Delivery) -> str | None:
+    if delivery.progress is None:
+        return None
+    moved = delivery.progress.transferred
+    total = delivery.requested.bytes
+    if not total:
+        return f"{moved.count} objects, {moved.bytes} bytes"
+    return f"{min(100, 100 * moved.bytes // total)} %, {moved.bytes} of {total} bytes"

@@ -1,0 +1,121 @@
+"""One port for probes, metrics and status; read-only (contract §9)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from jetworker.status import render
+
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class Facts(Protocol):
+    """What the worker tells of itself."""
+
+    def live(self) -> Mapping[str, str | None]:
+        """Return what stands in the way of progress, by loop; None: nothing."""
+
+    def ready(self) -> Mapping[str, str | None]:
+        """Return why no work can be done, by part; None: it can."""
+
+    def refresh(self) -> None:
+        """Set the metrics that are only known when somebody looks."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what the worker as a whole is doing."""
+
+    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return open deliveries, oldest first, a bounded number."""
+
+    def delivery(self, command_id: str) -> dict[str, Any] | None:
+        """Return what is known of one command."""
+
+
+class Probes:
+    """The HTTP server of a worker."""
+
+    def __init__(self, facts: Facts, registry: CollectorRegistry) -> None:
+        self._facts = facts
+        self._registry = registry
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, for 0 the one that was free. Raises OSError."""
+        app = web.Application()
+        app.router.add_get("/livez", self._checks(self._facts.live))
+        app.router.add_get("/readyz", self._checks(self._facts.ready))
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/api/status", self._status)
+        app.router.add_get("/api/deliveries", self._deliveries)
+        app.router.add_get("/api/deliveries/{command_id}", self._delivery)
+        app.router.add_get("/", self._page)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _checks(self, ask: Callable[[], Mapping[str, str | None]]) -> Any:
+        async def answer(request: web.Request) -> web.Response:
+            checks = ask()
+            status = 503 if any(checks.values()) else 200
+            if "verbose" in request.query:
+                lines = [
+                    f"[-]{name}: {wrong}" if wrong else f"[+]{name} ok"
+                    for name, wrong in checks.items()
+                ]
+                return web.Response(text="\n".join([*lines, ""]), status=status)
+            failed = [name for name, wrong in checks.items() if wrong]
+            text = f"not ok: {', '.join(failed)}\n" if failed else "ok\n"
+            return web.Response(text=text, status=status)
+
+        return answer
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        self._facts.refresh()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(
+            body=encode(self._registry), headers={"Content-Type": content_type}
+        )
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._facts.status())
+
+    async def _deliveries(self, request: web.Request) -> web.Response:
+        return _json({"deliveries": self._facts.deliveries(request.query)})
+
+    async def _delivery(self, request: web.Request) -> web.Response:
+        found = self._facts.delivery(request.match_info["command_id"])
+        if found is None:
+            message = "this worker does not know the command; another one may"
+            return _json({"error": message}, 404)
+        return _json(found)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        page = render(self._facts.status(), self._facts.deliveries(request.query))
+        headers = {
+            "Content-Security-Policy": _CSP,
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+        }
+        return web.Response(text=page, content_type="text/html", headers=headers)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
