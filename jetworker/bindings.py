@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
@@ -49,7 +49,7 @@ class Bindings:
         topic = self._kafka.topics.state
         marks = await self._high_watermarks(topic)
         latest: dict[bytes, bytes] = {}
-        async with self._kafka.reader(list(marks)) as consumer:
+        async with self._kafka.reader(topic) as consumer:
             await bounded(consumer.seek_to_beginning(*marks), "reading the state topic")
             for _ in range(_PATIENCE):
                 batches = await bounded(
@@ -59,23 +59,15 @@ class Bindings:
                 for records in batches.values():
                     for record in records:
                         keep(latest, record.key, record.value)
-                behind = [
-                    tp for tp, end in marks.items() if await consumer.position(tp) < end
-                ]
-                if not behind:
+                if not await _behind(consumer, marks):
                     return latest
         msg = "reading the state topic: an open transaction hides its end"
         raise StoreError(msg)
 
     async def _high_watermarks(self, topic: str) -> dict[TopicPartition, int]:
-        async with self._kafka.reader(
-            [], isolation_level="read_uncommitted"
-        ) as consumer:
-            numbers = consumer.partitions_for_topic(topic)
-            if numbers is None:
-                await bounded(consumer.topics(), "asking for the topics")
-                numbers = consumer.partitions_for_topic(topic) or set()
-            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+        options = {"isolation_level": "read_uncommitted"}
+        async with self._kafka.reader(topic, **options) as consumer:
+            partitions = sorted(consumer.assignment())
             if not partitions:
                 msg = f"the state topic {topic} has no partitions"
                 raise StoreError(msg)
@@ -83,6 +75,13 @@ class Bindings:
                 consumer.end_offsets(partitions), "asking for the high watermarks"
             )
         return dict(ends)
+
+
+async def _behind(consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) -> bool:
+    for partition, mark in marks.items():
+        if await consumer.position(partition) < mark:
+            return True
+    return False
 
 
 def _enter(book: Book, job_id: JobId, value: bytes) -> None:

@@ -60,10 +60,15 @@ class Kafka:
 
     @asynccontextmanager
     async def reader(
-        self, partitions: list[TopicPartition], **options: Any
+        self, what: TopicPartition | str, **options: Any
     ) -> AsyncIterator[AIOKafkaConsumer]:
-        """Open a consumer without a group that sees only what is committed."""
+        """
+        Open a consumer without a group that sees only what is committed.
+
+        It reads one partition, or a topic with all its partitions.
+        """
         consumer = AIOKafkaConsumer(
+            *([what] if isinstance(what, str) else []),
             **self.config.client_options(),
             **{"isolation_level": "read_committed", "group_id": None, **options},
             enable_auto_commit=False,
@@ -72,24 +77,22 @@ class Kafka:
         )
         try:
             await bounded(consumer.start(), "opening a reader")
-            consumer.assign(partitions)
+            if isinstance(what, TopicPartition):
+                consumer.assign([what])
             yield consumer
         finally:
             await _close(consumer)
 
-    @asynccontextmanager
-    async def member(
-        self, listener: ConsumerRebalanceListener
-    ) -> AsyncIterator[AIOKafkaConsumer]:
+    def member(self) -> AIOKafkaConsumer:
         """
-        Join the group that shares the commands topic.
+        Make a consumer that will be a member of the group; see `joined`.
 
         Sticky assignment keeps partitions where they are restored. The rebalance
         time-out leaves room for a drain; heartbeats come often enough for a
         rebalance to be noticed within seconds.
         """
         session = int(self.config.session_timeout.total_seconds() * 1000)
-        consumer = AIOKafkaConsumer(
+        return AIOKafkaConsumer(
             **self.config.client_options(),
             group_id=self.config.group_id,
             group_instance_id=self.config.group_instance_id,
@@ -104,10 +107,16 @@ class Kafka:
             metadata_max_age_ms=30_000,
             partition_assignment_strategy=[StickyPartitionAssignor],
         )
+
+    @asynccontextmanager
+    async def joined(
+        self, consumer: AIOKafkaConsumer, listener: ConsumerRebalanceListener
+    ) -> AsyncIterator[None]:
+        """Join the group that shares the commands topic, and leave it in the end."""
         consumer.subscribe([self.topics.commands], listener=listener)
         try:
             await bounded(consumer.start(), "joining the group", seconds=60)
-            yield consumer
+            yield
         finally:
             await _close(consumer)
 

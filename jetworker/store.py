@@ -161,13 +161,13 @@ class Store:
             key=record.key,
             value=record.value,
             partition=record.partition,
-            headers=record.headers,
+            headers=list(record.headers),
         )
 
     async def _send_empty(self, record: Record) -> Any:
         """`send` refuses a record with neither key nor value (a parked tombstone)."""
         batch = self._producer.create_batch()
-        batch.append(key=None, value=None, timestamp=None, headers=record.headers)
+        batch.append(key=None, value=None, timestamp=None, headers=list(record.headers))
         partitions = await self._producer.partitions_for(record.topic)
         partition = self._commands.partition % len(partitions)
         return await self._producer.send_batch(batch, record.topic, partition=partition)
@@ -215,7 +215,7 @@ async def restore(kafka: Kafka, partition: int, barrier: int) -> dict[bytes, byt
     """
     state = TopicPartition(kafka.topics.state, partition)
     latest: dict[bytes, bytes] = {}
-    async with kafka.reader([state]) as consumer:
+    async with kafka.reader(state) as consumer:
         await bounded(consumer.seek_to_beginning(state), "seeking to the beginning")
         while True:
             batches = await bounded(

@@ -81,8 +81,10 @@ class Worker(ConsumerRebalanceListener):
         failures = 0
         while not stopping.is_set():
             try:
-                async with self._kafka.member(self) as consumer:
-                    self._consumer, failures = consumer, 0
+                # The first assignment comes while it joins: it is ours before.
+                self._consumer = consumer = self._kafka.member()
+                async with self._kafka.joined(consumer, self):
+                    failures = 0
                     await self._poll(consumer, stopping)
                     await self._end(list(self._tasks))
             except StoreError as exc:

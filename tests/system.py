@@ -1,0 +1,264 @@
+"""A whole system for integration tests: topics, a Jet, worker processes, and a reader."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from jetworker import topics
+from jetworker.config import Config
+from jetworker.settings import load
+from tests.jet_server import JetServer
+
+PATIENCE = 60.0
+
+
+async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for a condition, and say which one never came."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = claim()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"never happened: {what}")
+        await asyncio.sleep(0.02)  # noqa: ASYNC110 -- what is waited for is elsewhere
+
+
+@dataclass
+class WorkerProcess:
+    """A real `jetworker run`."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+    port: int = 0
+
+    async def ready(self) -> "WorkerProcess":
+        """Wait until it says that it is ready."""
+        await until(self._is_ready, f"a ready worker: {self.log}")
+        return self
+
+    async def _is_ready(self) -> bool:
+        assert self.process.returncode is None, self.log.read_text()[-3000:]
+        if not self.port:
+            for line in self.log.read_text().splitlines():
+                if '"port":' in line:
+                    self.port = json.loads(line)["port"]
+        return bool(self.port) and (await self.get("/readyz")).status_code == 200
+
+    async def get(self, path: str) -> httpx.Response:
+        """Ask its HTTP port."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait; returns the exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), 40)
+
+
+@dataclass
+class System:
+    """One group with topics of its own."""
+
+    kafka: str
+    jet: JetServer
+    folder: Path
+    routes: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+    partitions: int = 4
+    name: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return a worker's environment."""
+        routes = self.folder / "routes.yaml"
+        if not routes.exists():
+            routes.write_text(self.routes)
+        return {
+            "PATH": os.environ["PATH"],
+            "JETWORKER_ROUTES_FILE": str(routes),
+            "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
+            "JETWORKER_KAFKA__GROUP_ID": self.name,
+            "JETWORKER_KAFKA__SESSION_TIMEOUT": "3s",
+            "JETWORKER_TOPICS__COMMANDS": f"{self.name}.commands",
+            "JETWORKER_TOPICS__EVENTS": f"{self.name}.events",
+            "JETWORKER_TOPICS__STATE": f"{self.name}.state",
+            "JETWORKER_TOPICS__DEAD_LETTERS": f"{self.name}.dead-letters",
+            "JETWORKER_JET__BASE_URL": self.jet.base_url,
+            "JETWORKER_JET__CLIENT_ID": "tests",
+            "JETWORKER_JET__CLIENT_SECRET": self.jet.secret,
+            "JETWORKER_JET__REQUESTS_PER_SECOND": "500",
+            "JETWORKER_JET__REQUEST_TIMEOUT": "3s",
+            "JETWORKER_POLLING__MIN_INTERVAL": "200ms",
+            "JETWORKER_POLLING__MAX_INTERVAL": "1s",
+            "JETWORKER_STARTS__SETTLE": "2s",
+            "JETWORKER_EVENTS__PROGRESS_INTERVAL": "500ms",
+            "JETWORKER_HTTP__HOST": "127.0.0.1",
+            "JETWORKER_HTTP__PORT": "0",
+            **self.changes,
+        }
+
+    @property
+    def config(self) -> Config:
+        """Return a worker's settings."""
+        return load(self.environ)
+
+    async def create(self) -> "System":
+        """Make the topics."""
+        await topics.create(self.config, partitions=self.partitions, replication=1)
+        return self
+
+    async def worker(self, **changes: str) -> WorkerProcess:
+        """Start a worker process, without waiting for it."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "jetworker",
+                "run",
+                env=self.environ | changes,
+                stderr=stderr,
+            )
+        worker = WorkerProcess(process, log)
+        self.workers.append(worker)
+        return worker
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        for worker in self.workers:
+            if worker.process.returncode is None:
+                worker.process.kill()
+            await worker.process.wait()
+
+    async def publish(
+        self, *commands: dict[str, Any] | bytes, **headers: bytes
+    ) -> None:
+        """Publish commands, keyed by their ids."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.kafka)
+        await producer.start()
+        try:
+            sent = []
+            for command in commands:
+                value = (
+                    command
+                    if isinstance(command, bytes)
+                    else json.dumps(command).encode()
+                )
+                key = (
+                    b"?"
+                    if isinstance(command, bytes)
+                    else str(command["commandId"]).encode()
+                )
+                topic = self.config.topics.commands
+                sent.append(
+                    await producer.send(
+                        topic, value, key, headers=list(headers.items())
+                    )
+                )
+            for each in sent:
+                await each
+        finally:
+            await producer.stop()
+
+    async def read(self, topic: str) -> list[Any]:
+        """Return all committed records of a topic."""
+        consumer = AIOKafkaConsumer(
+            topic, bootstrap_servers=self.kafka, isolation_level="read_committed"
+        )
+        await consumer.start()
+        try:
+            partitions = list(consumer.assignment())
+            ends = await consumer.end_offsets(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            found: list[Any] = []
+            while any([await consumer.position(p) < ends[p] for p in partitions]):
+                for records in (await consumer.getmany(timeout_ms=50)).values():
+                    found += records
+            return found
+        finally:
+            await consumer.stop()
+
+    async def events(self) -> "list[Event]":
+        """Return all committed events, in the order of each partition."""
+        return [
+            Event.of(record) for record in await self.read(self.config.topics.events)
+        ]
+
+    async def terminal(self, number: int, seconds: float = PATIENCE) -> "list[Event]":
+        """Wait until so many commands have ended, and return all events."""
+        found: list[Event] = []
+
+        async def enough() -> bool:
+            nonlocal found
+            found = await self.events()
+            return sum(1 for event in found if event.is_terminal) >= number
+
+        await until(enough, f"{number} terminal events", seconds)
+        return found
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event as a consumer sees it."""
+
+    kind: str
+    key: str | None
+    data: dict[str, Any]
+    headers: dict[str, str]
+    at: int
+
+    @classmethod
+    def of(cls, record: Any) -> "Event":
+        """Read a record."""
+        headers = {name: value.decode() for name, value in record.headers}
+        return cls(
+            headers["ce_type"].removeprefix("io.jetworker."),
+            record.key.decode() if record.key else None,
+            json.loads(record.value),
+            headers,
+            record.timestamp,
+        )
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing may come after it."""
+        return self.kind in {
+            "delivery.completed",
+            "delivery.failed",
+            "delivery.cancelled",
+        }
+
+
+def a_command(
+    command_id: str, route: str = "archive", **changes: Any
+) -> dict[str, Any]:
+    """Return a command to send one file of its own."""
+    return {
+        "commandId": command_id,
+        "route": route,
+        "objects": [{"relativePath": f"/{command_id}.mov", "sizeInBytes": 1000}],
+        **changes,
+    }
