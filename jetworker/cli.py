@@ -1,18 +1,249 @@
-"""The command line: argv in, exit code out."""
+"""The command line: argv in, exit code out; thin, one function a command."""
 
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
-from jetworker import app, logs, settings
-from jetworker.errors import ConfigurationError
+import typer
+
+from jetworker import settings
+from jetworker.config import Config
+from jetworker.errors import ConfigurationError, JetworkerError
+
+OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
+
+cli = typer.Typer(
+    name="jetworker",
+    help="Moves files with Signiant Jet when a Kafka message says so.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topics_cli = typer.Typer(help="The four topics.", no_args_is_help=True)
+jobs_cli = typer.Typer(help="Jet's manual jobs.", no_args_is_help=True)
+profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)
+cli.add_typer(topics_cli, name="topics")
+cli.add_typer(jobs_cli, name="jobs")
+cli.add_typer(profiles_cli, name="profiles")
+
+CommandIdArgument = Annotated[str, typer.Argument(metavar="COMMAND_ID")]
 
 
 def run() -> None:
+    """Run a command; what goes wrong is one line on stderr and an exit code."""
+    try:
+        cli()
+    except ConfigurationError as exc:
+        _fail(f"configuration: {exc}", CONFIGURATION)
+    except JetworkerError as exc:
+        _fail(str(exc), FAILED)
+
+
+@cli.command("run")
+def run_worker() -> None:
+    """Be a worker until SIGTERM."""
+    from jetworker import app, logs  # noqa: PLC0415 -- only a worker needs all of it
+
     config = settings.load(os.environ)
     logs.configure(config.log.level, config.log.format)
+    asyncio.run(app.run(config, os.environ))
+
+
+@cli.command()
+def demo(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running, to play with.")
+    ] = False,
+) -> None:
+    """Run everything on this machine and account for every command."""
+    from jetworker.sandbox import demo as show  # noqa: PLC0415 -- an extra
+
+    raise typer.Exit(asyncio.run(show.run(keep=keep)))
+
+
+@cli.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def sandbox(context: typer.Context) -> None:
+    """Serve Jet's API over local folders; --help says how."""
+    from jetworker.sandbox.__main__ import main  # noqa: PLC0415 -- not the worker's
+
+    raise typer.Exit(main(context.args) or OK)
+
+
+@cli.command()
+def send(
+    route: str,
+    paths: Annotated[
+        list[str], typer.Argument(help="From the source's root; a folder ends in /.")
+    ],
+    *,
+    command_id: Annotated[str | None, typer.Option("--id")] = None,
+    metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+) -> None:
+    """Publish a command."""
+    from jetworker import publish  # noqa: PLC0415
+
+    fields = publish.fields(route, paths, command_id, metadata, expires_at)
+    _exit(publish.send(_config(), fields, wait=wait))
+
+
+@cli.command()
+def watch(command_id: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Follow events: progress bars on a terminal, NDJSON otherwise."""
+    from jetworker import watch as watching  # noqa: PLC0415
+
+    _exit(watching.watch(_config(), command_id))
+
+
+@cli.command()
+def check() -> None:
+    """Check settings, routes, Kafka, topics, token and jobs."""
+    from jetworker import check as checking  # noqa: PLC0415
+
+    _exit(checking.check(os.environ))
+
+
+@cli.command()
+def explain(command_id: CommandIdArgument) -> None:
+    """Say where a command is, why, since when, and what happens next."""
+    from jetworker import explain as explaining  # noqa: PLC0415
+
+    _exit(explaining.explain(_config(), command_id))
+
+
+@cli.command()
+def cancel(command_id: CommandIdArgument) -> None:
+    """Cancel a command that has not been started."""
+    from jetworker import publish  # noqa: PLC0415
+
+    fields = {"commandId": command_id, "type": "cancel"}
+    _exit(publish.order(_config(), fields))
+
+
+@cli.command()
+def resolve(
+    command_id: CommandIdArgument,
+    action: Annotated[str, typer.Argument(metavar="adopt|resend|abandon")],
+    delivery_id: Annotated[
+        str | None, typer.Option("--delivery-id", help="With adopt.")
+    ] = None,
+) -> None:
+    """Decide about a held command."""
+    from jetworker import publish  # noqa: PLC0415
+
+    fields: dict[str, Any] = {
+        "commandId": command_id,
+        "type": "resolve",
+        "action": action,
+    }
+    if delivery_id is not None:
+        fields["deliveryId"] = delivery_id
+    _exit(publish.order(_config(), fields))
+
+
+@cli.command()
+def audit(
+    seconds: Annotated[
+        float, typer.Option(help="How long a commit may still be on its way.")
+    ] = 5.0,
+) -> None:
+    """Judge the guarantees from what the topics hold."""
+    from jetworker import audit as auditing  # noqa: PLC0415
+
+    _exit(auditing.audit(_config(), seconds))
+
+
+@cli.command()
+def schemas(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Write the JSON Schemas and the AsyncAPI document."""
+    from jetworker import schemas as writing  # noqa: PLC0415
+
+    for written in writing.write(folder):
+        typer.echo(written)
+
+
+@topics_cli.command("create")
+def topics_create(
+    partitions: Annotated[int, typer.Option(min=1)] = 6,
+    replication_factor: Annotated[
+        int, typer.Option(help="-1: the broker's default.")
+    ] = -1,
+) -> None:
+    """Make the topics that are missing."""
+    from jetworker import topics  # noqa: PLC0415
+
+    made = topics.create(
+        _config(), partitions=partitions, replication=replication_factor
+    )
+    for line in asyncio.run(made):
+        typer.echo(line)
+
+
+@profiles_cli.command("list")
+def profiles_list() -> None:
+    """List the storage profiles."""
+    from jetworker import console  # noqa: PLC0415
+
+    _exit(console.list_profiles(_config(), os.environ))
+
+
+@jobs_cli.command("list")
+def jobs_list() -> None:
+    """List the jobs."""
+    from jetworker import console  # noqa: PLC0415
+
+    _exit(console.list_jobs(_config(), os.environ))
+
+
+@jobs_cli.command("create")
+def jobs_create(name: str, source: str, destination: str) -> None:
+    """Create a manual job between two storage profiles, by id or name."""
+    from jetworker import console  # noqa: PLC0415
+
+    _exit(console.create_job(_config(), os.environ, name, (source, destination)))
+
+
+@jobs_cli.command("pause")
+def jobs_pause(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
+    """Pause a job."""
+    from jetworker import console  # noqa: PLC0415
+
+    _exit(console.set_paused(_config(), os.environ, job, paused=True))
+
+
+@jobs_cli.command("resume")
+def jobs_resume(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
+    """Resume a paused job."""
+    from jetworker import console  # noqa: PLC0415
+
+    _exit(console.set_paused(_config(), os.environ, job, paused=False))
+
+
+def _config() -> Config:
+    from jetworker import logs  # noqa: PLC0415
+
+    config = settings.load(os.environ)
+    logs.configure("WARNING", "console")
+    return config
+
+
+def _exit(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run a command and leave with its exit code; Ctrl-C is no error."""
     try:
-        asyncio.run(app.run(config, os.environ))
-    except ConfigurationError as exc:
-        sys.stderr.write(f"{exc}\n")
-        sys.exit(78)
+        code = asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        code = OK
+    raise typer.Exit(code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"jetworker: {message}\n")
+    raise SystemExit(code)

@@ -49,7 +49,7 @@ class JobResolver:
     async def _find(self, route: Route) -> JobId:
         if route.source is None or route.destination is None:
             return self._only(route, await self._named(route)).job_id
-        profiles = await self._profiles(route, route.source, route.destination)
+        profiles = await self.profiles(route)
         jobs = _between(profiles, await self._named(route))
         if jobs:
             return self._oldest(route, jobs).job_id
@@ -83,12 +83,11 @@ class JobResolver:
         jobs = await self._jet.list_jobs(route=route.name)
         return [job for job in jobs if job.name == route.job_name]
 
-    async def _profiles(
-        self, route: Route, source: str, destination: str
-    ) -> tuple[ProfileId, ProfileId]:
+    async def profiles(self, route: Route) -> tuple[ProfileId, ProfileId]:
+        """Return the ids of a route's storage profiles, named by id or name."""
         profiles = await self._jet.list_profiles(route=route.name)
         found: list[ProfileId] = []
-        for wanted in (source, destination):
+        for wanted in (route.source, route.destination):
             by_id = [p.profile_id for p in profiles if p.profile_id == wanted]
             matches = by_id or [p.profile_id for p in profiles if p.name == wanted]
             if len(matches) != 1:

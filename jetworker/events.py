@@ -1,0 +1,60 @@
+"""Reading the events topic: what the command line follows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from jetworker.config import Config
+from jetworker.kafka import Kafka, bounded
+from jetworker.wire.events import PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event as a reader sees it; *kind* is its type without the prefix."""
+
+    kind: str
+    command_id: str | None
+    time: str
+    data: dict[str, Any]
+
+    def told(self) -> dict[str, Any]:
+        """Return it as one JSON object."""
+        return {"type": self.kind, "time": self.time, **self.data}
+
+
+async def tail(
+    config: Config, command_id: str | None, listening: asyncio.Event
+) -> AsyncIterator[Seen]:
+    """
+    Yield committed events from now on, of one command or of all.
+
+    *listening* is set when nothing published afterwards can be missed.
+    """
+    kafka = Kafka(config.kafka, config.topics)
+    async with kafka.reader(config.topics.events) as consumer:
+        partitions = consumer.assignment()
+        await bounded(consumer.seek_to_end(*partitions), "seeking to the end")
+        for partition in partitions:
+            await bounded(consumer.position(partition), "seeking to the end")
+        listening.set()
+        while True:
+            batches = await consumer.getmany(timeout_ms=200)
+            for record in (each for batch in batches.values() for each in batch):
+                event = read(record)
+                if command_id is None or event.command_id == command_id:
+                    yield event
+
+
+def read(record: Any) -> Seen:
+    """Read one record (aiokafka's ConsumerRecord) of the events topic."""
+    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    return Seen(
+        headers.get("ce_type", "").removeprefix(PREFIX),
+        headers.get("ce_subject"),
+        headers.get("ce_time", ""),
+        orjson.loads(record.value),
+    )

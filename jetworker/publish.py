@@ -1,0 +1,164 @@
+"""Publishing commands from the command line, and following one to its answer or end."""
+
+import asyncio
+import sys
+import uuid
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from jetworker.config import Config
+from jetworker.errors import ConfigurationError, InvalidRecord
+from jetworker.events import Seen, tail
+from jetworker.kafka import bounded
+from jetworker.state import find
+from jetworker.wire import commands
+
+OK, FAILED, REJECTED = 0, 1, 2
+_ANSWER_WITHIN = 60.0
+_ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
+_ENDS["delivery.cancelled"] = FAILED
+
+
+def fields(
+    route: str,
+    paths: list[str],
+    command_id: str | None,
+    metadata: str | None,
+    expires_at: str | None,
+) -> dict[str, Any]:
+    """
+    Return the fields of a send; a path that ends in / is a folder.
+
+    Raises ConfigurationError if *metadata* is not a JSON object.
+    """
+    made: dict[str, Any] = {
+        "commandId": command_id or str(uuid.uuid4()),
+        "type": "send",
+        "route": route,
+        "objects": [_object(path) for path in paths],
+    }
+    if metadata is not None:
+        try:
+            made["metadata"] = orjson.loads(metadata)
+        except orjson.JSONDecodeError as exc:
+            msg = "--metadata: not a JSON object"
+            raise ConfigurationError(msg) from exc
+    if expires_at is not None:
+        made["expiresAt"] = expires_at
+    return made
+
+
+async def send(config: Config, command: dict[str, Any], *, wait: bool) -> int:
+    """Publish a send; with *wait*, follow it: 0 completed, 1 failed, 2 rejected."""
+    value = commands.encode(command)
+    try:
+        commands.decode(value, (), max_objects=config.limits.max_objects)
+    except InvalidRecord as exc:
+        _say(f"{exc.reason}: {exc.message}")
+        return REJECTED
+    if not wait:
+        await _produce(config, command["commandId"], value, None)
+        _print(command["commandId"])
+        return OK
+    return await _follow(config, command["commandId"], value, None, is_order=False)
+
+
+async def order(config: Config, command: dict[str, Any]) -> int:
+    """Publish a cancel or resolve where the command is, and return its answer."""
+    value = commands.encode(command)
+    try:
+        commands.decode(value, (), max_objects=config.limits.max_objects)
+    except InvalidRecord as exc:
+        _say(f"{exc.reason}: {exc.message}")
+        return REJECTED
+    found = await find(config, command["commandId"])
+    partition = None if found is None else found.partition
+    if partition is None:
+        _say("no command of this id is known")
+        return REJECTED
+    command_id = command["commandId"]
+    return await _follow(config, command_id, value, partition, is_order=True)
+
+
+async def _follow(
+    config: Config,
+    command_id: str,
+    value: bytes,
+    partition: int | None,
+    *,
+    is_order: bool,
+) -> int:
+    """Listen first, then publish, so that no answer is missed."""
+    listening = asyncio.Event()
+
+    async def listen(offset: "asyncio.Future[tuple[int, int]]") -> int:
+        async for event in tail(config, command_id, listening):
+            where, at = await offset
+            code = _code(event, (where, at), is_order=is_order)
+            _print(orjson.dumps(event.told()).decode())
+            if code is not None:
+                return code
+        raise AssertionError(command_id)
+
+    sent: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+    listener = asyncio.create_task(listen(sent))
+    try:
+        await bounded(listening.wait(), "listening for events")
+        sent.set_result(await _produce(config, command_id, value, partition))
+        if not is_order:
+            return await listener
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            return await listener
+    except TimeoutError:
+        _say(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
+        return FAILED
+    finally:
+        listener.cancel()
+
+
+def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
+    """Return the exit code that an event means, None to go on."""
+    data = event.data
+    ours = (data.get("partition"), data.get("offset")) == where
+    match event.kind:
+        case "command.rejected" if ours:
+            return REJECTED
+        case "command.applied" if ours:
+            return OK
+        case kind if not is_order:
+            return _ENDS.get(kind)
+        case _:
+            return None
+
+
+async def _produce(
+    config: Config, key: str, value: bytes, partition: int | None
+) -> tuple[int, int]:
+    producer = AIOKafkaProducer(**config.kafka.client_options(), acks="all")
+    try:
+        await bounded(producer.start(), "connecting")
+        sent = producer.send_and_wait(
+            config.topics.commands, value, key.encode(), partition=partition
+        )
+        metadata = await bounded(sent, "publishing")
+    finally:
+        await producer.stop()
+    return metadata.partition, metadata.offset
+
+
+def _object(path: str) -> dict[str, Any]:
+    absolute = path if path.startswith("/") else f"/{path}"
+    if absolute.endswith("/"):
+        return {"relativePath": absolute.rstrip("/") or "/", "isDirectory": True}
+    return {"relativePath": absolute}
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"jetworker: {text}\n")

@@ -1,0 +1,69 @@
+"""The JSON Schemas of what is read and written, generated from the models."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+
+from jetworker.wire import asyncapi
+from jetworker.wire.command_models import CancelModel, ResolveModel, SendModel
+from jetworker.wire.event_models import (
+    AppliedData,
+    DeliveryData,
+    DuplicateData,
+    RejectedData,
+    TransferData,
+)
+from jetworker.wire.routes import RoutesFile
+
+BASE = "https://jetworker.io/schemas/"
+
+_MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
+    "commands/command.v1": (SendModel | CancelModel | ResolveModel, "validation"),
+    "events/delivery.v1": (DeliveryData, "serialization"),
+    "events/transfer.v1": (TransferData, "serialization"),
+    "events/command-rejected.v1": (RejectedData, "serialization"),
+    "events/command-duplicate.v1": (DuplicateData, "serialization"),
+    "events/command-applied.v1": (AppliedData, "serialization"),
+    "routes.v1": (RoutesFile, "validation"),
+}
+
+
+def documents() -> Iterator[tuple[str, bytes]]:
+    """Yield every document with its path below the folder."""
+    for name, (model, mode) in _MODELS.items():
+        schema = _schema(name, model, mode)
+        options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+        yield f"{name}.schema.json", orjson.dumps(schema, option=options)
+    yield "asyncapi.yaml", asyncapi.document().encode()
+
+
+def write(folder: Path) -> Iterator[Path]:
+    """Write every document below *folder* and yield where."""
+    for name, content in documents():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        yield path
+
+
+def _schema(name: str, model: Any, mode: JsonSchemaMode) -> dict[str, Any]:
+    schema = TypeAdapter(model).json_schema(
+        by_alias=True, mode=mode, schema_generator=_Draft2020
+    )
+    head = {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": f"{BASE}{name}.schema.json",
+    }
+    return head | schema
+
+
+class _Draft2020(GenerateJsonSchema):
+    """JSON Schema 2020-12 without the titles that only repeat a name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Leave them out."""
+        return False if schema else super().field_title_should_be_set(schema)

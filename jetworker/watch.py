@@ -1,0 +1,72 @@
+"""`jetworker watch`: progress bars on a terminal, NDJSON otherwise."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import orjson
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from jetworker.config import Config
+from jetworker.events import Seen, tail
+
+OK, FAILED = 0, 1
+_ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
+_ENDS["delivery.cancelled"] = FAILED
+
+
+async def watch(config: Config, command_id: str | None) -> int:
+    """Follow events from now on; one command's to its end, all of them for ever."""
+    events = tail(config, command_id, asyncio.Event())
+    console = Console()
+    if console.is_terminal:
+        return await _draw(console, events, one=command_id is not None)
+    async for event in events:
+        sys.stdout.write(orjson.dumps(event.told()).decode() + "\n")
+        sys.stdout.flush()
+        if command_id is not None and event.kind in _ENDS:
+            return _ENDS[event.kind]
+    return OK
+
+
+async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> int:
+    bars: dict[str, TaskID] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        async for event in events:
+            if event.command_id is None or not event.kind.startswith("delivery."):
+                continue
+            if event.command_id not in bars:
+                bars[event.command_id] = progress.add_task(event.command_id, state="")
+            _move(progress, bars[event.command_id], event)
+            if event.kind in _ENDS:
+                progress.stop_task(bars[event.command_id])
+                if one:
+                    return _ENDS[event.kind]
+    return OK
+
+
+def _move(progress: Progress, bar: TaskID, event: Seen) -> None:
+    counts = event.data.get("progress") or {}
+    reason = event.data.get("reason") or {}
+    state = " ".join(filter(None, (event.data.get("state"), reason.get("code"))))
+    progress.update(
+        bar,
+        total=(event.data.get("requested") or {}).get("bytes"),
+        completed=counts.get("transferred", {}).get("bytes", 0),
+        state=state,
+    )
