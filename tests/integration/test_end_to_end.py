@@ -1,44 +1,87 @@
 """The main job, on real parts: commands in, deliveries at Jet, events out."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+import signal
 
 import pytest
 
-from tests.jet_server import JetServer
-from tests.system import System, a_command
+from tests.judge import judge
+from tests.system import System, a_command, until
 
 pytestmark = pytest.mark.integration
-
-ROUTES = """
-routes:
-  archive: {job_id: job-archive}
-  by-name: {job_name: nightly}
-  by-profiles: {source: London, destination: Paris, job_name: created}
-"""
-
-
-@pytest.fixture
-async def system(kafka: str, tmp_path: Path) -> AsyncIterator[System]:
-    async with JetServer() as jet:
-        jet.add_job("archive", "job-archive")
-        jet.add_job("nightly")
-        made = await System(kafka, jet, tmp_path, ROUTES).create()
-        try:
-            yield made
-        finally:
-            await made.close()
 
 
 async def test_commands_over_three_routes_end_once_each(system: System) -> None:
     routes = ("archive", "by-name", "by-profiles")
-    commands = [a_command(f"c-{n}", routes[n % 3]) for n in range(30)]
+    commands = [a_command(f"c-{n}", routes[n % 3]) for n in range(60)]
     for worker in [await system.worker(), await system.worker()]:
         await worker.ready()
 
-    await system.publish(*commands)
-    events = await system.terminal(30)
+    await system.publish(*commands, traceparent=b"00-abc-01")
+    events = await system.terminal(60)
 
-    ended = [event.data["commandId"] for event in events if event.is_terminal]
-    assert sorted(ended) == sorted(c["commandId"] for c in commands)
-    assert all(len(made) == 1 for made in system.jet.creations().values())
+    judge(events, commands, system.jet)
+    assert {event.headers["traceparent"] for event in events} == {"00-abc-01"}
+    assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
+    names = [job.name for job in system.jet.jobs.values()]
+    assert names.count("created") in {1, 2}
+    used = {d.job_id for d in system.jet.deliveries.values()}
+    assert len(used) == 3
+
+
+async def test_a_killed_worker_is_taken_over_and_nothing_is_started_twice(
+    system: System,
+) -> None:
+    commands = [a_command(f"k-{n}") for n in range(80)]
+    system.jet.seconds = 1.0
+    first, second = await system.worker(), await system.worker()
+    for worker in (first, second):
+        await worker.ready()
+    await system.publish(*commands)
+    await until(lambda: len(system.jet.deliveries) > 20, "twenty starts")
+
+    first.kill()
+    events = await system.terminal(80)
+
+    judge(events, commands, system.jet)
+
+
+async def test_a_stopped_worker_leaves_no_uncertain_start(system: System) -> None:
+    commands = [a_command(f"s-{n}") for n in range(60)]
+    first = await (await system.worker()).ready()
+    await system.publish(*commands)
+    await until(lambda: len(system.jet.deliveries) > 10, "ten starts")
+
+    second = await system.worker()
+    code = await first.stop()
+    await second.ready()
+    events = await system.terminal(60)
+
+    assert code == 0
+    assert not [e for e in events if e.kind == "delivery.uncertain"]
+    judge(events, commands, system.jet)
+
+
+async def test_a_frozen_worker_that_wakes_up_commits_and_starts_nothing(
+    system: System,
+) -> None:
+    commands = [a_command(f"z-{n}") for n in range(60)]
+    first, second = await system.worker(), await system.worker()
+    for worker in (first, second):
+        await worker.ready()
+    await system.publish(*commands)
+    await until(lambda: len(system.jet.deliveries) > 10, "ten starts")
+
+    first.send(signal.SIGSTOP)
+    events = await system.terminal(60)
+    first.send(signal.SIGCONT)
+    await first.ready()
+
+    judge(await system.events(), commands, system.jet)
+    assert len(events) <= len(await system.events())
+
+
+async def test_sigterm_before_it_is_ready_exits_0(system: System) -> None:
+    worker = await system.worker(JETWORKER_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    await until(lambda: "kafka cannot be reached" in worker.log.read_text(), "a log")
+
+    assert await worker.stop() == 0
