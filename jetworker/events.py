@@ -35,7 +35,9 @@ async def tail(
     *listening* is set when nothing published afterwards can be missed.
     """
     kafka = Kafka(config.kafka, config.topics)
-    async with kafka.reader(config.topics.events) as consumer:
+    async with kafka.reader(
+        config.topics.events, auto_offset_reset="latest"
+    ) as consumer:
         partitions = consumer.assignment()
         await bounded(consumer.seek_to_end(*partitions), "seeking to the end")
         for partition in partitions:

@@ -26,6 +26,13 @@ CALL_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 3.0
 _RECORD_LIMIT = 4 << 20
 _T = TypeVar("_T")
+# A seek to the beginning races with the first reset of the position, which by default
+# is one to the end: then nothing would be read at all, and nobody would know.
+_READER: dict[str, Any] = {
+    "group_id": None,
+    "isolation_level": "read_committed",
+    "auto_offset_reset": "earliest",
+}
 
 
 class Kafka:
@@ -70,7 +77,7 @@ class Kafka:
         consumer = AIOKafkaConsumer(
             *([what] if isinstance(what, str) else []),
             **self.config.client_options(),
-            **{"isolation_level": "read_committed", "group_id": None, **options},
+            **{**_READER, **options},
             enable_auto_commit=False,
             max_partition_fetch_bytes=_RECORD_LIMIT,
             fetch_max_wait_ms=100,

@@ -209,11 +209,17 @@ class Lane:
                 lambda: entry.owner.check_lease(written_at),
             )
             self._entries.pop(entry.command_id, None)
-            if isinstance(outcome, Lost):
-                self._sender.suspect(self.name)
-                self._desk.doubt(job_id, entry.command_id)
             await entry.apply(outcome)
+            if isinstance(outcome, Lost):
+                self._doubt(entry, job_id)
         return self._obstacle_of(outcome, entry)
+
+    def _doubt(self, entry: Entry, job_id: JobId) -> None:
+        """Ask before the next start, and keep others off while this one is unknown."""
+        self._sender.suspect(self.name)
+        delivery = entry.delivery
+        if delivery is not None and delivery.state is State.UNCERTAIN:
+            self._desk.doubt(job_id, entry.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = Intent(job_id, self._clock.now(), self._sender.jet_time)

@@ -3,9 +3,9 @@ Looking up what became of a start whose outcome is unknown.
 
 1. Wait `starts.settle` from the moment this process learnt of it, so that a request
    still on its way has landed and is shown.
-2. Look at the job twice; only two equal looks are an observation.
-3. Read the whole state topic, beginning *after* the second look: a delivery that a
+2. Look at the job twice, and only then read the whole state topic: a delivery that a
    command is bound to by then is not ours, one that is bound later was not shown yet.
+3. Only what both looks show alike, of the deliveries that are nobody's, is observed.
 4. Decide (`core.settle`), or look again; held after twice the settle time.
 
 A held delivery is looked at slowly and may still be adopted; it is never started
@@ -36,7 +36,7 @@ from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
-from jetworker.watcher import Look, Watcher
+from jetworker.watcher import Watcher
 
 log = structlog.get_logger()
 
@@ -139,13 +139,12 @@ class Lookup:
         left = case.began + 2 * self._settle - self._clock.monotonic()
         limit = left if delivery.state is State.UNCERTAIN else self._settle
         try:
-            async with asyncio.timeout(max(0.1, limit)):
-                case.last = _NOT_ASKED
+            async with asyncio.timeout(max(self._settle / 2, limit)):
                 return await self._decide(delivery)
-        except (JetError, StoreError, TimeoutError) as exc:
-            return LookAgain(
-                f"it could not be looked up: {str(exc) or 'no answer in time'}"
-            )
+        except TimeoutError:
+            return case.last
+        except (JetError, StoreError) as exc:
+            return LookAgain(f"it could not be looked up: {exc}")
 
     async def _carry_out(
         self, case: _Case, delivery: Delivery, decision: Decision
@@ -175,23 +174,21 @@ class Lookup:
         ours = open_intent(delivery)
         assert delivery.intent is not None
         job_id = delivery.intent.job_id
-        look = await self._look_twice(job_id)
-        if look is None:
-            return LookAgain("two looks at the job did not show the same")
-        book = await self._bindings.read(job_id)
-        since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
-        candidates = await self._watcher.candidates(
-            job_id, look.seen - book.bound.keys(), since
-        )
-        known = tuple((which, when) for which, (_, when) in book.bound.items())
-        others = [i for i in book.intents if i.command_id != ours.command_id]
-        return decide(ours, others, Observation(look.listed, candidates, known))
-
-    async def _look_twice(self, job_id: JobId) -> Look | None:
         first = await self._watcher.look(job_id)
         await asyncio.sleep(min(0.5, self._settle / 10))
         second = await self._watcher.look(job_id)
-        return second if first == second else None
+        book = await self._bindings.read(job_id)
+        if not any(i.command_id == ours.command_id for i in book.intents):
+            return LookAgain("the state topic does not show this start itself")
+        unbound = second.seen - book.bound.keys()
+        if unbound != first.seen - book.bound.keys():
+            return LookAgain("two looks at the job did not show the same")
+        since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
+        candidates = await self._watcher.candidates(job_id, unbound, since)
+        known = tuple((which, when) for which, (_, when) in book.bound.items())
+        others = [i for i in book.intents if i.command_id != ours.command_id]
+        listed = first.listed & second.listed
+        return decide(ours, others, Observation(listed, candidates, known))
 
     async def _check_adopt(
         self, case: _Case, delivery: Delivery, pending: PendingAdopt

@@ -216,8 +216,21 @@ class System:
             found = await self.events()
             return sum(1 for event in found if event.is_terminal) >= number
 
-        await until(enough, f"{number} terminal events", seconds)
+        try:
+            await until(enough, f"{number} terminal events", seconds)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{_unfinished(found)}") from exc
         return found
+
+
+def _unfinished(events: "list[Event]") -> str:
+    """Say where every command is that has not ended."""
+    last = {e.key: e for e in events if not e.kind.startswith("command.")}
+    return "\n".join(
+        f"{key}: {e.kind} {e.data.get('reason')}"
+        for key, e in last.items()
+        if not e.is_terminal
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""Starts whose answer is lost: adopted, started again with a witness, or held."""
+
+import random
+
+import pytest
+from aiohttp import web
+
+from tests.jet_server import JetServer
+from tests.judge import judge
+from tests.system import Event, System, a_command, until
+
+pytestmark = pytest.mark.integration
+
+
+class LosesStarts:
+    """Loses a share of the answers to starts, before or after applying them."""
+
+    def __init__(self, share: float, how: tuple[str, ...], seed: int = 1) -> None:
+        self._share = share
+        self._how = how
+        self._luck = random.Random(seed)
+        self.lost = 0
+
+    def __call__(self, operation: str, _server: JetServer) -> str | None:
+        if operation != "start_delivery" or self._luck.random() >= self._share:
+            return None
+        self.lost += 1
+        return self._luck.choice(self._how)
+
+
+def of(events: list[Event], command_id: str) -> list[Event]:
+    """Return the numbered events of one command."""
+    return [
+        e
+        for e in events
+        if e.key == command_id and e.kind.startswith(("delivery.", "transfer."))
+    ]
+
+
+async def test_of_many_lost_answers_every_command_ends_completed_and_once(
+    system: System,
+) -> None:
+    commands = [
+        a_command(f"l-{n}", ("archive", "by-name", "by-profiles")[n % 3])
+        for n in range(60)
+    ]
+    known = [a_command(f"w-{n}-{r}", r) for n in range(2) for r in ("archive", "by-name", "by-profiles")]
+    for worker in [await system.worker() for _ in range(3)]:
+        await worker.ready()
+    await system.publish(*known)
+    await system.terminal(len(known))
+    faults = LosesStarts(0.3, ("lost_before", "lost_after"))
+    system.jet.fault = faults
+
+    await system.publish(*commands)
+    events = await system.terminal(len(commands) + len(known), 110)
+
+    judge(events, commands + known, system.jet)
+    assert faults.lost > 10
+    assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
+
+
+async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
+    system: System,
+) -> None:
+    system.jet.listing = "none"
+    system.jet.seconds = 0.01
+    worker = await (await system.worker()).ready()
+    hidden = {"list_transfers", "list_files"}
+
+    def fault(operation: str, server: JetServer) -> "web.Response | str | None":
+        if operation in hidden:
+            return web.json_response({"items": []})
+        lost = operation == "start_delivery" and server.count(operation) == 1
+        return "lost_after" if lost else None
+
+    system.jet.fault = fault
+    command = a_command("h-1")
+    await system.publish(command)
+
+    async def held() -> bool:
+        return any(
+            e.data["reason"] and e.data["reason"]["code"] == "held"
+            for e in of(await system.events(), "h-1")
+        )
+
+    await until(held, "a held command")
+    (delivery_id,) = system.jet.deliveries
+    await system.publish({"commandId": "h-1", "type": "cancel"})
+    wrong = {"commandId": "h-1", "type": "resolve", "action": "adopt", "deliveryId": "0-0"}
+    await system.publish(wrong)
+
+    async def refused() -> bool:
+        return len([e for e in await system.events() if e.kind == "command.rejected"]) == 2
+
+    await until(refused, "two rejected orders")
+    await system.publish(wrong | {"deliveryId": delivery_id})
+    events = await system.terminal(1)
+
+    assert system.jet.count("start_delivery") == 1
+    judge([e for e in events if not e.kind.startswith("command.")], [command], system.jet)
+    kinds = [e.kind for e in of(events, "h-1") if e.kind.startswith("delivery.")]
+    assert kinds[:4] == [
+        "delivery.accepted",
+        "delivery.uncertain",
+        "delivery.uncertain",
+        "delivery.started",
+    ]
+    codes = [e.data["reason"]["code"] for e in events if e.kind == "command.rejected"]
+    assert codes == ["not_cancellable", "not_adoptable"]
+    assert [e.data["action"] for e in events if e.kind == "command.applied"] == ["adopt"]
+    metrics = (await worker.get("/metrics")).text
+    assert 'uncertain_starts_total{resolution="held",route="archive"} 1.0' in metrics
+    assert 'uncertain_starts_total{resolution="adopted",route="archive"} 1.0' in metrics
+
+
+async def test_a_route_that_says_hold_adopts_but_never_starts_again(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    await system.publish(a_command("w-1"), a_command("w-2"))
+    await system.terminal(2)
+    system.jet.fault = LosesStarts(1.0, ("lost_before",))
+
+    await system.publish(a_command("h-2", "holding"))
+
+    async def held() -> bool:
+        return any(
+            e.data["reason"] and e.data["reason"]["code"] == "held"
+            for e in of(await system.events(), "h-2")
+        )
+
+    await until(held, "a held command")
+    assert system.jet.count("start_delivery") == 3
+
+    await system.publish({"commandId": "h-2", "type": "resolve", "action": "abandon"})
+    events = await system.terminal(3)
+    assert of(events, "h-2")[-1].data["reason"]["code"] == "abandoned"
+
+
+async def test_a_route_that_says_resend_starts_again_at_once_and_says_so(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    first = iter(["lost_before"])
+    system.jet.fault = lambda operation, _: (
+        next(first, None) if operation == "start_delivery" else None
+    )
+
+    await system.publish(a_command("r-1", "resending"))
+    events = await system.terminal(1)
+
+    uncertain = next(e for e in events if e.kind == "delivery.uncertain")
+    assert "a second delivery is possible" in uncertain.data["reason"]["message"]
+    assert events[-1].data["attempt"] == 2
+
+
+async def test_a_killed_worker_s_start_is_looked_up_by_its_successor(
+    system: System,
+) -> None:
+    first = await (await system.worker()).ready()
+    await system.publish(a_command("w-1"))
+    await system.terminal(1)
+
+    def kill(operation: str, _server: JetServer) -> str | None:
+        if operation == "start_delivery":
+            first.kill()
+            return "lost_after"
+        return None
+
+    system.jet.fault = kill
+    command = a_command("c-1")
+    await system.publish(command)
+    await until(lambda: first.process.returncode is not None, "a killed worker")
+    system.jet.fault = lambda _operation, _server: None
+    await (await system.worker()).ready()
+
+    events = await system.terminal(2)
+
+    told = of(events, "c-1")
+    assert [e.data["adopted"] for e in told if e.kind == "delivery.started"] == [True]
+    judge(events, [a_command("w-1"), command], system.jet)
