@@ -1,6 +1,6 @@
 """The Jet side of the command line: storage profiles and manual jobs."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
@@ -98,7 +98,7 @@ def _print_jobs(jobs: tuple[JetJob, ...]) -> None:
     _print(("id", "name", ""), rows)
 
 
-def _print(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table on a terminal, tab-separated lines otherwise."""
     console = Console()
     if not console.is_terminal:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from typing_extensions import override
 
 from jetworker.wire import asyncapi
 from jetworker.wire.command_models import CancelModel, ResolveModel, SendModel
@@ -64,6 +65,7 @@ def _schema(name: str, model: Any, mode: JsonSchemaMode) -> dict[str, Any]:
 class _Draft2020(GenerateJsonSchema):
     """JSON Schema 2020-12 without the titles that only repeat a name."""
 
+    @override
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Leave them out."""
         return False if schema else super().field_title_should_be_set(schema)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -87,7 +87,7 @@ class JetServer:
             found.setdefault(path, []).append(each.delivery_id)
         return found
 
-    async def __aenter__(self) -> "JetServer":
+    async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._guard])
         add = app.router.add_route
         add("POST", "/oauth/token", self.token, name="token")

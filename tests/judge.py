@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker import schemas
@@ -12,8 +13,6 @@ from tests.system import Event
 
 
 def _validators() -> dict[str, Draft202012Validator]:
-    import orjson
-
     made = {}
     for name, content in schemas.documents():
         if name.endswith(".json"):

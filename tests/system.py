@@ -33,7 +33,7 @@ async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) 
             return
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError(f"never happened: {what}")
-        await asyncio.sleep(0.02)  # noqa: ASYNC110 -- what is waited for is elsewhere
+        await asyncio.sleep(0.02)
 
 
 @dataclass

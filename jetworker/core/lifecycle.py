@@ -183,9 +183,8 @@ def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is th
         case State.STARTED | State.IN_PROGRESS, DeadlinePassed():
             message = "the route's deadline passed; Jet may still be at work on it"
             return _fail(delivery, Reason(ReasonCode.DEADLINE_EXCEEDED, message), now)
-        case state, _:
-            msg = f"{type(trigger).__name__} while {state}"
-            raise IllegalTransition(msg)
+    msg = f"{type(trigger).__name__} while {delivery.state}"
+    raise IllegalTransition(msg)
 
 
 def _wait(delivery: Delivery, reason: Reason) -> Transition:

@@ -32,9 +32,6 @@ _RFC3339 = re.compile(
 
 def _path(value: str) -> str:
     """Check the rules of `relativePath` that JSON Schema cannot say."""
-    if not value.startswith("/"):
-        msg = "must start with /"
-        raise ValueError(msg)
     if len(value.encode()) > MAX_PATH_BYTES:
         msg = f"must be at most {MAX_PATH_BYTES} bytes of UTF-8"
         raise ValueError(msg)

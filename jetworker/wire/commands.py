@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, assert_never
 
 import orjson
 from pydantic import ValidationError
@@ -100,7 +100,7 @@ def _read(body: dict[str, Any], max_objects: int) -> Command:
                 DeliveryId(delivery_id) if delivery_id else None,
             )
         case _:
-            raise AssertionError(model)
+            assert_never(parsed)
 
 
 def _send(parsed: SendModel, body: dict[str, Any]) -> Send:

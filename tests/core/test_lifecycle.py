@@ -228,9 +228,7 @@ def test_an_operator_may_resend_beyond_the_attempts() -> None:
     held = a_delivery(State.HELD, attempt=3)
 
     step = transition(held, ResendOrdered(), NOW, POLICY)
-    begun = transition(
-        step.delivery, Begun(Intent(JOB, NOW), Terms()), NOW, POLICY
-    )
+    begun = transition(step.delivery, Begun(Intent(JOB, NOW), Terms()), NOW, POLICY)
 
     assert step.delivery.state is State.CLEARED
     assert begun.delivery.attempt == 4
@@ -296,9 +294,7 @@ def test_an_unknown_jet_state_is_in_progress_with_the_raw_word() -> None:
 def test_states_may_go_back_and_are_told_each_time() -> None:
     delivery, told = a_delivery(State.STARTED), []
     for state in ("CREATED", "QUEUED", "IN_PROGRESS", "QUEUED", "QUEUED"):
-        step = transition(
-            delivery, StatusObserved(a_jet_delivery(state)), NOW, POLICY
-        )
+        step = transition(delivery, StatusObserved(a_jet_delivery(state)), NOW, POLICY)
         delivery = step.delivery
         told += [event.delivery.jet_state for event in step.events]
 
@@ -309,9 +305,7 @@ def test_counts_alone_are_told_once_per_interval() -> None:
     delivery, told = a_delivery(State.STARTED), []
     for second in range(25):
         seen = a_jet_delivery(progress=a_progress(size=second))
-        step = transition(
-            delivery, StatusObserved(seen), NOW + second * SECOND, POLICY
-        )
+        step = transition(delivery, StatusObserved(seen), NOW + second * SECOND, POLICY)
         delivery = step.delivery
         told += [second for _ in step.events]
 
@@ -354,6 +348,13 @@ def test_a_transfer_that_jet_never_ends_does_not_hold_the_end_for_ever() -> None
         EventType.TRANSFER_PROGRESSED,
         EventType.COMPLETED,
     ]
+
+
+def test_a_transfer_that_shows_nothing_new_is_not_told() -> None:
+    seen = StatusObserved(None, (a_jet_transfer(),))
+    once = transition(a_delivery(State.STARTED), seen, NOW, POLICY)
+
+    assert transition(once.delivery, seen, NOW, POLICY).events == ()
 
 
 def test_a_final_transfer_is_told_once() -> None:

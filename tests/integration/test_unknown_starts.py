@@ -44,7 +44,11 @@ async def test_of_many_lost_answers_every_command_ends_completed_and_once(
         a_command(f"l-{n}", ("archive", "by-name", "by-profiles")[n % 3])
         for n in range(60)
     ]
-    known = [a_command(f"w-{n}-{r}", r) for n in range(2) for r in ("archive", "by-name", "by-profiles")]
+    known = [
+        a_command(f"w-{n}-{r}", r)
+        for n in range(2)
+        for r in ("archive", "by-name", "by-profiles")
+    ]
     for worker in [await system.worker() for _ in range(3)]:
         await worker.ready()
     await system.publish(*known)
@@ -87,18 +91,27 @@ async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
     await until(held, "a held command")
     (delivery_id,) = system.jet.deliveries
     await system.publish({"commandId": "h-1", "type": "cancel"})
-    wrong = {"commandId": "h-1", "type": "resolve", "action": "adopt", "deliveryId": "0-0"}
+    wrong = {
+        "commandId": "h-1",
+        "type": "resolve",
+        "action": "adopt",
+        "deliveryId": "0-0",
+    }
     await system.publish(wrong)
 
     async def refused() -> bool:
-        return len([e for e in await system.events() if e.kind == "command.rejected"]) == 2
+        return (
+            len([e for e in await system.events() if e.kind == "command.rejected"]) == 2
+        )
 
     await until(refused, "two rejected orders")
     await system.publish(wrong | {"deliveryId": delivery_id})
     events = await system.terminal(1)
 
     assert system.jet.count("start_delivery") == 1
-    judge([e for e in events if not e.kind.startswith("command.")], [command], system.jet)
+    judge(
+        [e for e in events if not e.kind.startswith("command.")], [command], system.jet
+    )
     kinds = [e.kind for e in of(events, "h-1") if e.kind.startswith("delivery.")]
     assert kinds[:4] == [
         "delivery.accepted",
@@ -108,7 +121,9 @@ async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
     ]
     codes = [e.data["reason"]["code"] for e in events if e.kind == "command.rejected"]
     assert codes == ["not_cancellable", "not_adoptable"]
-    assert [e.data["action"] for e in events if e.kind == "command.applied"] == ["adopt"]
+    assert [e.data["action"] for e in events if e.kind == "command.applied"] == [
+        "adopt"
+    ]
     metrics = (await worker.get("/metrics")).text
     assert 'uncertain_starts_total{resolution="held",route="archive"} 1.0' in metrics
     assert 'uncertain_starts_total{resolution="adopted",route="archive"} 1.0' in metrics

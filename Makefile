@@ -1,0 +1,68 @@
+# One front door: `make help`. Everything runs in .venv, made from the lock file.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+RUN := $(VENV)/bin
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help install lint types imports check test pure integration nightly simulate \
+	demo schemas sbom audit-dependencies image clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@$(RUN)/uv sync --quiet --locked --all-extras --inexact
+	@touch $@
+
+install: $(VENV)/.installed ## Make the environment from the lock file.
+
+lint: install ## Ruff: rules and format.
+	$(RUN)/ruff check jetworker tests
+	$(RUN)/ruff format --check jetworker tests
+
+types: install ## Mypy, strict, tests too.
+	$(RUN)/mypy
+
+imports: install ## Import directions.
+	$(RUN)/lint-imports --no-cache
+
+check: lint types imports ## Everything that runs no test.
+
+pure: install ## Tests of the pure parts, with 100 % branch coverage of core/ and wire/.
+	$(RUN)/pytest -q tests/core tests/wire \
+		--cov=jetworker.core --cov=jetworker.wire --cov-branch --cov-fail-under=100 \
+		--cov-report=term-missing:skip-covered
+
+test: check pure ## Everything that must pass before a commit lands.
+	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 3 --dist=loadfile -m "not nightly"
+
+integration: install ## Only the tests on a real Kafka.
+	$(RUN)/pytest -q tests -m "integration and not nightly"
+
+nightly: install ## What takes too long for every commit.
+	$(RUN)/pytest -q tests -m nightly
+
+demo: install ## Everything on this machine: Kafka, Jet sandbox, two workers, an account.
+	$(RUN)/jetworker demo
+
+schemas: install ## Write schemas/ anew from the models.
+	$(RUN)/jetworker schemas schemas
+
+sbom: install ## Software bill of materials (CycloneDX) from the lock.
+	$(RUN)/uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file sbom.cdx.json
+
+audit-dependencies: install ## Known vulnerabilities of the locked dependencies.
+	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt
+	$(RUN)/uvx pip-audit --require-hashes --disable-pip -r requirements.audit.txt
+
+image: ## Build the container image with docker or buildah.
+	$$(command -v docker || echo "buildah bud --isolation chroot") build -t jetworker .
+
+clean: ## Remove what was made here.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

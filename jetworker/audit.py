@@ -1,0 +1,142 @@
+"""`jetworker audit`: the guarantees, judged from a live system's topics."""
+
+import asyncio
+import sys
+from typing import Any
+
+import orjson
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from jetworker.config import Config
+from jetworker.core.audit import Asked, History, Kept, Parked, Told, Verdict, judge
+from jetworker.events import read
+from jetworker.kafka import Kafka, bounded
+from jetworker.wire import snapshots
+
+OK, FAILED = 0, 1
+_SHOWN = 20
+
+
+async def audit(config: Config, seconds: float) -> int:
+    """
+    Read the four topics and print what every invariant checked and found.
+
+    The offsets are asked for first, the topics *seconds* later: what was answered by
+    then is there. 1 if something is violated, or if nothing was checked at all.
+    """
+    kafka = Kafka(config.kafka, config.topics)
+    offsets = await _offsets(config)
+    await asyncio.sleep(seconds)
+    verdict = judge(await _history(kafka, config, offsets))
+    _print(verdict)
+    vacuous = not any(verdict.checked.values())
+    if vacuous:
+        sys.stdout.write("nothing was checked: the topics hold no events\n")
+    return FAILED if vacuous or verdict.violations else OK
+
+
+async def _history(kafka: Kafka, config: Config, offsets: dict[int, int]) -> History:
+    topics = config.topics
+    # The state is read before the events: a step in between shows as a newer event.
+    kept: dict[str, Kept] = {}
+    for record in await _read(kafka, topics.state):
+        if not snapshots.is_own(record.key):
+            _keep(kept, record)
+    commands = [_asked(record) for record in await _read(kafka, topics.commands)]
+    told = [_told(record) for record in await _read(kafka, topics.events)]
+    parked = [_parked(record) for record in await _read(kafka, topics.dead_letters)]
+    settled = _settled(kept, told)
+    return History(told, commands, parked, settled, offsets)
+
+
+def _settled(kept: dict[str, Kept], told: list[Told]) -> dict[str, Kept]:
+    """Leave out what moved on while it was read."""
+    last = {e.command_id: e.data.get("sequence", 0) for e in told}
+    return {
+        command_id: each
+        for command_id, each in kept.items()
+        if each.state in {"completed", "failed", "cancelled"}
+        or last.get(command_id, 0) <= each.sequence
+    }
+
+
+def _keep(kept: dict[str, Kept], record: Any) -> None:
+    command_id = record.key.decode()
+    if record.value is None:
+        kept.pop(command_id, None)
+        return
+    snapshot = snapshots.decode(record.value)
+    kept[command_id] = Kept(snapshot.state, snapshot.sequence)
+
+
+def _told(record: Any) -> Told:
+    event = read(record)
+    return Told(event.kind, event.command_id, record.partition, event.data)
+
+
+def _asked(record: Any) -> Asked:
+    try:
+        body = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        body = None
+    command_id = body.get("commandId") if isinstance(body, dict) else None
+    found = command_id if isinstance(command_id, str) else None
+    return Asked(record.partition, record.offset, found, record.value)
+
+
+def _parked(record: Any) -> Parked:
+    headers = dict(record.headers)
+    return Parked(
+        int(headers["jetworker-partition"]),
+        int(headers["jetworker-offset"]),
+        record.value,
+    )
+
+
+async def _offsets(config: Config) -> dict[int, int]:
+    """Return where the group stands."""
+    admin = AIOKafkaAdminClient(**config.kafka.client_options())
+    await bounded(admin.start(), "connecting")
+    try:
+        listed = admin.list_consumer_group_offsets(config.kafka.group_id)
+        found = await bounded(listed, "asking for the group's offsets")
+    finally:
+        await admin.close()
+    topic = config.topics.commands
+    return {
+        partition.partition: each.offset
+        for partition, each in found.items()
+        if partition.topic == topic
+    }
+
+
+async def _read(kafka: Kafka, topic: str) -> list[Any]:
+    """Return every committed record of a topic, up to its end as it is now."""
+    found: list[Any] = []
+    async with kafka.reader(topic) as consumer:
+        partitions: list[TopicPartition] = list(consumer.assignment())
+        ends = await bounded(consumer.end_offsets(partitions), f"reading {topic}")
+        await bounded(consumer.seek_to_beginning(*partitions), f"reading {topic}")
+        while partitions:
+            batches = await bounded(
+                consumer.getmany(timeout_ms=100, max_records=5000), f"reading {topic}"
+            )
+            for records in batches.values():
+                found += records
+            partitions = [
+                each
+                for each in partitions
+                if await consumer.position(each) < ends[each]
+            ]
+    return found
+
+
+def _print(verdict: Verdict) -> None:
+    violated = [invariant for invariant, _ in verdict.violations]
+    for invariant, number in verdict.checked.items():
+        bad = violated.count(invariant)
+        mark = "ok" if number and not bad else ("VIOLATED" if bad else "not checked")
+        sys.stdout.write(f"{mark:<12} {number:>8} checked  {bad:>4} bad  {invariant}\n")
+    for invariant, what in verdict.violations[:_SHOWN]:
+        sys.stdout.write(f"violated: {invariant}: {what}\n")

@@ -1,0 +1,190 @@
+"""
+The guarantees, judged from what the topics hold.
+
+Every invariant counts what it checked: one that checked nothing has shown nothing. A
+violation names the command, so that an operator can `explain` it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+Invariant = NewType("Invariant", str)
+
+SEQUENCE = Invariant("events are numbered 1, 2, 3 without gap or repeat, in order")
+ACCEPTED = Invariant("delivery.accepted is first, and once")
+TERMINAL = Invariant("at most one terminal event, and nothing after it")
+PARTITION = Invariant("events of one command are on one partition")
+BOUND = Invariant("a delivery is bound to one command, and to one only")
+ANSWERED = Invariant("every record of the commands topic is answered once")
+PARKED = Invariant("every rejected record is one dead letter, byte for byte")
+SNAPSHOT = Invariant("the state topic agrees with the last event")
+COMPLETED = Invariant("what completed was started")
+
+ALL = (
+    SEQUENCE,
+    ACCEPTED,
+    TERMINAL,
+    PARTITION,
+    BOUND,
+    ANSWERED,
+    PARKED,
+    SNAPSHOT,
+    COMPLETED,
+)
+_TERMINAL = frozenset({"delivery.completed", "delivery.failed", "delivery.cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event: its kind, whom it is about, its data and its partition."""
+
+    kind: str
+    command_id: str | None
+    partition: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One record of the commands topic."""
+
+    partition: int
+    offset: int
+    command_id: str | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """One dead letter, and where it says that it comes from."""
+
+    partition: int
+    offset: int
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One snapshot: the state and sequence that the state topic has of a command."""
+
+    state: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the four topics hold; *answered_below* is the group's offset by partition."""
+
+    events: Sequence[Told]
+    commands: Sequence[Asked] = ()
+    dead_letters: Sequence[Parked] = ()
+    snapshots: Mapping[str, Kept] = field(default_factory=dict)
+    answered_below: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How often each invariant was checked, and what violated it."""
+
+    checked: dict[Invariant, int] = field(default_factory=lambda: dict.fromkeys(ALL, 0))
+    violations: list[tuple[Invariant, str]] = field(default_factory=list)
+
+    def check(self, invariant: Invariant, *, holds: bool, what: str) -> None:
+        """Count one check."""
+        self.checked[invariant] += 1
+        if not holds:
+            self.violations.append((invariant, what))
+
+
+def judge(history: History) -> Verdict:
+    """Return what the history shows."""
+    verdict = Verdict()
+    told: defaultdict[str, list[Told]] = defaultdict(list)
+    for event in history.events:
+        if event.command_id is not None and not event.kind.startswith("command."):
+            told[event.command_id].append(event)
+    for command_id, events in told.items():
+        _judge_command(verdict, command_id, events)
+        _judge_snapshot(verdict, command_id, events[-1], history.snapshots)
+    _judge_bindings(verdict, told)
+    _judge_answers(verdict, history)
+    _judge_dead_letters(verdict, history)
+    return verdict
+
+
+def _judge_command(verdict: Verdict, command_id: str, events: list[Told]) -> None:
+    numbers = [event.data.get("sequence") for event in events]
+    expected = list(range(1, len(events) + 1))
+    verdict.check(
+        SEQUENCE, holds=numbers == expected, what=f"{command_id}: {numbers[:20]}"
+    )
+    accepted = [event.kind == "delivery.accepted" for event in events]
+    verdict.check(ACCEPTED, holds=accepted[0] and sum(accepted) == 1, what=command_id)
+    ended = [place for place, e in enumerate(events) if e.kind in _TERMINAL]
+    verdict.check(TERMINAL, holds=ended in ([], [len(events) - 1]), what=command_id)
+    partitions = {event.partition for event in events}
+    verdict.check(PARTITION, holds=len(partitions) == 1, what=command_id)
+    if events[-1].kind == "delivery.completed":
+        started = any(event.kind == "delivery.started" for event in events)
+        verdict.check(COMPLETED, holds=started, what=command_id)
+
+
+def _judge_snapshot(
+    verdict: Verdict, command_id: str, last: Told, snapshots: Mapping[str, Kept]
+) -> None:
+    kept = snapshots.get(command_id)
+    if kept is not None:
+        same = kept.sequence == last.data.get("sequence")
+        verdict.check(SNAPSHOT, holds=same, what=command_id)
+
+
+def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[Told]]) -> None:
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    for command_id, events in told.items():
+        bound = {str(e.data["deliveryId"]) for e in events if e.data.get("deliveryId")}
+        for delivery_id in bound:
+            owners[delivery_id].add(command_id)
+        if bound:
+            verdict.check(BOUND, holds=len(bound) == 1, what=f"{command_id}: {bound}")
+    for delivery_id, commands in owners.items():
+        what = f"{delivery_id}: {sorted(commands)}"
+        verdict.check(BOUND, holds=len(commands) == 1, what=what)
+
+
+def _judge_answers(verdict: Verdict, history: History) -> None:
+    """Judge records below the group's offset: accepted, or answered by coordinates."""
+    answers: defaultdict[tuple[Any, Any], int] = defaultdict(int)
+    accepted: set[str | None] = set()
+    for event in history.events:
+        if event.kind.startswith("command."):
+            answers[event.data.get("partition"), event.data.get("offset")] += 1
+        elif event.kind == "delivery.accepted":
+            accepted.add(event.command_id)
+    first: set[str] = set()
+    for record in history.commands:
+        if record.offset >= history.answered_below.get(record.partition, 0):
+            continue
+        number = answers[record.partition, record.offset]
+        if not number and record.command_id in accepted:
+            assert record.command_id is not None
+            number = record.command_id not in first
+            first.add(record.command_id)
+        what = f"partition {record.partition}, offset {record.offset}: {number} answers"
+        verdict.check(ANSWERED, holds=number == 1, what=what)
+
+
+def _judge_dead_letters(verdict: Verdict, history: History) -> None:
+    values = {(r.partition, r.offset): r.value for r in history.commands}
+    parked: defaultdict[tuple[int, int], list[bytes | None]] = defaultdict(list)
+    for letter in history.dead_letters:
+        parked[letter.partition, letter.offset].append(letter.value)
+    for event in history.events:
+        if event.kind != "command.rejected":
+            continue
+        where = (int(event.data["partition"]), int(event.data["offset"]))
+        found = parked[where]
+        same = len(found) == 1 and found[0] == values.get(where, found[0])
+        what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
+        verdict.check(PARKED, holds=same, what=what)

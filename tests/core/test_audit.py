@@ -1,0 +1,106 @@
+"""The checker sees every violation, shown by a history that was corrupted by hand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from jetworker.core.audit import (
+    ACCEPTED,
+    ANSWERED,
+    BOUND,
+    COMPLETED,
+    PARKED,
+    PARTITION,
+    SEQUENCE,
+    SNAPSHOT,
+    TERMINAL,
+    Asked,
+    History,
+    Invariant,
+    Kept,
+    Parked,
+    Told,
+    judge,
+)
+
+
+def told(kind: str, sequence: int, command_id: str = "c-1", **data: object) -> Told:
+    return Told(kind, command_id, 0, {"sequence": sequence, **data})
+
+
+GOOD = History(
+    events=(
+        told("delivery.accepted", 1),
+        told("delivery.started", 2, deliveryId="d-1"),
+        told("delivery.completed", 3, deliveryId="d-1"),
+        Told("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
+        Told("command.rejected", None, 0, {"partition": 0, "offset": 2}),
+    ),
+    commands=(
+        Asked(0, 0, "c-1", b"{}"),
+        Asked(0, 1, "c-1", b"{}"),
+        Asked(0, 2, None, b"?"),
+        Asked(0, 3, "c-9", b"not read yet"),
+    ),
+    dead_letters=(Parked(0, 2, b"?"),),
+    snapshots={"c-1": Kept("completed", 3)},
+    answered_below={0: 3},
+)
+
+
+def test_a_good_history_checks_every_invariant_and_violates_none() -> None:
+    verdict = judge(GOOD)
+
+    assert verdict.violations == []
+    assert min(verdict.checked.values()) > 0
+
+
+def test_an_empty_history_checks_nothing() -> None:
+    assert not any(judge(History(())).checked.values())
+
+
+def test_what_is_on_its_way_violates_nothing() -> None:
+    waiting = with_event(told("delivery.accepted", 1, "c-2"))
+
+    assert judge(waiting).violations == []
+
+
+def without_event(place: int) -> History:
+    events = [e for n, e in enumerate(GOOD.events) if n != place]
+    return replace(GOOD, events=events)
+
+
+def with_event(event: Told) -> History:
+    return replace(GOOD, events=(*GOOD.events, event))
+
+
+CORRUPTIONS: list[tuple[Invariant, Callable[[], History]]] = [
+    (SEQUENCE, lambda: without_event(1)),
+    (ACCEPTED, lambda: without_event(0)),
+    (TERMINAL, lambda: with_event(told("delivery.failed", 4))),
+    (
+        PARTITION,
+        lambda: with_event(replace(told("delivery.progressed", 4), partition=1)),
+    ),
+    (BOUND, lambda: with_event(told("delivery.accepted", 1, "c-2", deliveryId="d-1"))),
+    (BOUND, lambda: with_event(told("delivery.progressed", 4, deliveryId="d-2"))),
+    (ANSWERED, lambda: without_event(3)),
+    (ANSWERED, lambda: with_event(GOOD.events[3])),
+    (PARKED, lambda: replace(GOOD, dead_letters=())),
+    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 2, b"!"),))),
+    (PARKED, lambda: replace(GOOD, dead_letters=(*GOOD.dead_letters,) * 2)),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("completed", 2)})),
+    (COMPLETED, lambda: without_event(1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "corrupt"), CORRUPTIONS, ids=range(len(CORRUPTIONS))
+)
+def test_a_corrupted_history_is_seen(
+    invariant: Invariant, corrupt: Callable[[], History]
+) -> None:
+    violated = {each for each, _ in judge(corrupt()).violations}
+
+    assert invariant in violated

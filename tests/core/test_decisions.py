@@ -1,0 +1,339 @@
+"""The small decisions: reception, refusals, pace, budget, memory, paths, listings."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jetworker.core.bucket import Bucket
+from jetworker.core.command import (
+    Cancel,
+    CommandId,
+    DeliveryId,
+    JobId,
+    ObjectSpec,
+    Rejection,
+    Resolution,
+    Resolve,
+    RouteName,
+    TransferId,
+)
+from jetworker.core.delivery import (
+    Delivery,
+    PendingAdopt,
+    ReasonCode,
+    State,
+    Terms,
+    Transfer,
+)
+from jetworker.core.effect import Effect, effect_of
+from jetworker.core.finished import Memory, Remembered, finish
+from jetworker.core.following import Seen, estimate, from_listing, measure
+from jetworker.core.observation import (
+    JetTransfer,
+    StartAccepted,
+    StartAnswered,
+    StartLost,
+    StartNotSent,
+)
+from jetworker.core.pace import Backoff, Pace
+from jetworker.core.paths import path_allowed
+from jetworker.core.progress import unfinished
+from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, judge
+from jetworker.core.refusal import AskJob, RenewToken, meaning
+from jetworker.core.route import Route
+from jetworker.core.trigger import Applied, Blocked, Lost, Refused, StatusObserved
+from tests.builders import (
+    DELIVERY,
+    NOW,
+    SECOND,
+    a_delivery,
+    a_jet_transfer,
+    a_progress,
+    a_send,
+    an_origin,
+)
+
+ROUTE = Route(RouteName("archive"), job_id=JobId("j"))
+ID = CommandId("c-1")
+ENDED = Remembered(b"01234567", State.COMPLETED, NOW, DELIVERY)
+
+
+def test_a_new_command_is_accepted() -> None:
+    send = a_send()
+
+    assert judge(send, None, ROUTE, NOW) == Accept(send)
+
+
+def test_the_same_command_again_is_a_duplicate_whatever_the_route_says() -> None:
+    late = a_send(expires_at=NOW - SECOND)
+    open_one = a_delivery(State.HELD, published=State.UNCERTAIN)
+
+    assert judge(late, open_one, None, NOW) == Duplicate(ID, State.UNCERTAIN, None)
+    assert judge(late, ENDED, None, NOW) == Duplicate(ID, State.COMPLETED, DELIVERY)
+
+
+@pytest.mark.parametrize(
+    ("command", "known", "route", "reason"),
+    [
+        (a_send(fingerprint=b"x" * 16), ENDED, ROUTE, Rejection.CONFLICT),
+        (a_send(fingerprint=b"x" * 16), a_delivery(), ROUTE, Rejection.CONFLICT),
+        (a_send(expires_at=NOW), None, ROUTE, Rejection.EXPIRED),
+        (a_send(), None, None, Rejection.UNKNOWN_ROUTE),
+        (
+            a_send(),
+            None,
+            replace(ROUTE, allowed_paths=("/in/",)),
+            Rejection.PATH_NOT_ALLOWED,
+        ),
+        (Cancel(ID), None, None, Rejection.UNKNOWN_COMMAND),
+        (Resolve(ID, Resolution.RESEND), None, None, Rejection.UNKNOWN_COMMAND),
+        (Cancel(ID), ENDED, None, Rejection.NOT_CANCELLABLE),
+        (Cancel(ID), a_delivery(State.HELD), None, Rejection.NOT_CANCELLABLE),
+        (
+            Cancel(ID),
+            a_delivery(State.WAITING, attempt=1),
+            None,
+            Rejection.NOT_CANCELLABLE,
+        ),
+        (Resolve(ID, Resolution.RESEND), ENDED, None, Rejection.NOT_HELD),
+        (
+            Resolve(ID, Resolution.RESEND),
+            a_delivery(State.UNCERTAIN),
+            None,
+            Rejection.NOT_HELD,
+        ),
+        (
+            Resolve(ID, Resolution.RESEND),
+            a_delivery(State.HELD, pending=PendingAdopt(DELIVERY, an_origin())),
+            None,
+            Rejection.NOT_HELD,
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_rejected_with_its_reason(
+    command: Cancel | Resolve, known: Known, route: Route | None, reason: Rejection
+) -> None:
+    judged = judge(command, known, route, NOW)
+
+    assert isinstance(judged, Reject)
+    assert judged.reason is reason
+    assert judged.command_id == ID
+
+
+def test_orders_that_fit_are_carried_out() -> None:
+    cancel, resolve = Cancel(ID), Resolve(ID, Resolution.ABANDON)
+
+    assert judge(cancel, a_delivery(State.WAITING), None, NOW) == Apply(cancel)
+    assert judge(resolve, a_delivery(State.HELD), None, NOW) == Apply(resolve)
+
+
+@pytest.mark.parametrize(
+    ("answer", "means"),
+    [
+        (StartAccepted(DELIVERY), Applied(DELIVERY)),
+        (StartNotSent("x"), Blocked(ReasonCode.JET_UNAVAILABLE, "x")),
+        (StartLost("x"), Lost("x")),
+        (StartAnswered(401, ""), RenewToken()),
+        (
+            StartAnswered(429, ""),
+            Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests"),
+        ),
+        (StartAnswered(400, "m"), AskJob(400, "m")),
+        (StartAnswered(404, "m"), AskJob(404, "m")),
+        (
+            StartAnswered(422, "m"),
+            Refused(ReasonCode.REJECTED_BY_JET, "Jet said 422: m"),
+        ),
+    ],
+)
+def test_an_answer_to_a_start_means_one_thing(answer: object, means: object) -> None:
+    assert meaning(answer) == means  # type: ignore[arg-type]  # parametrised
+
+
+@pytest.mark.parametrize("status", [100, 302, 307, 408, 409, 418, 500, 502, 503, 504])
+def test_whatever_is_not_plainly_refused_is_unknown(status: int) -> None:
+    assert isinstance(meaning(StartAnswered(status, "")), Lost)
+
+
+@given(st.integers(-5, 10**6), st.floats(0, 0.999))
+def test_a_back_off_stays_between_floor_and_ceiling(
+    failures: int, jitter: float
+) -> None:
+    backoff = Backoff(SECOND, 60 * SECOND)
+
+    assert SECOND <= backoff.delay(failures, jitter) <= 60 * SECOND
+
+
+def test_questions_grow_rarer_with_age_and_closer_towards_the_end() -> None:
+    pace = Pace(2 * SECOND, 60 * SECOND)
+
+    assert pace.first(0) == SECOND
+    assert pace.next(SECOND, None, 1) == 2 * SECOND
+    assert pace.next(timedelta(hours=9), None, 1) == 60 * SECOND
+    assert pace.next(timedelta(hours=9), 20 * SECOND, 1) == 10 * SECOND
+    assert pace.next(timedelta(hours=9), -SECOND, 0) == 1.8 * SECOND
+
+
+def test_the_bucket_gives_its_rate_and_gives_way() -> None:
+    full = Bucket.full(20, 0)
+    empty = replace(full, tokens=0.0)
+    slow = full.slowed(10)
+
+    assert full.taken().tokens == full.tokens - 1
+    assert empty.refilled(0.5).tokens == 10
+    assert empty.wait == pytest.approx(0.05)
+    assert (slow.rate, slow.tokens) == (10, 0)
+    assert slow.slowed(10.5) == slow
+    assert slow.slowed(12).rate == 5
+    assert slow.refilled(11).rate == pytest.approx(10.4)
+    assert slow.refilled(1000).rate == 20
+
+
+def test_the_finished_are_remembered_in_few_bytes_and_forgotten_in_order() -> None:
+    memory = Memory()
+    uuid = DeliveryId("b0dea3b2-0000-4000-8000-000000000002")
+    for number, delivery_id in enumerate(
+        (uuid, DeliveryId("odd"), None, DeliveryId(uuid.upper()))
+    ):
+        delivery = a_delivery(
+            State.COMPLETED,
+            command_id=CommandId(f"c-{number}"),
+            delivery_id=delivery_id,
+            finished_at=NOW + number * SECOND,
+        )
+        memory.add(finish(delivery))
+
+    ids = [memory.get(CommandId(f"c-{n}")) for n in range(4)]
+    assert [r.delivery_id for r in ids if r] == [uuid, "odd", None, uuid.upper()]
+    assert memory.get(CommandId("?")) is None
+    assert len(memory) == 4
+    assert list(memory.expired(NOW + 61 * SECOND, 60 * SECOND)) == ["c-0", "c-1"]
+    assert list(memory.expired(NOW + 99 * SECOND, 60 * SECOND))[-1] == "c-3"
+    memory.forget(CommandId("c-0"))
+    assert memory.get(CommandId("c-0")) is None
+
+
+def test_the_same_content_is_recognised_by_its_fingerprint() -> None:
+    assert ENDED.is_same(b"0123456789abcdef")
+    assert not ENDED.is_same(b"x" * 16)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/ingest", True),
+        ("/ingest/a/b", True),
+        ("/ingest2", False),
+        ("/", False),
+        ("/other", False),
+    ],
+)
+def test_allowed_paths_are_whole_segments(path: str, allowed: bool) -> None:
+    for prefix in ("/ingest", "/ingest/"):
+        assert path_allowed(path, (prefix,)) is allowed
+    assert path_allowed(path, ())
+    assert path_allowed(path, ("/",))
+
+
+def test_every_state_has_an_effect() -> None:
+    effects = {state: effect_of(a_delivery(state)) for state in State}
+
+    assert effects[State.CLEARED] is Effect.QUEUE_START
+    assert effects[State.STARTING] is Effect.SEND_START
+    assert effects[State.HELD] is Effect.LOOK_UP
+    assert effects[State.IN_PROGRESS] is Effect.FOLLOW
+    assert effects[State.CANCELLED] is Effect.RETIRE
+
+
+def test_a_delivery_is_open_from_intent_to_terminal() -> None:
+    open_states = {state for state in State if state.is_open}
+
+    assert open_states == {
+        State.STARTING,
+        State.UNCERTAIN,
+        State.HELD,
+        State.STARTED,
+        State.IN_PROGRESS,
+    }
+
+
+def test_the_deadline_runs_from_started() -> None:
+    terms = Terms(deadline=60 * SECOND)
+
+    assert a_delivery(State.STARTED, terms=terms).deadline_at == NOW + 60 * SECOND
+    assert a_delivery(State.STARTED).deadline_at is None
+    assert a_delivery(State.WAITING, terms=terms).deadline_at is None
+
+
+def test_the_end_is_estimated_from_the_rate() -> None:
+    delivery = a_delivery(State.IN_PROGRESS)
+    once = measure(Seen(), delivery, a_progress(size=20), 10.0)
+    twice = measure(once, delivery, a_progress(size=60), 12.0)
+    still = measure(twice, delivery, a_progress(size=60), 13.0)
+
+    assert once.remaining(10) is None
+    assert twice.remaining(12) == timedelta(seconds=2)
+    assert twice.remaining(20) == timedelta()
+    assert still.rate == 20
+    assert measure(Seen(), delivery, None, 1.0).left == 100
+    assert twice.age(5, 2) == timedelta(seconds=25)
+
+
+def test_a_listing_counts_the_transfers_it_shows() -> None:
+    moving = replace(a_jet_transfer(), progress=a_progress(size=40))
+    unsized = a_delivery(
+        State.IN_PROGRESS, requested=replace(a_delivery().requested, bytes=None)
+    )
+
+    seen = estimate(Seen(), unsized, (moving, a_jet_transfer("t-2")), 5.0)
+
+    assert (seen.moved, seen.left, seen.listed_at) == (40, None, 5.0)
+
+
+def running(**changes: object) -> Delivery:
+    known = Transfer(TransferId("t-0"), "COMPLETED", progress=a_progress(size=30))
+    return a_delivery(
+        State.IN_PROGRESS, jet_state="IN_PROGRESS", transfers=(known,), **changes
+    )
+
+
+def listed(size: int) -> tuple[JetTransfer, ...]:
+    return (replace(a_jet_transfer(), progress=a_progress(size=size)),)
+
+
+def test_a_listing_tells_the_sum_of_a_delivery_s_transfers() -> None:
+    seen = from_listing(running(), listed(40))
+
+    assert seen.delivery is not None
+    assert seen.delivery.progress is not None
+    assert seen.delivery.progress.transferred.bytes == 70
+    assert seen.delivery.transfer_ids == ("t-0",)
+
+
+def test_a_listing_never_takes_back_what_jet_itself_counted() -> None:
+    ahead = a_progress(size=90)
+
+    seen = from_listing(running(progress=ahead), listed(40))
+
+    assert seen.delivery is not None
+    assert seen.delivery.progress == ahead
+
+
+def test_a_listing_does_not_say_that_a_queued_delivery_runs() -> None:
+    queued = a_delivery(State.IN_PROGRESS, jet_state="QUEUED")
+
+    assert from_listing(queued, listed(1)) == StatusObserved(None, listed(1))
+
+
+def test_transfers_whose_end_is_to_come_are_named() -> None:
+    open_one = Transfer(TransferId("t-1"), "IN_PROGRESS")
+    delivery = replace(running(), transfers=(*running().transfers, open_one))
+
+    assert unfinished(delivery) == ("t-1",)
+
+
+def test_a_folder_of_a_command_has_no_size() -> None:
+    assert ObjectSpec("/in", is_directory=True).size is None

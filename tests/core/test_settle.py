@@ -1,0 +1,157 @@
+"""An unknown start: adopted only when it can be no other's, repeated only by proof."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+from jetworker.core.settle import (
+    Adopt,
+    Candidate,
+    Evidence,
+    LookAgain,
+    Observation,
+    OpenIntent,
+    StartAgain,
+    decide,
+    is_proven,
+)
+from tests.builders import NOW, SECOND
+
+OLD, NEW = DeliveryId("old"), DeliveryId("new")
+
+
+def intent(
+    name: str = "ours", path: str = "/a", at: datetime = NOW, size: int | None = 5
+) -> OpenIntent:
+    return OpenIntent(CommandId(name), at, at, (ObjectSpec(path, size),))
+
+
+def candidate(name: str = "x", after: timedelta = SECOND, **shown: object) -> Candidate:
+    return Candidate(DeliveryId(name), NOW + after, Evidence(**shown))  # type: ignore[arg-type]  # a test's shorthand
+
+
+def seen(
+    *candidates: Candidate,
+    listed: tuple[str, ...] = (),
+    known: tuple[tuple[DeliveryId, datetime], ...] = (),
+) -> Observation:
+    return Observation(frozenset(map(DeliveryId, listed)), candidates, known)
+
+
+def test_the_only_delivery_of_nobody_is_adopted() -> None:
+    only = candidate()
+
+    assert decide(intent(), (), seen(only)) == Adopt(only)
+
+
+def test_a_delivery_that_shows_other_files_is_never_adopted_nor_absence_believed() -> (
+    None
+):
+    foreign = candidate(paths=frozenset({"/storage/b"}))
+    witnessed = seen(foreign, listed=("old",), known=((OLD, NOW - SECOND),))
+
+    assert isinstance(decide(intent(), (), witnessed), LookAgain)
+
+
+def test_a_delivery_older_than_the_intent_is_never_adopted() -> None:
+    assert isinstance(decide(intent(), (), seen(candidate(after=-SECOND))), LookAgain)
+
+
+def test_of_several_the_one_with_our_files_is_adopted_and_the_rest_reported() -> None:
+    ours = candidate("x", paths=frozenset({"/root/a"}))
+    foreign = candidate("y", paths=frozenset({"/root/b"}))
+
+    assert decide(intent(), (), seen(ours, foreign)) == Adopt(ours, (DeliveryId("y"),))
+
+
+def test_of_several_that_look_alike_none_is_adopted() -> None:
+    assert isinstance(
+        decide(intent(), (), seen(candidate("x"), candidate("y"))), LookAgain
+    )
+
+
+def test_with_a_rival_that_could_be_meant_too_nothing_is_adopted() -> None:
+    rival = intent("rival", "/b")
+
+    assert isinstance(decide(intent(), (rival,), seen(candidate())), LookAgain)
+
+
+def test_rivals_are_told_apart_by_files_counts_and_age() -> None:
+    files = candidate(paths=frozenset({"/root/a"}))
+    rival = intent("rival", "/b")
+    small = intent("rival", "/b", size=4)
+    late = intent("rival", "/b", at=NOW + 2 * SECOND)
+    mine = candidate(count=1, bytes=5)
+
+    assert decide(intent(), (rival,), seen(files)) == Adopt(files)
+    assert decide(intent(), (small,), seen(mine)) == Adopt(mine)
+    assert decide(intent(), (late,), seen(candidate())) == Adopt(candidate())
+    assert isinstance(decide(small, (intent(),), seen(mine)), LookAgain)
+    both = seen(candidate(count=1, bytes=5))
+    assert isinstance(decide(intent(), (rival,), both), LookAgain)
+    many = candidate(count=2)
+    assert isinstance(decide(intent(), (rival,), seen(many)), LookAgain)
+
+
+def test_equal_contents_are_paired_in_the_order_of_writing() -> None:
+    first, second = intent("a"), intent("b", at=NOW + SECOND)
+    early, late = candidate("x"), candidate("y", 2 * SECOND)
+
+    assert decide(first, (second,), seen(early, late)) == Adopt(early)
+    assert decide(second, (first,), seen(early, late)) == Adopt(late)
+    assert decide(first, (second,), seen(early)) == Adopt(early)
+    assert isinstance(decide(second, (first,), seen(early)), LookAgain)
+    unknown = replace(late, created_on=None)
+    assert isinstance(decide(first, (second,), seen(early, unknown)), LookAgain)
+
+
+def test_absence_needs_a_witness() -> None:
+    older, newer = (OLD, NOW - SECOND), (NEW, NOW + SECOND)
+    nothing = intent()
+
+    assert isinstance(decide(nothing, (), seen()), LookAgain)
+    assert decide(nothing, (), seen(listed=("old",), known=(older,))) == StartAgain()
+    two = seen(listed=("old", "new"), known=((OLD, NOW + SECOND), newer))
+    assert decide(nothing, (), two) == StartAgain()
+    hides = seen(listed=("new",), known=((OLD, NOW + SECOND), newer))
+    assert isinstance(decide(nothing, (), hides), LookAgain)
+
+
+def test_a_listing_of_only_the_latest_is_no_witness() -> None:
+    older, newer = (OLD, NOW - SECOND), (NEW, NOW + SECOND)
+    latest = seen(listed=("old",), known=(older, newer))
+
+    assert isinstance(decide(intent(), (), latest), LookAgain)
+
+
+def test_contents_are_proven_by_all_files_or_by_exact_counts() -> None:
+    folder = OpenIntent(
+        CommandId("f"), NOW, NOW, (ObjectSpec("/a", None, is_directory=True),)
+    )
+    unsized = intent(size=None)
+
+    assert is_proven(candidate(paths=frozenset({"/root/a"})), intent())
+    assert not is_proven(candidate(paths=frozenset({"/root/a", "/root/b"})), intent())
+    assert is_proven(candidate(count=1, bytes=5), intent())
+    assert not is_proven(candidate(count=1), intent())
+    assert not is_proven(candidate(count=1, bytes=5), unsized)
+    assert not is_proven(candidate(paths=frozenset({"/root/a/x"})), folder)
+
+
+def test_a_folder_covers_what_is_below_it() -> None:
+    folder = OpenIntent(
+        CommandId("f"), NOW, NOW, (ObjectSpec("/in", None, is_directory=True),)
+    )
+    everything = replace(folder, objects=(ObjectSpec("/", None, is_directory=True),))
+    inside = candidate(paths=frozenset({"/root/in/x"}), count=9)
+    rival = intent("rival", "/b", at=NOW + 2 * SECOND)
+
+    assert decide(folder, (), seen(inside)) == Adopt(inside)
+    assert decide(everything, (rival,), seen(inside)) == Adopt(inside)
+
+
+def test_without_jet_s_clock_age_says_nothing() -> None:
+    unheard = replace(intent(), jet_time=None)
+    early = candidate(after=-SECOND)
+
+    assert decide(unheard, (), seen(early)) == Adopt(early)

@@ -1,0 +1,292 @@
+"""Commands are read strictly, and what is wrong is named by field and rule."""
+
+import base64
+import json
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jetworker.core.command import (
+    Cancel,
+    CommandId,
+    DeliveryId,
+    ObjectSpec,
+    Rejection,
+    Resolution,
+    Resolve,
+    Send,
+)
+from jetworker.errors import InvalidRecord
+from jetworker.wire import commands
+from jetworker.wire.commands import decode
+
+SEND: dict[str, Any] = {
+    "commandId": "c-1",
+    "route": "archive",
+    "objects": [{"relativePath": "/a.mov", "sizeInBytes": 5}],
+}
+Headers = list[tuple[str, bytes]]
+
+
+def read(body: Any, headers: Headers | None = None) -> Any:
+    value = (
+        body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    )
+    return decode(value, headers or [], max_objects=10)
+
+
+def refused(body: Any, headers: Headers | None = None) -> InvalidRecord:
+    with pytest.raises(InvalidRecord) as caught:
+        read(body, headers)
+    return caught.value
+
+
+def test_a_send_is_read_with_its_defaults() -> None:
+    send = read(SEND | {"metadata": {"b": 1, "a": [None]}, "expiresAt": None})
+
+    assert isinstance(send, Send)
+    assert send.objects == (ObjectSpec("/a.mov", 5, is_directory=False),)
+    assert (send.metadata, send.expires_at) == (b'{"b":1,"a":[null]}', None)
+
+
+def test_orders_are_read() -> None:
+    adopt = {
+        "commandId": "c",
+        "type": "resolve",
+        "action": "adopt",
+        "deliveryId": "d-1",
+    }
+
+    assert read({"commandId": "c", "type": "cancel"}) == Cancel(CommandId("c"))
+    assert read(adopt) == Resolve(CommandId("c"), Resolution.ADOPT, DeliveryId("d-1"))
+    resend = {"commandId": "c", "type": "resolve", "action": "resend"}
+    assert read(resend) == Resolve(CommandId("c"), Resolution.RESEND)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"nonsense",
+        b"[" * 100_000,
+        b'{"a":1,"a":2}',
+        b'{"a":{"b":1,"b":1}}',
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":' + b"1" * 1_000_000 + b"}",
+        b'{"a":' + b"1" * 50 + b"}",
+        b"\xff\xfe",
+        b'"\\ud800"',
+        b'{"a":"\\ud800"}',
+        b"[]",
+        b"3",
+        b"\x00",
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=range(17),
+)
+def test_what_is_no_json_object_is_invalid_json(value: bytes | None) -> None:
+    error = refused(value)
+
+    assert (error.reason, error.problems) == (Rejection.INVALID_JSON, ())
+    assert error.command_id is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"typo": 1}, "/typo"),
+        ({"commandId": "a b"}, "/commandId"),
+        ({"commandId": "x" * 129}, "/commandId"),
+        ({"commandId": "a\n"}, "/commandId"),
+        ({"type": "sned"}, "/type"),
+        ({"type": 3}, "/type"),
+        ({"type": "cancel"}, "/route"),
+        ({"route": ""}, "/route"),
+        ({"route": 3}, "/route"),
+        ({"objects": []}, "/objects"),
+        ({"objects": None}, "/objects"),
+        ({"objects": [{"relativePath": "a"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a/../b"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a//b"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a/"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/./b"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a\\b"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a\u0000"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a\u0085"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a\u202e"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/" + "é" * 512}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/"}]}, "/objects/0/relativePath"),
+        ({"objects": [{"relativePath": "/a", "size": 1}]}, "/objects/0/size"),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": -1}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": 2**63}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": True}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": 1.0}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "isDirectory": 1}]},
+            "/objects/0/isDirectory",
+        ),
+        (
+            {
+                "objects": [
+                    {"relativePath": "/a", "isDirectory": True, "sizeInBytes": 1}
+                ]
+            },
+            "/objects/0/sizeInBytes",
+        ),
+        ({"objects": [{"relativePath": "/a"}] * 2}, "/objects/1/relativePath"),
+        ({"metadata": [1]}, "/metadata"),
+        ({"metadata": {"a": "x" * 4096}}, "/metadata"),
+        ({"expiresAt": "2026-12-01"}, "/expiresAt"),
+        ({"expiresAt": "2026-12-01T00:00:00"}, "/expiresAt"),
+        ({"expiresAt": "2026-13-01T00:00:00Z"}, "/expiresAt"),
+        ({"expiresAt": 1790000000}, "/expiresAt"),
+    ],
+)
+def test_what_breaks_a_rule_is_named_by_its_pointer(
+    changes: dict[str, Any], path: str
+) -> None:
+    error = refused(SEND | changes)
+
+    assert error.reason is Rejection.INVALID_COMMAND
+    assert path in [pointer for pointer, _ in error.problems]
+    assert error.message
+
+
+def test_a_pointer_is_escaped() -> None:
+    assert refused(SEND | {"a/b~c": 1}).problems[0][0] == "/a~1b~0c"
+
+
+def test_messages_never_repeat_what_the_record_said() -> None:
+    error = refused(SEND | {"route": 3, "objects": [{"relativePath": "hush-hush"}]})
+
+    assert "hush" not in error.message
+    assert "hush" not in str(error.problems)
+
+
+def test_the_id_and_the_metadata_are_kept_where_they_can_be_read() -> None:
+    readable = refused(SEND | {"metadata": {"t": 1}, "route": 1})
+    broken = refused(SEND | {"commandId": "a b", "metadata": {"t": "x" * 5000}})
+
+    assert (readable.command_id, readable.metadata) == ("c-1", b'{"t":1}')
+    assert (broken.command_id, broken.metadata) == (None, None)
+
+
+def test_an_action_and_its_delivery_belong_together() -> None:
+    base = {"commandId": "c", "type": "resolve"}
+    for wrong in (
+        base | {"action": "adopt"},
+        base | {"action": "resend", "deliveryId": "d"},
+        base | {"action": "adopt", "deliveryId": "not/one"},
+    ):
+        assert refused(wrong).problems[0][0] == "/deliveryId"
+
+
+def test_too_much_is_said_so() -> None:
+    large = b'{"commandId":"c-1","x":"' + b"x" * (1 << 20) + b'"}'
+    many = SEND | {"objects": [{"relativePath": f"/{n}"} for n in range(11)]}
+
+    assert refused(large).reason is Rejection.TOO_LARGE
+    assert refused(many).reason is Rejection.TOO_MANY_OBJECTS
+
+
+def test_equal_content_has_the_same_fingerprint_and_other_content_has_not() -> None:
+    def print_of(**changes: Any) -> bytes:
+        found = read(SEND | changes)
+        assert isinstance(found, Send)
+        return found.fingerprint
+
+    default = [{"relativePath": "/a.mov", "sizeInBytes": 5, "isDirectory": False}]
+    utc, offset = "2026-12-01T00:00:00Z", "2026-12-01T01:00:00.000+01:00"
+    assert print_of() == print_of(objects=default) == print_of(metadata=None)
+    assert print_of(expiresAt=utc) == print_of(expiresAt=offset)
+    assert print_of(metadata={"a": 1, "b": 2}) == print_of(metadata={"b": 2, "a": 1})
+    others = [
+        print_of(),
+        print_of(route="other"),
+        print_of(metadata={}),
+        print_of(expiresAt=utc),
+        print_of(objects=[{"relativePath": "/a.mov"}]),
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_binary_cloudevents_carry_the_command_as_their_value() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1")]
+    headers += [("ce_source", b"/s"), ("ce_type", b"t")]
+
+    assert isinstance(read(SEND, headers), Send)
+    for number in range(4):
+        wrong = [(n, b"" if k == number else v) for k, (n, v) in enumerate(headers)]
+        assert refused(SEND, wrong).reason is Rejection.INVALID_COMMAND
+
+
+def test_structured_cloudevents_carry_the_command_as_their_data() -> None:
+    kind = [("Content-Type", b"application/CloudEvents+json; charset=UTF-8")]
+    envelope = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    encoded = base64.b64encode(json.dumps(SEND).encode()).decode()
+
+    assert isinstance(read(envelope | {"data": SEND}, kind), Send)
+    assert isinstance(read(envelope | {"data_base64": encoded}, kind), Send)
+    for wrong in (
+        envelope,
+        envelope | {"data": SEND, "data_base64": encoded},
+        envelope | {"data_base64": "*"},
+        envelope | {"data": SEND, "specversion": "0.3"},
+        envelope | {"data": SEND, "id": ""},
+        [1],
+    ):
+        assert refused(wrong, kind).reason is Rejection.INVALID_COMMAND
+    assert refused(b"{", kind).reason is Rejection.INVALID_JSON
+    batch = [("content-type", b"application/cloudevents-batch+json")]
+    assert refused([SEND], batch).reason is Rejection.INVALID_COMMAND
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(value: bytes) -> None:
+    with suppress(InvalidRecord):  # anything else is a failure
+        read(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["commandId", "type", "route", "objects", "metadata", "expiresAt", "x"]
+        ),
+        json_values,
+    )
+)
+def test_any_object_is_read_or_refused(body: dict[str, Any]) -> None:
+    with suppress(InvalidRecord):  # anything else is a failure
+        read(json.dumps(body).encode())
+
+
+def test_what_the_command_line_writes_is_what_is_read() -> None:
+    assert read(commands.encode(SEND)) == read(orjson.dumps(SEND))

@@ -1,0 +1,296 @@
+"""Snapshots come back as they were; events and answers are what the schemas say."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
+from cloudevents.core.formats.json import JSONFormat
+from jsonschema import Draft202012Validator
+
+from jetworker import schemas
+from jetworker.core.command import (
+    Cancel,
+    CommandId,
+    Rejection,
+    Resolution,
+    Resolve,
+    RouteName,
+)
+from jetworker.core.delivery import (
+    Delivery,
+    Event,
+    EventType,
+    PendingAdopt,
+    Reason,
+    ReasonCode,
+    State,
+    Terms,
+    Transfer,
+)
+from jetworker.core.finished import finish
+from jetworker.core.reception import Duplicate, Reject
+from jetworker.core.route import OnUncertain
+from jetworker.errors import ConfigurationError
+from jetworker.wire import routes, snapshots
+from jetworker.wire.answers import Answers
+from jetworker.wire.events import Envelope
+from jetworker.wire.record import Record
+from tests.builders import (
+    DELIVERY,
+    JOB,
+    NOW,
+    SECOND,
+    a_delivery,
+    a_jet_transfer,
+    a_progress,
+    an_origin,
+)
+
+ENVELOPE = Envelope("jet.events", "/jetworker/g")
+ANSWERS = Answers(ENVELOPE, "jet.dead-letters")
+FULL = a_delivery(
+    State.HELD,
+    metadata=b'{"a":1}',
+    expires_at=NOW,
+    terms=Terms(OnUncertain.HOLD, timedelta(hours=1)),
+    progress=a_progress(),
+    counted_at=NOW,
+    reason=Reason(ReasonCode.HELD, "?"),
+    started_at=NOW,
+    transfers=(Transfer(a_jet_transfer().transfer_id, "X", progress=a_progress()),),
+    pending=PendingAdopt(DELIVERY, an_origin(), b"\xff", b"\x00", (("h", b"\xfe"),)),
+    doubted_at=NOW,
+)
+
+
+def headers(record: Record) -> dict[str, str]:
+    return {name: value.decode() for name, value in record.headers}
+
+
+def body(record: Record) -> Any:
+    data = orjson.loads(record.value or b"")
+    name = headers(record)["ce_dataschema"].removeprefix(schemas.BASE)
+    schema = orjson.loads(dict(schemas.documents())[name])
+    Draft202012Validator(schema).validate(data)
+    return data
+
+
+@pytest.mark.parametrize("delivery", [FULL, *(a_delivery(s) for s in State)])
+def test_a_snapshot_comes_back_as_it_was(delivery: Delivery) -> None:
+    assert snapshots.decode(snapshots.encode(delivery)) == delivery
+
+
+def test_a_finished_snapshot_comes_back_as_it_was() -> None:
+    bare = finish(a_delivery(State.CANCELLED, job_id=None, delivery_id=None))
+    reason = Reason(ReasonCode.JET_FAILED, "no")
+    full = finish(a_delivery(State.FAILED, reason=reason, doubted_at=NOW))
+
+    for finished in (bare, replace(bare, started_at=None), full):
+        assert snapshots.decode(snapshots.encode(finished)) == finished
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b'{"end":', b'{"end":{}}', b'{"v":2,"open":{}}']
+)
+def test_a_snapshot_of_another_version_is_never_guessed(value: bytes) -> None:
+    with pytest.raises(snapshots.UnreadableSnapshot):
+        snapshots.decode(value)
+
+
+def test_the_worker_s_own_records_are_told_from_snapshots() -> None:
+    assert snapshots.is_own(snapshots.BARRIER)
+    assert snapshots.is_own(None)
+    assert not snapshots.is_own(b"c-1")
+
+
+def test_a_delivery_event_is_a_cloudevent_with_every_fact() -> None:
+    delivery = replace(FULL, sequence=4, published=State.UNCERTAIN)
+
+    record = ENVELOPE.event(Event(EventType.UNCERTAIN, delivery), NOW)
+
+    assert (record.topic, record.key) == ("jet.events", b"c-1")
+    assert headers(record) == {
+        "ce_specversion": "1.0",
+        "ce_id": "c-1:4",
+        "ce_type": "io.jetworker.delivery.uncertain",
+        "ce_source": "/jetworker/g",
+        "ce_subject": "c-1",
+        "ce_time": "2026-11-23T10:00:00.000Z",
+        "ce_dataschema": f"{schemas.BASE}events/delivery.v1.schema.json",
+        "ce_sequence": "4",
+        "content-type": "application/json",
+        "traceparent": "00-trace-01",
+    }
+    assert body(record) == {
+        "commandId": "c-1",
+        "sequence": 4,
+        "route": "archive",
+        "jobId": JOB,
+        "deliveryId": None,
+        "state": "uncertain",
+        "jetState": None,
+        "adopted": False,
+        "attempt": 1,
+        "requested": {"count": 1, "bytes": 100},
+        "progress": {
+            "transferred": {"count": 1, "bytes": 100},
+            "skipped": {"count": 0, "bytes": 0},
+            "failed": {"count": 0, "bytes": 0},
+        },
+        "reason": {"code": "held", "message": "?"},
+        "metadata": {"a": 1},
+        "acceptedAt": "2026-11-23T10:00:00.000Z",
+        "startedAt": "2026-11-23T10:00:00.000Z",
+        "finishedAt": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "jet_state", "state"),
+    [
+        (EventType.TRANSFER_PROGRESSED, "SCHEDULED", "in_progress"),
+        (EventType.TRANSFER_COMPLETED, "COMPLETED", "completed"),
+        (EventType.TRANSFER_CANCELLED, "CANCELED", "cancelled"),
+        (EventType.TRANSFER_FAILED, "FAILED", "failed"),
+    ],
+)
+def test_a_transfer_event_has_our_state_and_jet_s(
+    kind: EventType, jet_state: str, state: str
+) -> None:
+    transfer = Transfer(a_jet_transfer().transfer_id, jet_state, is_retry=True)
+    delivery = a_delivery(State.STARTED, sequence=2, metadata=None, traceparent=None)
+
+    record = ENVELOPE.event(Event(kind, delivery, transfer), NOW)
+
+    data = body(record)
+    assert (data["state"], data["jetState"], data["isRetry"]) == (
+        state,
+        jet_state,
+        True,
+    )
+    assert (data["reason"] is not None) == (state == "failed")
+    assert data["metadata"] is None
+    assert "traceparent" not in headers(record)
+
+
+def test_another_implementation_reads_our_cloudevents() -> None:
+    record = ENVELOPE.event(Event(EventType.ACCEPTED, a_delivery(sequence=1)), NOW)
+    raw = dict(record.headers)
+
+    message = KafkaMessage(raw, record.key, record.value or b"")
+    event = from_binary_event(message, JSONFormat())
+
+    assert event.get_id() == "c-1:1"
+    assert event.get_type() == "io.jetworker.delivery.accepted"
+    assert event.get_subject() == "c-1"
+    assert event.get_extension("sequence") == "1"
+
+
+def test_answers_carry_the_record_s_coordinates() -> None:
+    origin = an_origin()
+    duplicate = Duplicate(CommandId("c-1"), State.STARTED, DELIVERY)
+    order = Resolve(CommandId("c-1"), Resolution.RESEND)
+
+    said = ANSWERS.duplicate(duplicate, origin, NOW)
+    applied = ANSWERS.applied(order, origin, NOW)
+    cancelled = ANSWERS.applied(Cancel(CommandId("c-1")), origin, NOW)
+
+    where = {"commandId": "c-1", "topic": "jet.commands", "partition": 0, "offset": 7}
+    assert headers(said)["ce_id"] == "jet.commands:0:7"
+    assert body(said) == where | {"state": "started", "deliveryId": DELIVERY}
+    assert body(applied) == where | {"type": "resolve", "action": "resend"}
+    assert body(cancelled) == where | {"type": "cancel", "action": None}
+
+
+def test_a_rejected_record_is_answered_and_parked_byte_for_byte() -> None:
+    reject = Reject(Rejection.INVALID_JSON, "not JSON")
+    record = Record("jet.commands", b"key", b"\xff{", (("h", b"\x00"),))
+
+    answer, parked = ANSWERS.rejected(reject, an_origin(), record, NOW)
+
+    assert answer.key == b"key"
+    assert "ce_subject" not in headers(answer)
+    assert body(answer)["commandId"] is None
+    assert (parked.topic, parked.key, parked.value) == (
+        "jet.dead-letters",
+        b"key",
+        b"\xff{",
+    )
+    assert dict(parked.headers) == {
+        "h": b"\x00",
+        "jetworker-reason": b"invalid_json",
+        "jetworker-message": b"not JSON",
+        "jetworker-topic": b"jet.commands",
+        "jetworker-partition": b"0",
+        "jetworker-offset": b"7",
+    }
+
+
+def test_a_rejection_tells_what_could_be_read() -> None:
+    problems = (("/route", "is unknown"),)
+    reject = Reject(Rejection.UNKNOWN_ROUTE, "m", CommandId("c"), b'{"t":1}', problems)
+
+    answer, _ = ANSWERS.rejected(reject, an_origin(), Record("t", b"k", b"v"), NOW)
+
+    data = body(answer)
+    assert answer.key == b"c"
+    assert (data["metadata"], data["errors"]) == (
+        {"t": 1},
+        [{"path": "/route", "message": "is unknown"}],
+    )
+
+
+ROUTES = b"""
+routes:
+  one: {job_id: abc, max_active: 3, deadline: 24h, allowed_paths: [/ingest/]}
+  two: {source: A, destination: B, growing_objects: {idle_timeout: 30s, part_size_mib: 16}}
+  three: {job_name: n, when_paused: resume, on_uncertain: hold}
+"""
+
+
+def test_a_routes_file_is_read() -> None:
+    found = routes.decode(ROUTES, "routes.yaml")
+
+    one, two, three = (found[RouteName(name)] for name in ("one", "two", "three"))
+    assert (one.job_id, one.max_active, one.deadline) == ("abc", 3, timedelta(days=1))
+    assert (two.job_name, two.growing and two.growing.part_size_mib) == ("two", 16)
+    assert (three.job_name, three.on_uncertain) == ("n", OnUncertain.HOLD)
+    assert two.growing is not None
+    assert two.growing.idle_timeout == 30 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("routes: {a: {}}", "routes.a.job_id"),
+        ("routes: {a: {job_id: x, job_name: y}}", "routes.a.job_id"),
+        ("routes: {a: {source: x}}", "routes.a.destination"),
+        ("routes: {a: {destination: x}}", "routes.a.source"),
+        ("routes: {a: {job_id: x, deadlin: 1h}}", "routes.a.deadlin"),
+        ("routes: {a: {job_id: x, deadline: soon}}", "routes.a.deadline"),
+        ("routes: {a: {job_id: x, max_active: 0}}", "routes.a.max_active"),
+        ("routes: {a: {job_id: x, when_paused: run}}", "routes.a.when_paused"),
+        ("routes: {a: {job_id: x, allowed_paths: [ingest]}}", "routes.a.allowed_paths"),
+        (
+            "routes: {a: {job_id: x, growing_objects: {idle_timeout: 1}}}",
+            "growing_objects",
+        ),
+        ("routes: {a: {job_id: x}, a: {job_id: y}}", "a occurs twice"),
+        ("routes: {}", "routes"),
+        ("routes: [", "line"),
+        ("\x00", "routes.yaml"),
+        ("3", "the file"),
+        ("", "the file"),
+    ],
+)
+def test_a_wrong_routes_file_is_named_by_file_route_and_key(
+    text: str, named: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        routes.decode(text.encode(), "routes.yaml")
+
+    assert "routes.yaml" in str(caught.value)
+    assert named in str(caught.value)
