@@ -22,13 +22,9 @@ async def audit(config: Config, seconds: float) -> int:
     """
     Read the four topics and print what every invariant checked and found.
 
-    The offsets are asked for first, the topics *seconds* later: what was answered by
-    then is there. 1 if something is violated, or if nothing was checked at all.
+    1 if something is violated, or if nothing was checked at all.
     """
-    kafka = Kafka(config.kafka, config.topics)
-    offsets = await _offsets(config)
-    await asyncio.sleep(seconds)
-    verdict = judge(await _history(kafka, config, offsets))
+    verdict = judge(await history(config, seconds))
     _print(verdict)
     vacuous = not any(verdict.checked.values())
     if vacuous:
@@ -36,8 +32,16 @@ async def audit(config: Config, seconds: float) -> int:
     return FAILED if vacuous or verdict.violations else OK
 
 
-async def _history(kafka: Kafka, config: Config, offsets: dict[int, int]) -> History:
-    topics = config.topics
+async def history(config: Config, seconds: float = 0.0) -> History:
+    """
+    Read the four topics; raises StoreError.
+
+    The offsets are asked for first, the topics *seconds* later: what was answered by
+    then is there.
+    """
+    kafka, topics = Kafka(config.kafka, config.topics), config.topics
+    offsets = await _offsets(config)
+    await asyncio.sleep(seconds)
     # The state is read before the events: a step in between shows as a newer event.
     kept: dict[str, Kept] = {}
     for record in await _read(kafka, topics.state):

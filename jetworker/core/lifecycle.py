@@ -183,8 +183,9 @@ def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is th
         case State.STARTED | State.IN_PROGRESS, DeadlinePassed():
             message = "the route's deadline passed; Jet may still be at work on it"
             return _fail(delivery, Reason(ReasonCode.DEADLINE_EXCEEDED, message), now)
-    msg = f"{type(trigger).__name__} while {delivery.state}"
-    raise IllegalTransition(msg)
+        case _:
+            msg = f"{type(trigger).__name__} while {delivery.state}"
+            raise IllegalTransition(msg)
 
 
 def _wait(delivery: Delivery, reason: Reason) -> Transition:

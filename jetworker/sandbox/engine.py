@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import structlog
@@ -115,7 +116,9 @@ class Engine:
             at = 0
             while at < len(files):
                 size = job.tuning.batch_size
-                await self._batch(job, delivery, files[at : at + size], is_retry)
+                await self._batch(
+                    job, delivery, files[at : at + size], is_retry=is_retry
+                )
                 at += size
         self._finish(job, delivery)
 
@@ -128,7 +131,7 @@ class Engine:
         return [_file(one) for one in found if not one.is_directory]
 
     async def _batch(
-        self, job: Job, delivery: Delivery, files: list[File], is_retry: bool
+        self, job: Job, delivery: Delivery, files: list[File], *, is_retry: bool
     ) -> None:
         if delivery.state is DeliveryState.IN_PROGRESS:
             self._show(delivery, DeliveryState.QUEUED)
@@ -221,7 +224,7 @@ def _file(found: Found) -> File:
     return File(found.path, found.size, FileState.FAILED, error=found.error)
 
 
-def _try_to_make(root: "Path", path: str) -> None:
+def _try_to_make(root: Path, path: str) -> None:
     try:
         make_directory(root, path)
     except OSError as exc:

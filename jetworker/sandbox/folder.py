@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,10 +155,8 @@ def _parent(
 def _enter(folder: int, segment: str, *, create: bool) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     if create:
-        try:
+        with suppress(FileExistsError):
             os.mkdir(_plain(segment), dir_fd=folder)
-        except FileExistsError:
-            pass
     return os.open(_plain(segment), flags, dir_fd=folder)
 
 

@@ -40,6 +40,11 @@ class Tokens:
         scheme, _, token = (header or "").partition(" ")
         return scheme.lower() == "bearer" and self._ends.get(token, 0) > self._now()
 
+    def check(self, header: str | None) -> None:
+        """Refuse a request whose header carries no good token."""
+        if not self.is_valid(header):
+            raise Refused(401, "the bearer token is missing, wrong or expired")
+
     def expire(self) -> None:
         """Expire every token at once."""
         self._ends.clear()

@@ -111,6 +111,7 @@ def test_what_is_no_json_object_is_invalid_json(value: bytes | None) -> None:
         ({"route": 3}, "/route"),
         ({"objects": []}, "/objects"),
         ({"objects": None}, "/objects"),
+        ({"objects": [3]}, "/objects/0"),
         ({"objects": [{"relativePath": "a"}]}, "/objects/0/relativePath"),
         ({"objects": [{"relativePath": "/a/../b"}]}, "/objects/0/relativePath"),
         ({"objects": [{"relativePath": "/a//b"}]}, "/objects/0/relativePath"),
