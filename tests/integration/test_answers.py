@@ -1,0 +1,288 @@
+"""Every record is answered, every obstacle is told, and none stops the others."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+
+from tests.jet_server import JetServer
+from tests.judge import judge
+from tests.system import Event, System, a_command, until
+
+pytestmark = pytest.mark.integration
+
+
+def kinds(events: list[Event], command_id: str) -> list[str]:
+    """Return what was told of one command, with the reasons."""
+    found = []
+    for event in events:
+        if event.key == command_id and event.kind.startswith("delivery."):
+            reason = event.data["reason"]
+            kind = event.kind.removeprefix("delivery.")
+            found.append(f"{kind}:{reason['code']}" if reason else kind)
+    return found
+
+
+async def told(system: System, command_id: str, last: str) -> list[str]:
+    """Wait until *last* was told of a command, and return everything told of it."""
+    found: list[str] = []
+
+    async def enough() -> bool:
+        nonlocal found
+        found = kinds(await system.events(), command_id)
+        return last in found
+
+    await until(enough, f"{last} of {command_id}, but {found}")
+    return found
+
+
+POISON: list[bytes] = [
+    b"",
+    b"nonsense",
+    b"[" * 100_000,
+    b'{"commandId":"p","commandId":"p"}',
+    b'{"commandId":"p","route":"archive","objects":[{"relativePath":"/a/../b"}]}',
+    b'{"commandId":"p","route":"nowhere","objects":[{"relativePath":"/a"}]}',
+    b'{"commandId":"p","route":"narrow","objects":[{"relativePath":"/ingest2/a"}]}',
+    b'{"commandId":"p","route":"archive","objects":[{"relativePath":"/a"}],'
+    b'"expiresAt":"2001-01-01T00:00:00Z"}',
+    b'{"commandId":"p","type":"cancel"}',
+    b"\xff\xfe\x00",
+]
+REASONS = [
+    *["invalid_json"] * 4,
+    "invalid_command",
+    "unknown_route",
+    "path_not_allowed",
+    "expired",
+    "unknown_command",
+    "invalid_json",
+]
+
+
+async def test_poison_is_answered_and_parked_and_stops_nothing(system: System) -> None:
+    await (await system.worker()).ready()
+    command = a_command("c-1")
+
+    await system.publish(*POISON, command, command, command | {"route": "by-name"})
+    events = await system.terminal(1)
+
+    rejected = [e for e in events if e.kind == "command.rejected"]
+    codes = sorted(e.data["reason"]["code"] for e in rejected)
+    assert codes == sorted([*REASONS, "conflict"])
+    assert [e.data["state"] for e in events if e.kind == "command.duplicate"] != []
+    judge(
+        [e for e in events if not e.kind.startswith("command.")], [command], system.jet
+    )
+    parked = await system.read(system.config.topics.dead_letters)
+    assert sorted(r.value for r in parked if r.value in POISON) == sorted(POISON)
+    assert len(parked) == len(POISON) + 1
+    where = {
+        (
+            int(dict(r.headers)["jetworker-partition"]),
+            int(dict(r.headers)["jetworker-offset"]),
+        )
+        for r in parked
+    }
+    assert where == {(e.data["partition"], e.data["offset"]) for e in rejected}
+
+
+async def test_a_paused_job_waits_fails_or_is_resumed_as_its_route_says(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.jobs["job-other"].paused = True
+    await system.publish(
+        a_command("f", "failing-paused"), a_command("w", "waiting-paused")
+    )
+
+    assert await told(system, "f", "failed:job_paused") == [
+        "accepted",
+        "failed:job_paused",
+    ]
+    assert await told(system, "w", "waiting:job_paused") == [
+        "accepted",
+        "waiting:job_paused",
+    ]
+    await system.publish(a_command("other"))
+    assert "completed" in await told(system, "other", "completed")
+    await system.publish(a_command("r", "resuming"))
+    resumed = await told(system, "r", "completed")
+    waited = await told(system, "w", "completed")
+
+    assert not any(kind.startswith("waiting") for kind in resumed)
+    assert waited[:3] == ["accepted", "waiting:job_paused", "started"]
+    assert system.jet.count("set_paused") == 1
+
+
+async def test_a_route_s_limit_is_kept_and_told(system: System) -> None:
+    await (await system.worker()).ready()
+    system.jet.seconds = 0.5
+    commands = [a_command(f"m-{n}", "limited") for n in range(6)]
+    most = 0
+
+    def watch(_operation: str, server: JetServer) -> None:
+        nonlocal most
+        most = max(most, sum(not d.is_over for d in server.deliveries.values()))
+
+    system.jet.fault = watch
+    await system.publish(*commands)
+    events = await system.terminal(6)
+
+    judge(events, commands, system.jet)
+    assert most <= 2
+    assert any("waiting:limit" in kinds(events, c["commandId"]) for c in commands)
+
+
+async def test_a_command_expires_while_it_waits_and_another_is_cancelled(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.jobs["job-other"].paused = True
+    soon = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    await system.publish(
+        a_command("e", "waiting-paused", expiresAt=soon),
+        a_command("c", "waiting-paused"),
+    )
+    await told(system, "c", "waiting:job_paused")
+
+    await system.publish({"commandId": "c", "type": "cancel"})
+
+    assert (await told(system, "c", "cancelled"))[-1] == "cancelled"
+    assert (await told(system, "e", "failed:expired"))[-1] == "failed:expired"
+    events = await system.events()
+    assert [e.data["type"] for e in events if e.kind == "command.applied"] == ["cancel"]
+    assert system.jet.deliveries == {}
+
+
+async def test_what_an_operator_must_repair_waits_and_what_cannot_be_fails(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    await system.publish(
+        a_command("gone", "gone"), a_command("unnamed", "unnamed"), a_command("ok")
+    )
+
+    assert (await told(system, "ok", "completed"))[-1] == "completed"
+    assert (await told(system, "gone", "failed:job_not_found"))[
+        -1
+    ] == "failed:job_not_found"
+    await told(system, "unnamed", "waiting:job_unavailable")
+    system.jet.add_job("no-such-name")
+    assert (await told(system, "unnamed", "completed"))[-1] == "completed"
+
+
+async def test_completed_with_failed_objects_and_a_deadline_are_failed(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.seconds = 30
+    await system.publish(a_command("late", "hurried"), a_command("half"))
+    await told(system, "half", "started")
+    half = next(
+        d
+        for d in system.jet.deliveries.values()
+        if "half" in d.objects[0]["relativePath"]
+    )
+    half.failed, half.seconds = 1, 0
+
+    assert (await told(system, "half", "failed:objects_failed"))[
+        -1
+    ] == "failed:objects_failed"
+    late = await told(system, "late", "failed:deadline_exceeded")
+    assert late[-1] == "failed:deadline_exceeded"
+
+
+async def test_jet_down_and_busy_and_unauthorised_lose_and_double_nothing(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    trouble = [
+        web.json_response(
+            {"message": "busy"}, status=429, headers={"Retry-After": "1"}
+        ),
+        web.json_response({"message": "who?"}, status=401),
+        web.json_response({"message": "who?"}, status=401),
+    ]
+
+    def fault(operation: str, _server: JetServer) -> web.Response | None:
+        return trouble.pop(0) if operation == "start_delivery" and trouble else None
+
+    system.jet.fault = fault
+    commands = [a_command(f"t-{n}") for n in range(3)]
+    await system.publish(*commands)
+    events = await system.terminal(3)
+
+    judge(events, commands, system.jet)
+    all_told = [kind for c in commands for kind in kinds(events, c["commandId"])]
+    assert "waiting:jet_unavailable" in all_told
+    assert "waiting:unauthorized" in all_told
+    assert {e.data["attempt"] for e in events if e.is_terminal} == {1}
+    starts = [at for at, each, _ in system.jet.requests if each == "start_delivery"]
+    assert starts[1] - starts[0] >= 0.9
+
+
+async def test_a_worker_waits_for_a_wrong_secret_to_be_repaired(system: System) -> None:
+    secrets = system.folder / "secrets"
+    secrets.mkdir()
+    (secrets / "jet__client_secret").write_text("wrong")
+    right = system.jet.secret
+    environ = {
+        k: v for k, v in system.environ.items() if k != "JETWORKER_JET__CLIENT_SECRET"
+    }
+    assert right in system.environ.values()
+    assert "JETWORKER_JET__CLIENT_SECRET" not in environ
+    worker = await system.worker(
+        JETWORKER_SECRETS_DIR=str(secrets), JETWORKER_JET__CLIENT_SECRET=""
+    )
+    await system.publish(a_command("s"))
+    await until(lambda: "no token could be obtained" in worker.log.read_text(), "a log")
+
+    (secrets / "jet__client_secret").write_text(right)
+    events = await system.terminal(1)
+
+    assert kinds(events, "s")[-1] == "completed"
+    assert right not in worker.log.read_text()
+    assert system.jet.count("token") < 30
+
+
+async def test_a_delivery_that_jet_forgets_is_failed_after_confirmation(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.seconds = 30
+    await system.publish(a_command("f"))
+    await told(system, "f", "progressed")
+
+    system.jet.deliveries.clear()
+    asked = system.jet.count("get_delivery")
+    found = await told(system, "f", "failed:delivery_not_found")
+
+    assert found[-1] == "failed:delivery_not_found"
+    assert system.jet.count("get_delivery") - asked >= 4
+
+
+async def test_the_routes_file_is_read_again_and_an_invalid_one_changes_nothing(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    routes = system.folder / "routes.yaml"
+    good = routes.read_text()
+
+    await asyncio.to_thread(routes.write_text, "routes: {oops: {}}")
+    await until(
+        lambda: "the old routes stay" in worker.log.read_text(), "a rejected file"
+    )
+    await asyncio.to_thread(
+        routes.write_text, f"{good}  fresh: {{job_id: job-archive}}\n"
+    )
+    await until(
+        lambda: "new commands follow it" in worker.log.read_text(), "a new file"
+    )
+    await system.publish(a_command("n", "fresh"))
+    events = await system.terminal(1)
+
+    assert kinds(events, "n")[-1] == "completed"
+    metrics = (await worker.get("/metrics")).text
+    assert 'jetworker_routes_reloads_total{outcome="rejected"} 1.0' in metrics
