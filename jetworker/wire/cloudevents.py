@@ -32,9 +32,7 @@ def data_of(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
 
 def _structured(value: bytes, content_type: bytes) -> bytes:
     if not content_type.startswith(b"application/cloudevents+json"):
-        raise _broken(
-            path="/", message="only application/cloudevents+json is understood"
-        )
+        raise _broken(path="", message="must be application/cloudevents+json")
     try:
         envelope = strict_json.loads(value)
     except strict_json.NotJson as exc:
@@ -47,10 +45,10 @@ def _structured(value: bytes, content_type: bytes) -> bytes:
 
 
 def _data(envelope: dict[str, Any]) -> bytes:
-    if "data" in envelope and "data_base64" not in envelope:
-        return orjson.dumps(envelope["data"])
-    encoded = envelope.get("data_base64")
-    if not isinstance(encoded, str) or "data" in envelope:
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if data is not None and encoded is None:
+        return orjson.dumps(data)
+    if not isinstance(encoded, str) or data is not None:
         raise _broken(path="/data", message="one of data and data_base64 is required")
     try:
         return base64.b64decode(encoded, validate=True)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -26,7 +26,8 @@ MAX_METADATA_BYTES = 4096
 MAX_SIZE = 2**63 - 1
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
 
 
@@ -53,8 +54,8 @@ def _instant(value: object) -> object:
         msg = "must be RFC 3339 with an offset, as 2026-12-01T00:00:00Z"
         raise ValueError(msg)
     try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError as exc:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:  # near year 1 or 9999, UTC may not exist
         msg = "is not a day or time that exists"
         raise ValueError(msg) from exc
 

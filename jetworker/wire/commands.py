@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC
 from typing import Any, assert_never
 
 import orjson
@@ -39,6 +38,19 @@ _MODELS: dict[str, type[SendModel | CancelModel | ResolveModel]] = {
     "resolve": ResolveModel,
 }
 _TOLD = 20
+_NAME = 64
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field here",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be an array",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
 
 
 def decode(
@@ -56,7 +68,7 @@ def decode(
         message = f"the record's value is larger than {MAX_BYTES} bytes"
         raise InvalidRecord(Rejection.TOO_LARGE, message)
     try:
-        body = strict_json.loads(cloudevents.data_of(value, headers))
+        body = strict_json.loads(_unwrap(value, headers))
     except strict_json.NotJson as exc:
         raise InvalidRecord(Rejection.INVALID_JSON, str(exc)) from exc
     if not isinstance(body, dict):
@@ -70,13 +82,29 @@ def encode(fields: dict[str, Any]) -> bytes:
     return orjson.dumps(fields)
 
 
+def _unwrap(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
+    try:
+        return cloudevents.data_of(value, headers)
+    except InvalidRecord as exc:
+        body = _glimpse(value)
+        raise _invalid(body, exc.problems, exc.reason, exc.message) from exc
+
+
+def _glimpse(value: bytes) -> dict[str, Any]:
+    """Return what seems to be the command in a broken envelope: its id is answered."""
+    try:
+        found = strict_json.loads(value)
+    except strict_json.NotJson:
+        return {}
+    body = found.get("data", found) if isinstance(found, dict) else None
+    return body if isinstance(body, dict) else {}
+
+
 def _read(body: dict[str, Any], max_objects: int) -> Command:
     objects = body.get("objects")
     if isinstance(objects, list) and len(objects) > max_objects:
-        message = f"objects: must be at most {max_objects}"
-        raise _invalid(
-            body, (("/objects", message),), Rejection.TOO_MANY_OBJECTS, message
-        )
+        rule = f"must be at most {max_objects}"
+        raise _invalid(body, (("/objects", rule),), Rejection.TOO_MANY_OBJECTS)
     kind = body.get("type")
     kind = "send" if kind is None else kind
     model = _MODELS.get(kind) if isinstance(kind, str) else None
@@ -120,7 +148,7 @@ def _send(parsed: SendModel, body: dict[str, Any]) -> Send:
         ),
         fingerprint=_fingerprint(parsed),
         metadata=metadata,
-        expires_at=parsed.expires_at.astimezone(UTC) if parsed.expires_at else None,
+        expires_at=parsed.expires_at,
     )
 
 
@@ -142,12 +170,20 @@ def _problems(exc: ValidationError) -> Iterable[tuple[str, str]]:
     found = [p for p in found if p["type"] != "too_short" or len(found) == 1] or found
     for problem in found[:_TOLD]:
         path = [part for part in problem["loc"] if part != "function-after"]
-        message = str(problem["msg"]).removeprefix("Value error, ")
+        message = _rule(problem["type"], problem["msg"])
         # A rule between two fields is reported of the object that has both.
         field, _, rest = message.partition(": ")
         if rest and field.isalpha():
             path, message = [*path, field], rest
-        yield _pointer(path), _lower(message)
+        yield _pointer(path), message
+
+
+def _rule(kind: str, message: str) -> str:
+    """Say a rule in the words of the contract, not of the library."""
+    if kind in _RULES:
+        return _RULES[kind]
+    message = message.removeprefix("Value error, ")
+    return re.sub("^(Input|String|Value) should", "must", message)
 
 
 def _invalid(
@@ -179,9 +215,11 @@ def _readable_metadata(metadata: object) -> bytes | None:
 
 def _pointer(path: Sequence[str | int]) -> str:
     """Return a JSON Pointer (RFC 6901)."""
-    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    escaped = (_short(part).replace("~", "~0").replace("/", "~1") for part in path)
     return "".join(f"/{part}" for part in escaped)
 
 
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+def _short(part: str | int) -> str:
+    """Bound a name that the record chose: its answer must fit into a transaction."""
+    name = str(part)
+    return name if len(name) <= _NAME else f"{name[:_NAME]}…"

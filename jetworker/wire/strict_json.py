@@ -5,6 +5,9 @@ from typing import Any
 
 import orjson
 
+_LEAST, _MOST = -(2**63), 2**64 - 1
+_DIGITS = len(str(_LEAST))
+
 
 class NotJson(ValueError):
     """The bytes are not strict JSON."""
@@ -16,13 +19,20 @@ def loads(value: bytes) -> Any:
 
     orjson decides what is JSON (RFC 8259: no NaN, no invalid UTF-8, no lone
     surrogates, bounded nesting); it does not tell of duplicate keys, so what it
-    accepts is read a second time for those alone.
+    accepts is read a second time for those alone. It reads deeper than it writes:
+    what could not be echoed is refused here, not when the event is written.
     """
     try:
         parsed = orjson.loads(value)
+        orjson.dumps(parsed)
         json.loads(value, object_pairs_hook=_no_duplicates, parse_int=_int)
-    except (orjson.JSONDecodeError, RecursionError, ValueError) as exc:
-        msg = str(exc) if isinstance(exc, NotJson) else "not JSON"
+    except NotJson:
+        raise
+    except orjson.JSONEncodeError as exc:
+        msg = "nested too deeply"
+        raise NotJson(msg) from exc
+    except ValueError as exc:
+        msg = "not JSON"
         raise NotJson(msg) from exc
     return parsed
 
@@ -36,8 +46,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _int(digits: str) -> int:
-    """Refuse what no reader could hold; 2**64 and above are floats to orjson."""
-    if len(digits) > 40:  # noqa: PLR2004 -- far beyond any number of bytes
+    """Refuse what orjson would turn into a float: it would be echoed changed."""
+    if len(digits) > _DIGITS or not _LEAST <= (number := int(digits)) <= _MOST:
         msg = "a number is too large"
         raise NotJson(msg)
-    return int(digits)
+    return number
