@@ -19,12 +19,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from typing_extensions import override
 
 from jetworker.config import JetConfig
 
@@ -65,9 +65,6 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
     Time-outs are the caller's, one around everything.
     """
     ssl_context = httpx.create_ssl_context(trust_env=False)
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_hand_over)
-    trace.on_connection_reuseconn.append(_hand_over)
     timeout = config.request_timeout.total_seconds()
     async with (
         aiohttp.ClientSession(
@@ -77,13 +74,12 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
             trust_env=False,
         ) as questions,
         aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_GuardedConnector(
                 limit=_STARTS_AT_ONCE,
                 ssl=ssl_context,
                 force_close=True,
                 socket_factory=_socket_factory(timeout),
             ),
-            trace_configs=[trace],
             trust_env=False,
         ) as starts,
     ):
@@ -105,13 +101,27 @@ def _client(
     )
 
 
-async def _hand_over(
-    _session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object
-) -> None:
-    current = handover.get()
-    if current is not None:
-        current.guard()
-        current.is_done = True
+class _GuardedConnector(aiohttp.TCPConnector):
+    """Asks the guard when a connection is there; nothing is awaited before the send."""
+
+    @override
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.connector.Connection:
+        """Return the connection, unless the guard raises."""
+        connection = await super().connect(req, traces, timeout)
+        current = handover.get()
+        if current is not None:
+            try:
+                current.guard()
+            except BaseException:
+                connection.close()
+                raise
+            current.is_done = True
+        return connection
 
 
 def _socket_factory(timeout: float) -> Callable[[Any], socket.socket]:

@@ -93,6 +93,7 @@ def _names(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield variable((*path, name))
             yield from _names(kind, (*path, name))
         else:
             yield variable((*path, name))

@@ -1,0 +1,199 @@
+"""One budget served by priority and in turn; one token, renewed by one caller."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.budget import Budget, Priority
+from jetworker.clock import Clock
+from jetworker.core.command import RouteName
+from jetworker.errors import JetRejected, JetUnauthorized, JetUnavailable
+from jetworker.metrics import Metrics
+from jetworker.oauth import TokenSource
+
+
+class HandClock(Clock):
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    @override
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    @override
+    def monotonic(self) -> float:
+        return self.at
+
+    @override
+    def jitter(self) -> float:
+        return 0.0
+
+
+def a_budget(rate: float = 2.0) -> tuple[Budget, HandClock]:
+    clock = HandClock()
+    return Budget(rate, clock, Metrics(CollectorRegistry())), clock
+
+
+async def test_who_is_first_goes_by_priority_and_then_in_turn() -> None:
+    budget, clock = a_budget()
+    order: list[str] = []
+
+    async def call(name: str, priority: Priority, route: str) -> None:
+        await budget.take("op", priority, RouteName(route))
+        order.append(name)
+
+    await budget.take("op", Priority.POLL)
+    waiting = [
+        asyncio.create_task(call(name, priority, route))
+        for name, priority, route in (
+            ("poll a1", Priority.POLL, "a"),
+            ("poll a2", Priority.POLL, "a"),
+            ("poll b1", Priority.POLL, "b"),
+            ("start", Priority.START, "b"),
+        )
+    ]
+    while len(order) < len(waiting):
+        await asyncio.sleep(0)
+        clock.at += 0.5
+        budget.hold("nothing", 0)
+        await asyncio.wait(waiting, timeout=0.6, return_when=asyncio.FIRST_COMPLETED)
+
+    assert order == ["start", "poll a1", "poll b1", "poll a2"]
+
+
+async def test_a_retry_after_holds_back_its_operation_only() -> None:
+    budget, clock = a_budget(100)
+    budget.hold("polls", 60)
+    held = asyncio.create_task(budget.take("polls", Priority.POLL))
+    await budget.take("starts", Priority.START)
+
+    assert not held.done()
+    clock.at += 61
+    await budget.take("starts", Priority.START)
+    await asyncio.wait_for(held, 1)
+
+
+async def test_a_call_that_gave_up_leaves_nothing_behind() -> None:
+    budget, _ = a_budget()
+    await budget.take("op", Priority.POLL)
+    gone = asyncio.create_task(budget.take("op", Priority.POLL))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    budget.slow()
+
+    assert budget.rate == 1.0
+
+
+class Endpoint:
+    """Answers the token call as told, and counts."""
+
+    def __init__(self, answers: Callable[[int], Any]) -> None:
+        self._answers = answers
+        self.asked = 0
+
+    async def __call__(self, _body: bytes) -> Any:
+        self.asked += 1
+        await asyncio.sleep(0)
+        found = self._answers(self.asked)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def a_source(answers: Callable[[int], Any]) -> tuple[TokenSource, Endpoint, HandClock]:
+    endpoint, clock = Endpoint(answers), HandClock()
+    metrics = Metrics(CollectorRegistry())
+    return TokenSource(endpoint, lambda: ("i", "s"), clock, metrics), endpoint, clock
+
+
+def token(number: int) -> dict[str, Any]:
+    return {"access_token": f"t{number}", "expires_in": 100}
+
+
+async def test_fifty_callers_fetch_one_token() -> None:
+    source, endpoint, _ = a_source(token)
+
+    found = await asyncio.gather(*(source.get() for _ in range(50)))
+
+    assert (set(found), endpoint.asked) == ({"t1"}, 1)
+    assert source.has_token
+
+
+async def test_a_storm_of_401_renews_once() -> None:
+    source, endpoint, _ = a_source(token)
+    old = await source.get()
+
+    async def renew() -> str:
+        source.invalidate(old)
+        return await source.get()
+
+    assert set(await asyncio.gather(*(renew() for _ in range(50)))) == {"t2"}
+    assert endpoint.asked == 2
+
+
+async def test_a_token_is_renewed_ahead_and_outlives_a_jet_that_does_not_answer() -> (
+    None
+):
+    source, endpoint, clock = a_source(
+        lambda n: token(n) if n == 1 else JetUnavailable("down")
+    )
+    await source.get()
+
+    clock.at += 81
+    assert await source.get() == "t1"
+    assert await source.get() == "t1"
+    assert endpoint.asked == 2
+    clock.at += 20
+    with pytest.raises(JetUnavailable):
+        await source.get()
+
+
+async def test_refused_credentials_are_not_asked_for_in_a_hurry() -> None:
+    source, endpoint, clock = a_source(lambda _: JetRejected(401, "no"))
+
+    for _ in range(10):
+        with pytest.raises(JetUnauthorized):
+            await source.get()
+    clock.at += 60
+    with pytest.raises(JetUnauthorized):
+        await source.get()
+
+    assert endpoint.asked == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [None, {}, {"access_token": 3}, {"access_token": "é"}]
+)
+async def test_garbage_is_no_token(answer: Any) -> None:
+    source, _, _ = a_source(lambda _: answer)
+
+    with pytest.raises(JetUnavailable):
+        await source.get()
+
+
+@pytest.mark.parametrize(
+    ("life", "renewed_after"), [(None, 3540), ("100", 80), (-5, 0.8), (1e12, 2591940)]
+)
+async def test_the_life_of_a_token_is_read_within_bounds(
+    life: Any, renewed_after: float
+) -> None:
+    source, endpoint, clock = a_source(
+        lambda n: {"access_token": f"t{n}", "expires_in": life}
+    )
+    await source.get()
+
+    clock.at += renewed_after - 0.1
+    await source.get()
+    asked = endpoint.asked
+    clock.at += 0.2
+    await source.get()
+
+    assert (asked, endpoint.asked) == (1, 2)

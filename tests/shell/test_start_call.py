@@ -1,0 +1,213 @@
+"""The one dangerous call, against a raw socket: sent once, and known when not sent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TypeAlias
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from jetworker.budget import Budget
+from jetworker.calls import Calls
+from jetworker.clock import Clock
+from jetworker.config import JetConfig
+from jetworker.connection import connect
+from jetworker.core.command import DeliveryId, JobId, ObjectSpec
+from jetworker.core.observation import (
+    StartAccepted,
+    StartAnswer,
+    StartAnswered,
+    StartLost,
+    StartNotSent,
+)
+from jetworker.errors import JetUnavailable, LeaseLost
+from jetworker.jet import JetClient
+from jetworker.metrics import Metrics
+
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
+Behaviour: TypeAlias = Callable[[Reader, Writer], Awaitable[None]]
+TOKEN = b'{"access_token":"t","expires_in":3600}'
+
+
+def answer(body: bytes, status: str = "200 OK", extra: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+async def read_request(reader: Reader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = 0
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            size = int(line.split(b":")[1])
+    return head + await reader.readexactly(size)
+
+
+class RawServer:
+    """Answers the token, and behaves as told for anything else."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self.starts = 0
+
+    async def handle(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n")
+                if b"/oauth/token" in head:
+                    await read_request(reader)
+                    writer.write(answer(TOKEN))
+                    await writer.drain()
+                    continue
+                self.starts += 1
+                await self._behaviour(reader, writer)
+                break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def client(port: int, seconds: float = 0.5) -> AsyncIterator[JetClient]:
+    config = JetConfig(
+        base_url=f"http://127.0.0.1:{port}",
+        client_id="a",
+        client_secret=SecretStr("b"),
+        request_timeout=timedelta(seconds=seconds),
+    )
+    clock, metrics = Clock(), Metrics(CollectorRegistry())
+    async with connect(config, "test") as connection:
+        calls = Calls(
+            connection,
+            Budget(100, clock, metrics),
+            clock,
+            metrics,
+            timeout=config.request_timeout,
+            credentials=lambda: ("a", "b"),
+        )
+        yield JetClient(calls)
+
+
+async def start(
+    behaviour: Behaviour, guard: Callable[[], None] = lambda: None
+) -> tuple[StartAnswer, int]:
+    raw = RawServer(behaviour)
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with client(port) as jet:
+            objects = (ObjectSpec("/a"),)
+            found = await jet.start_delivery(JobId("j"), objects, guard=guard)
+    finally:
+        server.close()
+    return found, raw.starts
+
+
+async def hang(_reader: Reader, _writer: Writer) -> None:
+    await asyncio.Event().wait()
+
+
+async def close_at_once(_reader: Reader, writer: Writer) -> None:
+    writer.close()
+
+
+async def close_after_reading(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.close()
+
+
+def answering(raw: bytes) -> Behaviour:
+    async def behave(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        writer.write(raw)
+        await writer.drain()
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        close_at_once,
+        close_after_reading,
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
+        answering(b"not http at all\r\n\r\n"),
+        answering(answer(b"{}")),
+        answering(answer(b"<html>")),
+        answering(answer(b'{"deliveryId":"../x"}')),
+        answering(b"HTTP/1.1 200 OK\r\n"),
+    ],
+    ids=["closed", "read", "truncated", "garbage", "no id", "html", "odd id", "half"],
+)
+async def test_whatever_may_have_left_without_an_answer_is_lost_and_sent_once(
+    behaviour: Behaviour,
+) -> None:
+    found, starts = await start(behaviour)
+
+    assert isinstance(found, StartLost)
+    assert starts == 1
+
+
+async def test_a_timeout_is_lost_within_one_deadline() -> None:
+    found, starts = await asyncio.wait_for(start(hang), 5)
+
+    assert isinstance(found, StartLost)
+    assert starts == 1
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    moved = answer(b"", "307 Temporary Redirect", "Location: /elsewhere\r\n")
+
+    found, starts = await start(answering(moved))
+
+    assert isinstance(found, StartAnswered)
+    assert (found.status, starts) == (307, 1)
+
+
+async def test_an_id_is_accepted_with_any_2xx() -> None:
+    found, _ = await start(answering(answer(b'{"deliveryId":"d-1"}', "202 Accepted")))
+
+    assert found == StartAccepted(DeliveryId("d-1"))
+
+
+async def test_a_guard_that_refuses_keeps_every_byte_back() -> None:
+    received: list[bytes] = []
+
+    async def listen(reader: Reader, _writer: Writer) -> None:
+        received.append(await reader.read(1))
+
+    def refuse() -> None:
+        raise LeaseLost("too late")
+
+    with pytest.raises(LeaseLost):
+        await start(listen, refuse)
+    assert received == []
+
+
+async def test_a_refused_connection_was_not_sent() -> None:
+    raw = RawServer(hang)
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client(port) as jet:
+        await jet.sign_in()
+        server.close()
+        found = await jet.start_delivery(
+            JobId("j"), (ObjectSpec("/a"),), guard=lambda: None
+        )
+
+    assert isinstance(found, StartNotSent)
+
+
+async def test_without_a_token_nothing_is_sent() -> None:
+    async with client(1) as jet:
+        with pytest.raises(JetUnavailable):
+            await jet.start_delivery(
+                JobId("j"), (ObjectSpec("/a"),), guard=lambda: None
+            )
