@@ -174,8 +174,8 @@ def schemas(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 def topics_create(
     partitions: Annotated[int, typer.Option(min=1)] = 6,
     replication_factor: Annotated[
-        int, typer.Option(help="-1: the broker's default.")
-    ] = -1,
+        int | None, typer.Option(min=1, help="Default: 3, or as many as brokers.")
+    ] = None,
 ) -> None:
     """Make the topics that are missing."""
     from jetworker import topics  # noqa: PLC0415

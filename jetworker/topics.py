@@ -1,139 +1,148 @@
-"""The four topics: made by `jetworker topics create`, checked before a worker starts."""
+"""
+The four topics: made by `jetworker topics create`, checked before a worker starts.
+
+What belongs together is made to fit what is already there: as many partitions of state
+as of commands, and twice the record size that commands may have wherever a command is
+parked or remembered.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
+from jetworker import layout
 from jetworker.config import Config, TopicsConfig
-from jetworker.errors import KafkaUnavailable
+from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.layout import Topic
 
-COMMAND_BYTES = (1 << 20) + (64 << 10)
+_BROKER_DEFAULT = -1
 _TIMEOUT = 15.0
 
 
 async def create(
-    config: Config, *, partitions: int = 6, replication: int = -1
+    config: Config, *, partitions: int = 6, replication: int = _BROKER_DEFAULT
 ) -> list[str]:
     """
-    Make the topics that are missing and return a line for each.
+    Make the topics that are missing and return a line for each, and for what is wrong.
 
-    *replication* -1 is the broker's default. Raises KafkaUnavailable.
+    *replication* -1 is the broker's default. Raises KafkaUnavailable, and
+    ConfigurationError if Kafka refuses to make a topic.
     """
-    lines: list[str] = []
+    topics = config.topics
     async with _admin(config) as admin:
-        existing = await admin.list_topics()
-        for name, settings in _settings(config.topics).items():
-            if name in existing:
-                lines.append(f"{name}: exists already, left as it is")
-                continue
-            topic = NewTopic(
-                name,
-                num_partitions=partitions,
-                replication_factor=replication,
-                topic_configs=settings,
-            )
-            answer = await admin.create_topics([topic])
-            lines.append(_created(name, partitions, answer))
-    return lines
+        found = await _described(admin, layout.names(topics))
+        if replication == _BROKER_DEFAULT:
+            replication = await _default_replication(admin)
+        for topic in _missing(topics, found, partitions, replication):
+            _raise_for(topic.name, await admin.create_topics([topic]))
+        now = await _until_all_are_there(admin, layout.names(topics))
+    return [_line(name, now[name], is_new=name not in found) for name in now] + (
+        layout.problems(topics, now)
+    )
 
 
 async def layout_problems(config: Config) -> list[str]:
-    """Return what is wrong with the topics, each with its cure; raises KafkaUnavailable."""
-    topics = config.topics
+    """Return what is wrong with the topics and its cure; raises KafkaUnavailable."""
     async with _admin(config) as admin:
-        names = list(_settings(topics))
-        existing = await admin.list_topics()
-        missing = [name for name in names if name not in existing]
-        if missing:
-            cure = "run `jetworker topics create`"
-            return [f"topic {name} does not exist: {cure}" for name in missing]
-        described = await admin.describe_topics([topics.commands, topics.state])
-        counts = {each["topic"]: len(each["partitions"]) for each in described}
-        settings = await _read_settings(admin, names)
+        found = await _described(admin, layout.names(config.topics))
+        return layout.problems(config.topics, found)
+
+
+def _missing(
+    topics: TopicsConfig, found: Mapping[str, Topic], partitions: int, replication: int
+) -> list[NewTopic]:
+    """Describe what is to be made, so that it fits what is there."""
+    commands = found.get(topics.commands)
+    limit = commands.record_bytes if commands else layout.COMMAND_BYTES
+    paired = commands or found.get(topics.state)
+    counts = dict.fromkeys(layout.names(topics), partitions)
+    if paired:
+        counts |= {topics.commands: paired.partitions, topics.state: paired.partitions}
+    settings = layout.settings(topics, limit=limit, replication=replication)
     return [
-        *_count_problems(topics, counts),
-        *_policy_problems(topics, settings),
-        *_size_problems(topics, settings),
+        NewTopic(name, counts[name], replication, topic_configs=settings[name])
+        for name in layout.names(topics)
+        if name not in found
     ]
 
 
-def _settings(topics: TopicsConfig) -> dict[str, dict[str, str]]:
-    """Return the settings of each topic; what parks or records a command is twice it."""
-    double = str(2 * COMMAND_BYTES)
-    return {
-        topics.commands: {"max.message.bytes": str(COMMAND_BYTES)},
-        topics.events: {"max.message.bytes": double},
-        topics.state: {
-            "cleanup.policy": "compact",
-            "max.message.bytes": double,
-            "segment.ms": "3600000",
-            "max.compaction.lag.ms": "86400000",
-            "min.cleanable.dirty.ratio": "0.1",
-        },
-        topics.dead_letters: {"max.message.bytes": double},
-    }
-
-
-def _created(name: str, partitions: int, answer: Any) -> str:
-    for error in answer.topic_errors:
-        kind = for_code(error[1])
-        if error[1] and kind is not TopicAlreadyExistsError:
-            msg = f"{name}: not created: {kind.__name__}: {error[2] or ''}"
+def _raise_for(name: str, answer: Any) -> None:
+    for _, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if not code or error is TopicAlreadyExistsError:  # somebody was faster
+            continue
+        msg = f"topic {name}: not created: {error.__name__}: {(message or [''])[0]}"
+        if error.retriable:
             raise KafkaUnavailable(msg)
-    return f"{name}: created with {partitions} partitions"
+        raise ConfigurationError(msg)
 
 
-def _count_problems(topics: TopicsConfig, counts: dict[str, int]) -> list[str]:
-    commands, state = counts.get(topics.commands), counts.get(topics.state)
-    if commands == state:
-        return []
-    return [
-        f"topic {topics.state} has {state} partitions and {topics.commands} has"
-        f" {commands}: they must be the same, add partitions to the smaller one"
-    ]
+def _line(name: str, topic: Topic, *, is_new: bool) -> str:
+    what = "created" if is_new else "exists already, left as it is"
+    return f"{name}: {what}, {topic.partitions} partitions"
 
 
-def _policy_problems(
-    topics: TopicsConfig, settings: dict[str, dict[str, str]]
-) -> list[str]:
-    policy = settings[topics.state].get("cleanup.policy", "")
-    if "compact" in policy:
-        return []
-    return [
-        f"topic {topics.state} has cleanup.policy={policy}: set it to compact, or"
-        " deliveries are forgotten"
-    ]
+async def _until_all_are_there(
+    admin: AIOKafkaAdminClient, names: tuple[str, ...]
+) -> dict[str, Topic]:
+    """Wait for new topics to reach the broker that we ask; `_admin` has the deadline."""
+    while True:
+        found = await _described(admin, names)
+        if len(found) == len(names):
+            return found
+        await asyncio.sleep(0.05)
 
 
-def _size_problems(
-    topics: TopicsConfig, settings: dict[str, dict[str, str]]
-) -> list[str]:
-    def limit(name: str) -> int:
-        return int(settings[name].get("max.message.bytes", "1048588"))
+async def _described(
+    admin: AIOKafkaAdminClient, names: tuple[str, ...]
+) -> dict[str, Topic]:
+    existing = set(await admin.list_topics())
+    there = [name for name in names if name in existing]
+    if not there:
+        return {}
+    metadata = await admin.describe_topics(there)
+    counts = {each["topic"]: len(each["partitions"]) for each in metadata}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+    settings = await _read_settings(admin, resources)
+    return {name: Topic(counts[name], settings[name]) for name in settings}
 
-    wanted = 2 * limit(topics.commands)
-    return [
-        f"topic {name} has max.message.bytes={limit(name)}: set it to at least"
-        f" {wanted}, twice that of {topics.commands}"
-        for name in (topics.state, topics.dead_letters)
-        if limit(name) < wanted
-    ]
+
+async def _default_replication(admin: AIOKafkaAdminClient) -> int:
+    """Ask a broker for it: aiokafka cannot leave the number to the broker."""
+    broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
+    resource = ConfigResource(ConfigResourceType.BROKER, str(broker))
+    settings = await _read_settings(admin, [resource])
+    return int(settings[str(broker)]["default.replication.factor"])
 
 
 async def _read_settings(
-    admin: AIOKafkaAdminClient, names: list[str]
+    admin: AIOKafkaAdminClient, resources: list[ConfigResource]
 ) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for name in names:
-        resource = ConfigResource(ConfigResourceType.TOPIC, name)
-        answers: list[Any] = await admin.describe_configs([resource])
-        for each in (each for answer in answers for each in answer.resources):
-            found[name] = {entry[0]: entry[1] for entry in each[4]}
+    answers: list[Any] = await admin.describe_configs(resources)
+    for code, message, _, name, entries in (
+        each for answer in answers for each in answer.resources
+    ):
+        error = for_code(code)
+        if error is UnknownTopicOrPartitionError:  # the broker we asked is behind
+            continue
+        if code:
+            msg = f"the settings of {name} cannot be read: {error.__name__}: {message}"
+            if error.retriable:
+                raise KafkaUnavailable(msg)
+            msg = f"{msg}: allow this user to describe them"
+            raise ConfigurationError(msg)
+        found[name] = {entry[0]: entry[1] for entry in entries}
     return found
 
 

@@ -1,0 +1,155 @@
+"""The store on a real Kafka: fenced, all or nothing, and restored to the barrier."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from jetworker.clock import Clock
+from jetworker.config import KafkaConfig, TopicsConfig
+from jetworker.core.command import CommandId
+from jetworker.core.delivery import State
+from jetworker.core.finished import Finished, Memory, finish
+from jetworker.errors import Fenced, StoreError
+from jetworker.kafka import Kafka, bounded
+from jetworker.metrics import Metrics
+from jetworker.store import Step, Store, committed_offset, opened, restore
+from jetworker.wire import snapshots
+from jetworker.wire.record import Record
+from tests.builders import NOW, a_delivery
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def store_kafka(kafka: str, topics: TopicsConfig) -> Kafka:
+    return Kafka(KafkaConfig(bootstrap_servers=kafka, group_id=topics.commands), topics)
+
+
+@asynccontextmanager
+async def running(kafka: Kafka) -> AsyncIterator[Store]:
+    async with opened(kafka, 0, Metrics(CollectorRegistry()), Clock()) as store:
+        await store.barrier(0)
+        task = asyncio.create_task(store.run())
+        try:
+            yield store
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def snapshot(kafka: Kafka, key: bytes, value: bytes | None = b"{}") -> Record:
+    return Record(kafka.topics.state, key, value, partition=0)
+
+
+async def read_back(kafka: Kafka) -> dict[bytes, bytes]:
+    metrics, clock = Metrics(CollectorRegistry()), Clock()
+    async with opened(kafka, 0, metrics, clock) as store:
+        return await restore(kafka, 0, await store.barrier(0))
+
+
+async def test_what_was_committed_is_restored_up_to_the_barrier(
+    store_kafka: Kafka,
+) -> None:
+    async with running(store_kafka) as store:
+        records = [snapshot(store_kafka, b"a", b"1"), snapshot(store_kafka, b"b", b"2")]
+        await store.submit(Step(tuple(records)))
+        await store.submit(Step((snapshot(store_kafka, b"a", b"3"),)))
+        await store.submit(Step((snapshot(store_kafka, b"b", None),)))
+
+    assert await read_back(store_kafka) == {b"a": b"3"}
+
+
+async def test_a_stale_owner_commits_nothing_any_more(store_kafka: Kafka) -> None:
+    async with running(store_kafka) as stale:
+        await stale.submit(Step((snapshot(store_kafka, b"before"),)))
+        async with running(store_kafka) as owner:
+            with pytest.raises(StoreError):
+                await stale.submit(Step((snapshot(store_kafka, b"zombie"),)))
+            await owner.submit(Step((snapshot(store_kafka, b"after"),)))
+
+    assert (await read_back(store_kafka)).keys() == {b"before", b"after"}
+
+
+async def test_the_committer_says_that_it_was_fenced(store_kafka: Kafka) -> None:
+    metrics = Metrics(CollectorRegistry())
+    async with (
+        opened(store_kafka, 0, metrics, Clock()) as stale,
+        opened(store_kafka, 0, metrics, Clock()),
+    ):
+        with pytest.raises(Fenced):
+            await stale.barrier(0)
+
+
+async def test_a_record_that_cannot_be_sent_takes_the_whole_step_with_it(
+    store_kafka: Kafka,
+) -> None:
+    async with running(store_kafka) as store:
+        keyless = Record(store_kafka.topics.state, None, b"{}", partition=0)
+        step = Step((snapshot(store_kafka, b"torn"), keyless), offset=7)
+        with pytest.raises(StoreError):
+            await store.submit(step)
+        with pytest.raises(StoreError):
+            await store.submit(Step((snapshot(store_kafka, b"later"),)))
+
+    assert await read_back(store_kafka) == {}
+
+
+async def test_the_offset_moves_with_its_step_and_is_asked_for_after_the_fence(
+    store_kafka: Kafka,
+) -> None:
+    async with running(store_kafka) as store:
+        await store.submit(Step((snapshot(store_kafka, b"a"),), offset=5))
+        await store.submit(Step((snapshot(store_kafka, b"b"),)))
+    commands = TopicPartition(store_kafka.topics.commands, 0)
+    consumer = store_kafka.member()
+    consumer.assign([commands])
+    try:
+        await bounded(consumer.start(), "starting")
+        async with opened(store_kafka, 0, Metrics(CollectorRegistry()), Clock()):
+            assert await committed_offset(consumer, commands) == 5
+            other = TopicPartition(store_kafka.topics.commands, 1)
+            assert await committed_offset(consumer, other) == 0
+    finally:
+        await consumer.stop()
+
+
+async def test_a_parked_tombstone_has_neither_key_nor_value(store_kafka: Kafka) -> None:
+    async with running(store_kafka) as store:
+        empty = Record(store_kafka.topics.dead_letters, None, None, (("h", b"v"),))
+        await store.submit(Step((empty,)))
+    async with store_kafka.reader(store_kafka.topics.dead_letters) as consumer:
+        await consumer.seek_to_beginning()
+        record = await asyncio.wait_for(consumer.getone(), 10)
+
+    assert (record.key, record.value, dict(record.headers)) == (None, None, {"h": b"v"})
+
+
+async def test_a_hundred_thousand_snapshots_are_restored_within_seconds(
+    kafka: str, store_kafka: Kafka
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=1 << 20)
+    await producer.start()
+    for number in range(100_000):
+        command_id = CommandId(f"command-{number:08}")
+        ended = a_delivery(State.COMPLETED, command_id=command_id, finished_at=NOW)
+        value = snapshots.encode(finish(ended))
+        record = snapshot(store_kafka, command_id.encode(), value)
+        await producer.send(record.topic, value, record.key, partition=0)
+    await producer.stop()
+
+    began = time.monotonic()
+    latest = await read_back(store_kafka)
+    memory = Memory()
+    for value in latest.values():
+        found = snapshots.decode(value)
+        assert isinstance(found, Finished)
+        memory.add(found)
+    took = time.monotonic() - began
+
+    assert len(memory) == 100_000
+    assert took < 30  # a bound against a hang, not a benchmark
