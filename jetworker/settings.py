@@ -1,6 +1,7 @@
 """Where the settings come from: one tree out of environment, secrets folder and file."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,7 +28,10 @@ def load(environ: Mapping[str, str]) -> Config:
     Raises ConfigurationError with one line that names every wrong setting and the
     cure, and never a secret.
     """
-    tree = _merge(_file(environ), _merge(_secrets(environ), _variables(environ)))
+    # Where a whole group is missing, each required setting in it is to be named.
+    tree: Tree = {"kafka": {}, "jet": {}}
+    for source in (_file, _secrets, _variables):
+        tree = _merge(tree, source(environ))
     try:
         return Config.model_validate(tree)
     except ValidationError as exc:
@@ -76,7 +80,7 @@ def _explain(problem: Any) -> str:
         case "extra_forbidden":
             return f"{name} is not a setting{_suggest(name)}"
         case _:
-            message = str(problem["msg"]).removeprefix("Value error, ")
+            message = _rule(problem)
             # A rule between two settings is reported of the part that has both.
             field, _, rest = message.partition(": ")
             if rest and field.isidentifier():
@@ -84,9 +88,20 @@ def _explain(problem: Any) -> str:
             return f"{name}: {message}"
 
 
+def _rule(problem: Any) -> str:
+    """Say a rule in the words of an operator, not of the library."""
+    if problem["type"] == "model_type":
+        return "is a group of settings, not one"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message.replace("datetime.timedelta(0)", "0")
+    return re.sub("^(Input|String|Value) should", "must", message)
+
+
 def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, list(_names(Config, ())), 1, 0.75)
-    return f", did you mean {close[0]}?" if close else ", remove it"
+    # Without the prefix, which would make everything look alike.
+    known = [each.removeprefix(PREFIX) for each in (*_NAMES, CONFIG, SECRETS_DIR)]
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), known, 1, 0.7)
+    return f", did you mean {PREFIX}{close[0]}?" if close else ", remove it"
 
 
 def _names(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
@@ -99,6 +114,9 @@ def _names(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
             yield variable((*path, name))
 
 
+_NAMES = frozenset(_names(Config, ()))
+
+
 def _variables(environ: Mapping[str, str]) -> Tree:
     tree: Tree = {}
     for name, value in sorted(environ.items()):
@@ -106,6 +124,9 @@ def _variables(environ: Mapping[str, str]) -> Tree:
             continue
         if name in _INJECTED_EXACT or name.startswith(_INJECTED):
             continue
+        if name != name.upper():
+            msg = f"{name} is not a setting, did you mean {name.upper()}?"
+            raise ConfigurationError(msg)
         _put(tree, name.removeprefix(PREFIX).lower().split("__"), value, name)
     return tree
 
@@ -121,6 +142,10 @@ def _secrets(environ: Mapping[str, str]) -> Tree:
             if path.name.startswith(".") or not path.is_file():
                 continue
             where = f"{SECRETS_DIR}: file {path.name}"
+            name = f"{PREFIX}{path.name.upper()}"
+            if name not in _NAMES:
+                msg = f"{where} is not a setting{_suggest(name)}"
+                raise ConfigurationError(msg)
             _put(tree, path.name.lower().split("__"), path.read_text().strip(), where)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"{SECRETS_DIR}: {folder} cannot be read: {type(exc).__name__}"
@@ -147,19 +172,32 @@ def _file(environ: Mapping[str, str]) -> Tree:
     if not isinstance(tree, dict):
         msg = f"{CONFIG}: {file} is not a tree of settings"
         raise ConfigurationError(msg)
-    return tree
+    return _without_blanks(tree, ())
+
+
+def _without_blanks(tree: Tree, path: tuple[str, ...]) -> Tree:
+    """Leave out what is named but not set, as `topics:`; keep what is no setting."""
+    found: Tree = {}
+    for name, value in tree.items():
+        below = (*path, str(name))
+        if isinstance(value, dict):
+            found[name] = _without_blanks(value, below)
+        elif value is not None or variable(below) not in _NAMES:
+            found[name] = value
+    return found
 
 
 def _put(tree: Tree, path: list[str], value: str, name: str) -> None:
+    # Set but empty means not set: that is how templates leave an option out.
+    if value == "" and variable(tuple(path)) in _NAMES:
+        return
     for part in path[:-1]:
         below: Any = tree.setdefault(part, {})
         if not isinstance(below, dict):
             msg = f"{name} is not a setting: {part} has none below it"
             raise ConfigurationError(msg)
         tree = below
-    # Set but empty means not set: that is how templates leave an option out.
-    if value != "":
-        tree[path[-1]] = value
+    tree[path[-1]] = value
 
 
 def _merge(below: Tree, above: Tree) -> Tree:

@@ -25,24 +25,25 @@ from jetworker.config import Config, TopicsConfig
 from jetworker.errors import ConfigurationError, KafkaUnavailable
 from jetworker.layout import Topic
 
-_BROKER_DEFAULT = -1
+_COPIES = 3
 _TIMEOUT = 15.0
 
 
 async def create(
-    config: Config, *, partitions: int = 6, replication: int = _BROKER_DEFAULT
+    config: Config, *, partitions: int = 6, replication: int | None = None
 ) -> list[str]:
     """
     Make the topics that are missing and return a line for each, and for what is wrong.
 
-    *replication* -1 is the broker's default. Raises KafkaUnavailable, and
-    ConfigurationError if Kafka refuses to make a topic.
+    *replication* None is 3, or as many as there are brokers. Raises KafkaUnavailable,
+    and ConfigurationError if Kafka refuses to make a topic.
     """
     topics = config.topics
     async with _admin(config) as admin:
         found = await _described(admin, layout.names(topics))
-        if replication == _BROKER_DEFAULT:
-            replication = await _default_replication(admin)
+        if replication is None:
+            brokers = (await admin.describe_cluster())["brokers"]
+            replication = min(_COPIES, len(brokers))
         for topic in _missing(topics, found, partitions, replication):
             _raise_for(topic.name, await admin.create_topics([topic]))
         now = await _until_all_are_there(admin, layout.names(topics))
@@ -115,14 +116,6 @@ async def _described(
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
     settings = await _read_settings(admin, resources)
     return {name: Topic(counts[name], settings[name]) for name in settings}
-
-
-async def _default_replication(admin: AIOKafkaAdminClient) -> int:
-    """Ask a broker for it: aiokafka cannot leave the number to the broker."""
-    broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
-    resource = ConfigResource(ConfigResourceType.BROKER, str(broker))
-    settings = await _read_settings(admin, [resource])
-    return int(settings[str(broker)]["default.replication.factor"])
 
 
 async def _read_settings(

@@ -97,16 +97,18 @@ def decide(
     that does not look like ours: what Jet shows may be incomplete, a wrong second
     start cannot be taken back.
     """
-    if not seen.candidates:
-        return _decide_absence(ours, seen)
+    others = tuple(others)
     rivals = tuple(other for other in others if other.contents != ours.contents)
     alike = tuple(other for other in others if other.contents == ours.contents)
-    fitting = [c for c in seen.candidates if _fits(c, ours, rivals)]
+    candidates = [c for c in seen.candidates if not _is_a_rival_s(c, ours, rivals)]
+    if not candidates:
+        return _decide_absence(ours, seen)
+    fitting = [c for c in candidates if _fits(c, ours, rivals)]
     proven = [c for c in fitting if is_proven(c, ours)]
     choice = _in_order(proven or fitting, ours, alike)
     if choice is None:
         return LookAgain(
-            f"{len(seen.candidates)} deliveries of nobody are on the job, and nothing"
+            f"{len(candidates)} deliveries of nobody are on the job, and nothing"
             " tells which of them is this one"
         )
     unexplained = tuple(
@@ -115,6 +117,16 @@ def decide(
         if c is not choice and not (rivals or alike)
     )
     return Adopt(choice, unexplained)
+
+
+def _is_a_rival_s(
+    candidate: Candidate, ours: OpenIntent, rivals: tuple[OpenIntent, ...]
+) -> bool:
+    """Whether every file is shown, and they are a rival's and not ours."""
+    shown = bool(candidate.evidence.paths) and _shows_other_files(
+        candidate.evidence, ours
+    )
+    return shown and any(is_proven(candidate, rival) for rival in rivals)
 
 
 def is_proven(candidate: Candidate, intent: OpenIntent) -> bool:

@@ -157,9 +157,10 @@ class EmbeddedKafka:
         if self._owner is not None:
             assert self._owner.stdin is not None
             assert self._owner.stdout is not None
+            # First the end, then the pipe: a pipe that closes says the owner is gone.
+            self._owner.wait()
             self._owner.stdin.close()
             self._owner.stdout.close()
-            self._owner.wait()
         self._owner, self._pid = None, 0
 
     def _format(self, tool: list[str], properties: Path) -> None:

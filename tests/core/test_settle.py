@@ -93,6 +93,13 @@ def test_rivals_are_told_apart_by_files_counts_and_age() -> None:
     assert isinstance(decide(intent(), (rival,), seen(many)), LookAgain)
 
 
+def test_a_delivery_that_is_a_rival_s_does_not_stand_in_the_way_of_absence() -> None:
+    theirs = candidate(paths=frozenset({"/root/b"}))
+    witnessed = seen(theirs, listed=("old",), known=((OLD, NOW - SECOND),))
+
+    assert decide(intent(), (intent("rival", "/b"),), witnessed) == StartAgain()
+
+
 def test_equal_contents_are_paired_in_the_order_of_writing() -> None:
     first, second = intent("a"), intent("b", at=NOW + SECOND)
     early, late = candidate("x"), candidate("y", 2 * SECOND)

@@ -1,0 +1,354 @@
+"""The rules of each setting: strict names, safe URLs, usable TLS, bounded durations."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jetworker.config import Config
+from jetworker.errors import ConfigurationError
+from jetworker.settings import credentials_source, load
+
+BASE = {
+    "JETWORKER_ROUTES_FILE": "routes.yaml",
+    "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "kafka:9092",
+    "JETWORKER_JET__CLIENT_ID": "id",
+    "JETWORKER_JET__CLIENT_SECRET": "hush-hush",
+}
+
+
+def loaded(**changes: str) -> Config:
+    """Load with settings by the part of the name behind the prefix."""
+    return load(BASE | {f"JETWORKER_{name}": value for name, value in changes.items()})
+
+
+def refused(**changes: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(**changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "hush" not in message
+    return message
+
+
+def from_file(folder: Path, text: str) -> Config:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return loaded(CONFIG=str(file))
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    dumped = load(BASE).model_dump(mode="json")
+
+    assert dumped == {
+        "routes_file": "routes.yaml",
+        "dedupe_window": "P7D",
+        "log": {"level": "INFO", "format": "json"},
+        "kafka": {
+            "bootstrap_servers": "kafka:9092",
+            "group_id": "jetworker",
+            "group_instance_id": None,
+            "session_timeout": "PT30S",
+            "transaction_timeout": "PT30S",
+            "security_protocol": "PLAINTEXT",
+            "sasl_mechanism": None,
+            "sasl_username": None,
+            "sasl_password": None,
+            "ssl_ca_location": None,
+            "ssl_certificate_location": None,
+            "ssl_key_location": None,
+            "ssl_key_password": None,
+        },
+        "topics": {
+            "commands": "jet.commands",
+            "events": "jet.events",
+            "state": "jet.state",
+            "dead_letters": "jet.dead-letters",
+        },
+        "jet": {
+            "base_url": "https://platform-api-service.services.cloud.signiant.com",
+            "allow_http": False,
+            "client_id": "id",
+            "client_secret": "**********",
+            "requests_per_second": 20,
+            "request_timeout": "PT10S",
+        },
+        "polling": {"min_interval": "PT2S", "max_interval": "PT1M"},
+        "starts": {"settle": "PT20S", "max_attempts": 3},
+        "events": {"progress_interval": "PT10S"},
+        "limits": {"max_objects": 10000, "max_active": 20000},
+        "http": {"host": "0.0.0.0", "port": 8080},
+        "shutdown": {"timeout": "PT20S"},
+    }
+
+
+def test_nothing_set_names_every_setting_that_is_required() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({})
+
+    for name in BASE:
+        assert f"{name} is required and not set" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["TYPO", "KAFKA__TYPO", "KAFK__GROUP_ID"])
+def test_an_unknown_name_stops_the_start_even_without_a_value(name: str) -> None:
+    message = refused(**{name: ""})
+
+    assert f"JETWORKER_{name.removesuffix('__GROUP_ID')} is not a setting" in message
+
+
+def test_a_known_name_without_a_value_is_not_set() -> None:
+    empty = dict.fromkeys(
+        ["DEDUPE_WINDOW", "KAFKA__SASL_USERNAME", "JET", "CONFIG"], ""
+    )
+
+    assert loaded(**empty) == load(BASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CONFG", "JETWORKER_CONFIG"),
+        ("SECRET_DIR", "JETWORKER_SECRETS_DIR"),
+        ("LOG_LEVEL", "JETWORKER_LOG__LEVEL"),
+        ("JET__SECRET", "JETWORKER_JET__CLIENT_SECRET"),
+        ("KAFKA__BOOTSTRAP", "JETWORKER_KAFKA__BOOTSTRAP_SERVERS"),
+        ("Log__Level", "JETWORKER_LOG__LEVEL"),
+    ],
+)
+def test_a_suggestion_is_the_name_that_was_meant(name: str, meant: str) -> None:
+    assert f"did you mean {meant}?" in refused(**{name: "x"})
+
+
+@pytest.mark.parametrize("name", ["TYPO", "PORTX", "SERVICE_HOSTX"])
+def test_what_is_like_nothing_is_to_be_removed(name: str) -> None:
+    assert refused(**{name: "x"}) == f"JETWORKER_{name} is not a setting, remove it"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "jet.example",
+        "https://",
+        "https://[",
+        "https:// jet",
+        "https://jet:port",
+        "https://jet:0",
+        "https://jet:99999",
+        "https://:hush@jet",
+        "https://hush@jet",
+        "https://jet?secret=hush",
+        "https://jet#hush",
+        "http://127.0.0.1.evil.example",
+        "http://10.0.0.1",
+    ],
+)
+def test_a_base_url_that_is_not_safe_is_refused(url: str) -> None:
+    assert refused(JET__BASE_URL=url).startswith("JETWORKER_JET__BASE_URL: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.2:1", "http://[::1]:1", "https://jet.example:8443/api"]
+)
+def test_a_base_url_that_is_safe_is_taken(url: str) -> None:
+    assert loaded(JET__BASE_URL=url).jet.base_url == url
+
+
+@pytest.mark.parametrize(
+    "servers", ["h:port", "h:0", "h:99999", "a:1,,b:2", "a:1,", "kafka://h:1", "a b:1"]
+)
+def test_servers_that_no_client_could_reach_are_refused(servers: str) -> None:
+    message = refused(KAFKA__BOOTSTRAP_SERVERS=servers)
+
+    assert message.startswith("JETWORKER_KAFKA__BOOTSTRAP_SERVERS: write HOST:PORT")
+
+
+@pytest.mark.parametrize("servers", ["h", "a:1, b:2", "[::1]:9092", "k_1.ns.svc:9092"])
+def test_servers_as_clients_take_them_are_taken(servers: str) -> None:
+    assert loaded(KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEDUPE_WINDOW", "0"),
+        ("DEDUPE_WINDOW", "999999999d"),
+        ("DEDUPE_WINDOW", "-1s"),
+        ("KAFKA__SESSION_TIMEOUT", "1ms"),
+        ("KAFKA__TRANSACTION_TIMEOUT", "16m"),
+        ("JET__REQUEST_TIMEOUT", "1h"),
+        ("POLLING__MIN_INTERVAL", "1ms"),
+        ("STARTS__SETTLE", "2d"),
+        ("SHUTDOWN__TIMEOUT", "1d"),
+    ],
+)
+def test_a_duration_out_of_bounds_is_refused_in_plain_words(
+    name: str, value: str
+) -> None:
+    message = refused(**{name: value})
+
+    assert message.startswith(f"JETWORKER_{name}: ")
+    assert "timedelta" not in message
+
+
+def test_durations_are_read_in_every_form() -> None:
+    config = loaded(STARTS__SETTLE="0.2", POLLING__MIN_INTERVAL="500ms")
+
+    assert config.starts.settle == timedelta(milliseconds=200)
+    assert config.polling.min_interval == timedelta(milliseconds=500)
+
+
+@pytest.mark.parametrize("name", ["a b", "", "/", "x" * 250])
+def test_a_topic_that_kafka_would_refuse_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="JETWORKER_TOPICS__EVENTS: must"):
+        from_file(tmp_path, f'topics: {{events: "{name}"}}')
+
+
+def test_an_empty_group_in_the_file_is_not_set(tmp_path: Path) -> None:
+    text = "topics:\njet: {request_timeout:}\nkafka:\nlog: {level: debug}\n"
+
+    assert from_file(tmp_path, text).log.level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("typo:", "JETWORKER_TYPO is not a setting"),
+        ("log: {levl: INFO}", "did you mean JETWORKER_LOG__LEVEL?"),
+        ("topics: 3", "JETWORKER_TOPICS: is a group of settings, not one"),
+        ("1: 2", "JETWORKER_1"),
+        ("[1]", "is not a tree of settings"),
+        ("a: [", "is not YAML in line 1"),
+        ("!!python/object:os.system {}", "is not YAML in line 1"),
+        ("jet: {base_url: [hush]}", "JETWORKER_JET__BASE_URL: must be"),
+    ],
+)
+def test_a_wrong_file_is_named_in_one_line(
+    text: str, named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_file(tmp_path, text)
+
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_file_of_the_secrets_folder_that_is_no_setting_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "jet_client_secret").write_text("hush")
+
+    assert refused(SECRETS_DIR=str(tmp_path)) == (
+        "JETWORKER_SECRETS_DIR: file jet_client_secret is not a setting,"
+        " did you mean JETWORKER_JET__CLIENT_SECRET?"
+    )
+
+
+def test_a_secret_that_cannot_be_read_any_more_stays_as_it_was(tmp_path: Path) -> None:
+    secret = tmp_path / "jet__client_secret"
+    secret.write_text("old")
+    environ = {k: v for k, v in BASE.items() if "SECRET" not in k}
+    environ["JETWORKER_SECRETS_DIR"] = str(tmp_path)
+    read = credentials_source(load(environ), environ)
+
+    secret.unlink()
+    tmp_path.rmdir()
+
+    assert read() == ("id", "old")
+
+
+SASL = {
+    "KAFKA__SECURITY_PROTOCOL": "sasl_plaintext",
+    "KAFKA__SASL_MECHANISM": "scram-sha-256",
+    "KAFKA__SASL_USERNAME": "u",
+    "KAFKA__SASL_PASSWORD": "hush",
+}
+
+
+def test_sasl_is_written_as_librdkafka_writes_it() -> None:
+    options = loaded(**SASL).kafka.client_options()
+
+    assert options["security_protocol"] == "SASL_PLAINTEXT"
+    assert options["sasl_mechanism"] == "SCRAM-SHA-256"
+    assert "ssl_context" not in options
+
+
+@pytest.mark.parametrize(
+    "missing", ["SASL_MECHANISM", "SASL_USERNAME", "SASL_PASSWORD"]
+)
+def test_sasl_with_a_part_missing_is_refused(missing: str) -> None:
+    assert f"JETWORKER_KAFKA__{missing}: required" in refused(
+        **SASL | {f"KAFKA__{missing}": ""}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA__SASL_PASSWORD", "hush"),
+        ("KAFKA__SASL_USERNAME", "u"),
+        ("KAFKA__SSL_CA_LOCATION", "/etc/ca.pem"),
+        ("KAFKA__SSL_KEY_PASSWORD", "hush"),
+    ],
+)
+def test_what_the_protocol_would_leave_unused_is_refused(name: str, value: str) -> None:
+    """A CA that is given means to encrypt: sending in the clear is no default."""
+    assert f"JETWORKER_{name}: needs security_protocol" in refused(**{name: value})
+
+
+def test_oauthbearer_is_not_offered() -> None:
+    message = refused(**SASL | {"KAFKA__SASL_MECHANISM": "OAUTHBEARER"})
+
+    assert "must be 'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'" in message
+
+
+# Made for these tests alone, with openssl: plain, locked (password: hush), foreign.
+PEMS = Path(__file__).parent / "pems"
+
+
+def tls(**names: str) -> dict[str, str]:
+    files = {f"KAFKA__SSL_{k.upper()}": str(PEMS / v) for k, v in names.items()}
+    return {"KAFKA__SECURITY_PROTOCOL": "SSL"} | files
+
+
+def test_tls_comes_with_host_name_checks_and_the_client_s_certificate() -> None:
+    plain = tls(
+        ca_location="plain.pem",
+        certificate_location="plain.pem",
+        key_location="plain.key",
+    )
+    locked = tls(certificate_location="locked.pem", key_location="locked.key")
+    locked["KAFKA__SSL_KEY_PASSWORD"] = "hush"
+
+    for settings in (plain, locked):
+        context = loaded(**settings).kafka.client_options()["ssl_context"]
+        assert context.check_hostname
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        ({"ca_location": "none.pem"}, "SSL_CA_LOCATION: there is no such file"),
+        ({"ca_location": "junk.pem"}, "SSL_CA_LOCATION: the file has no certificates"),
+        ({"certificate_location": "plain.pem"}, "SSL_KEY_LOCATION: certificate and"),
+        ({"key_location": "plain.key"}, "SSL_CERTIFICATE_LOCATION: certificate and"),
+        (
+            {"certificate_location": "plain.pem", "key_location": "foreign.key"},
+            "SSL_KEY_LOCATION: certificate and key cannot be read",
+        ),
+        (
+            {"certificate_location": "junk.pem", "key_location": "junk.pem"},
+            "SSL_KEY_LOCATION: certificate and key cannot be read",
+        ),
+        (
+            {"certificate_location": "locked.pem", "key_location": "locked.key"},
+            "SSL_KEY_LOCATION: certificate and key cannot be read",
+        ),
+    ],
+)
+def test_tls_that_would_not_work_is_refused_at_the_start(
+    names: dict[str, str], wrong: str
+) -> None:
+    """And OpenSSL never asks the terminal for the password of a locked key."""
+    assert f"JETWORKER_KAFKA__{wrong}" in refused(**tls(**names))

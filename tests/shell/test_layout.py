@@ -1,0 +1,123 @@
+"""What a topic layout is told is wrong with it, and how to repair it."""
+
+from dataclasses import replace
+
+import pytest
+
+from jetworker import layout
+from jetworker.config import TopicsConfig
+from jetworker.layout import Topic
+
+_NAMES = TopicsConfig()
+
+
+def _good() -> dict[str, Topic]:
+    made = layout.settings(_NAMES, limit=layout.COMMAND_BYTES, replication=3)
+    return {
+        name: Topic(6, {"cleanup.policy": "delete"} | made[name])
+        for name in layout.names(_NAMES)
+    }
+
+
+def _with(name: str, **changes: str) -> dict[str, Topic]:
+    settings = {key.replace("_", "."): value for key, value in changes.items()}
+    good = _good()
+    topic = good[name]
+    return good | {name: replace(topic, settings={**topic.settings, **settings})}
+
+
+def test_what_topics_create_makes_is_right() -> None:
+    assert layout.problems(_NAMES, _good()) == []
+
+
+def test_a_command_of_one_mebibyte_fits_and_can_be_parked_and_recorded() -> None:
+    sizes = {name: topic.record_bytes for name, topic in _good().items()}
+
+    assert sizes[_NAMES.commands] > 1 << 20
+    assert sizes[_NAMES.state] == sizes[_NAMES.dead_letters]
+    assert sizes[_NAMES.state] == 2 * sizes[_NAMES.commands]
+
+
+@pytest.mark.parametrize(("brokers", "copies"), [(1, "1"), (2, "2"), (3, "2")])
+def test_what_is_taken_is_on_two_brokers_where_there_are_two(
+    brokers: int, copies: str
+) -> None:
+    made = layout.settings(_NAMES, limit=1, replication=brokers)
+
+    assert {each["min.insync.replicas"] for each in made.values()} == {copies}
+
+
+@pytest.mark.parametrize("name", layout.names(_NAMES))
+def test_a_missing_topic_is_named_and_nothing_else_is_said(name: str) -> None:
+    found = _good()
+    del found[name]
+
+    assert layout.problems(_NAMES, found) == [
+        f"topic {name} does not exist: run `jetworker topics create`, or allow this"
+        " user to see it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [(_NAMES.commands, _NAMES.state), (_NAMES.state, _NAMES.commands)],
+)
+def test_different_partition_counts_name_the_topic_to_enlarge(
+    larger: str, smaller: str
+) -> None:
+    found = _good()
+    found[larger] = replace(found[larger], partitions=9)
+
+    (problem,) = layout.problems(_NAMES, found)
+
+    assert problem.startswith(
+        f"topic {_NAMES.state} has {found[_NAMES.state].partitions}"
+    )
+    assert problem.endswith(f"add partitions to {smaller}")
+
+
+def test_a_state_that_is_not_compacted_is_wrong() -> None:
+    assert layout.problems(_NAMES, _with(_NAMES.state, cleanup_policy="delete")) == [
+        "topic jet.state has cleanup.policy=delete: set it to compact, or deliveries"
+        " are forgotten"
+    ]
+
+
+def test_a_state_that_is_compacted_and_deleted_is_accepted() -> None:
+    """The contract asks that the policy contains compact."""
+    found = _with(_NAMES.state, cleanup_policy="compact,delete")
+
+    assert layout.problems(_NAMES, found) == []
+
+
+@pytest.mark.parametrize("name", [_NAMES.events, _NAMES.dead_letters])
+def test_compaction_where_records_may_have_no_key_is_wrong(name: str) -> None:
+    """Such a record could not be parked or answered, and would stop its partition."""
+    assert layout.problems(_NAMES, _with(name, cleanup_policy="compact")) == [
+        f"topic {name} has cleanup.policy=compact: set it to delete, compaction drops"
+        " records and refuses those without a key"
+    ]
+
+
+@pytest.mark.parametrize("name", [_NAMES.state, _NAMES.dead_letters])
+def test_records_twice_the_size_of_a_command_must_fit(name: str) -> None:
+    wanted = 2 * layout.COMMAND_BYTES
+    found = _with(name, max_message_bytes=str(wanted - 1))
+
+    assert layout.problems(_NAMES, found) == [
+        f"topic {name} has max.message.bytes={wanted - 1}: set it to at least"
+        f" {wanted}, twice that of jet.commands"
+    ]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = _with(_NAMES.commands, max_message_bytes=str(1 << 22))
+    found[_NAMES.events] = _with(_NAMES.events, max_message_bytes="1024")[_NAMES.events]
+
+    problems = layout.problems(_NAMES, found)
+
+    assert [problem.split()[1] for problem in problems] == [
+        _NAMES.state,
+        _NAMES.dead_letters,
+        _NAMES.events,
+    ]
