@@ -1,6 +1,8 @@
 """Logs: one JSON object a line on stderr, no secrets, no locals, no line injection."""
 
+import json
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -8,7 +10,10 @@ from typing import Any, Literal
 import orjson
 import structlog
 
-_SECRET = ("secret", "password", "token", "authorization")
+# A token's expiry is no secret: only what ends in the word is one.
+_SECRET = re.compile(
+    "secret|passw|authorization|credential|private_?key|token$", re.IGNORECASE
+)
 _NOISY = ("aiokafka", "kafka", "aiohttp", "httpx", "httpcore", "asyncio", "stamina")
 
 
@@ -49,17 +54,40 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in _NOISY:  # httpx logs every URL at INFO
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.captureWarnings(capture=True)
 
 
 def _dumps(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # lone surrogates, more than 64 bits, endless nesting
+        return json.dumps({str(name): _plain(each) for name, each in value.items()})
+
+
+def _plain(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _mask(
     _logger: Any, _name: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Hide what is called a secret, whoever logged it."""
-    for name in fields:
-        if any(word in name.lower() for word in _SECRET):
-            fields[name] = "***"
+    for name, value in fields.items():
+        fields[name] = _masked(name, value)
     return fields
+
+
+def _masked(name: object, value: Any) -> Any:
+    if _SECRET.search(str(name)):
+        return "***"
+    match value:
+        case dict():
+            return {key: _masked(key, each) for key, each in value.items()}
+        case (str() | bytes() as key, _):  # a header, as HTTP and Kafka have them
+            text = key.decode(errors="replace") if isinstance(key, bytes) else key
+            return (key, _masked(text, value[1]))
+        case list() | tuple():
+            return [_masked("", each) for each in value]
+        case _:
+            return value
