@@ -186,7 +186,10 @@ class System:
     async def read(self, topic: str) -> list[Any]:
         """Return all committed records of a topic."""
         consumer = AIOKafkaConsumer(
-            topic, bootstrap_servers=self.kafka, isolation_level="read_committed"
+            topic,
+            bootstrap_servers=self.kafka,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",  # the seek races with the first reset
         )
         await consumer.start()
         try:

@@ -19,11 +19,14 @@ from jetworker.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox import kafka_jars
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests import brokers
+from tests.system import until
 
 pytestmark = pytest.mark.integration
 
 _OWNER = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from jetworker.sandbox.kafka import EmbeddedKafka
 with EmbeddedKafka() as broker:
     print(broker.pid, broker._owner.pid, broker.log.parent, flush=True)
@@ -120,7 +123,7 @@ async def test_a_frozen_broker_answers_after_the_thaw(broker: EmbeddedKafka) -> 
     names = brokers.fresh_topics()
     await layout.create(brokers.settings(broker.bootstrap_servers, names))
     broker.freeze()
-    assert _state(broker.pid) == "T"
+    await until(lambda: _state(broker.pid) == "T", "a stopped process")
     broker.thaw()
     await _write(broker.bootstrap_servers, names.events, b"thawed")
 
