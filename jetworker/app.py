@@ -36,6 +36,7 @@ from jetworker.routes import JobResolver
 from jetworker.sender import Sender
 from jetworker.settings import credentials_source
 from jetworker.starter import Starter
+from jetworker.sweep import Sweep
 from jetworker.watchdog import Watchdog
 from jetworker.watcher import Watcher
 from jetworker.wire.answers import Answers
@@ -56,6 +57,7 @@ class Parts:
     starter: Starter
     follower: Follower
     lookup: Lookup
+    sweep: Sweep
     book: RouteBook
     watchdog: Watchdog
     calls: Calls
@@ -96,6 +98,7 @@ async def _work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
         "starter": parts.starter.run(),
         "follower": parts.follower.run(),
         "look-up": parts.lookup.run(),
+        "sweep": parts.sweep.run(),
         "routes": parts.book.run(),
         "watchdog": parts.watchdog.run(),
         "token": _keep_signed_in(parts.calls),
@@ -174,9 +177,14 @@ async def _parts(
         jet = JetClient(calls)
         resolver = JobResolver(jet)
         book = RouteBook(config.routes_file, metrics)
-        lookup = Lookup(
-            Watcher(jet), Bindings(kafka), clock, config.starts.settle, metrics
+        unknown = (
+            Watcher(jet),
+            Bindings(kafka),
+            clock,
+            config.starts.settle,
+            metrics,
         )
+        lookup, sweep = Lookup(*unknown), Sweep(*unknown)
         starter = Starter(
             book.current,
             resolver,
@@ -191,7 +199,7 @@ async def _parts(
         book.on_change(starter.nudge)
         pace = Pace(config.polling.min_interval, config.polling.max_interval)
         follower = Follower(Poll(jet, clock), pace, clock)
-        services = Services(starter, follower, lookup, census, metrics, clock)
+        services = Services(starter, follower, lookup, sweep, census, metrics, clock)
         worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
         watchdog = Watchdog(clock, metrics)
         facts = Facts(
@@ -209,7 +217,9 @@ async def _parts(
             clock,
             stopping.is_set,
         )
-        yield Parts(worker, starter, follower, lookup, book, watchdog, calls, facts)
+        yield Parts(
+            worker, starter, follower, lookup, sweep, book, watchdog, calls, facts
+        )
 
 
 def _terms(config: Config, book: RouteBook) -> Terms:

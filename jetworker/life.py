@@ -26,7 +26,7 @@ from jetworker.core.command import (
 )
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
-from jetworker.core.finished import Memory, finish
+from jetworker.core.finished import Finished, Memory, finish
 from jetworker.core.lifecycle import Policy, Transition, transition
 from jetworker.core.reception import Known, Reject
 from jetworker.core.route import Route
@@ -43,6 +43,13 @@ from jetworker.wire.record import Record
 log = structlog.get_logger()
 
 _SLICE = 500
+
+
+class Sweeper(Protocol):
+    """Somebody who is told of every start that was ever unknown."""
+
+    def touch(self, snapshot: Delivery | Finished) -> None:
+        """Take note of a delivery; of most there is nothing to note."""
 
 
 class Service(Protocol):
@@ -73,6 +80,7 @@ class Services:
     starter: Service
     follower: Service
     lookup: Service
+    sweep: Sweeper
     census: Census
     metrics: Metrics
     clock: Clock
@@ -105,6 +113,7 @@ class Life:
         """
         for number, value in enumerate(latest.values()):
             snapshot = snapshots.decode(value)
+            self.services.sweep.touch(snapshot)
             if isinstance(snapshot, Delivery):
                 self.deliveries[snapshot.command_id] = snapshot
                 self.services.census.enter(snapshot)
@@ -283,6 +292,7 @@ class Life:
             self.services.census.enter(after)
         else:
             self.services.census.move(before, after)
+        self.services.sweep.touch(after)
         self._unstarted += after.state.is_startable
         self._unstarted -= before is not None and before.state.is_startable
         if after.state.is_final:

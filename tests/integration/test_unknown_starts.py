@@ -170,6 +170,30 @@ async def test_a_route_that_says_resend_starts_again_at_once_and_says_so(
     assert events[-1].data["attempt"] == 2
 
 
+async def test_a_delivery_that_nobody_asked_for_is_reported_afterwards(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    await system.publish(a_command("w-1"))
+    await system.terminal(1)
+    first = iter(["lost_before"])
+    system.jet.fault = lambda operation, _: (
+        next(first, None) if operation == "start_delivery" else None
+    )
+    await system.publish(a_command("c-1"))
+    await system.terminal(2)
+
+    late = system.jet.start("job-archive", a_command("c-1")["objects"])
+
+    def is_reported() -> bool:
+        log = worker.log.read_text()
+        return "nobody asked for" in log and late.delivery_id in log
+
+    await until(is_reported, "a report")
+    metrics = (await worker.get("/metrics")).text
+    assert 'unexplained_deliveries_total{route="archive"} 1.0' in metrics
+
+
 async def test_a_killed_worker_s_start_is_looked_up_by_its_successor(
     system: System,
 ) -> None:

@@ -1,0 +1,104 @@
+"""
+The late sweep: looks for deliveries that nobody asked for, a day long.
+
+What no client of an API without idempotency keys can exclude is that Jet applies a
+start later than the settle time. Such a delivery is bound to no command: whoever was
+asked to send twice must at least be told.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from jetworker.bindings import Bindings
+from jetworker.clock import Clock
+from jetworker.core.command import DeliveryId, JobId, RouteName
+from jetworker.core.delivery import Delivery
+from jetworker.core.finished import Finished
+from jetworker.errors import JetError, StoreError
+from jetworker.metrics import Metrics
+from jetworker.watcher import Watcher
+
+log = structlog.get_logger()
+
+_FOR = timedelta(hours=24)
+_BEFORE = timedelta(minutes=2)
+_EVERY = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class _Touched:
+    """A job with an unknown start in its past; *since* is when it was first doubted."""
+
+    route: RouteName
+    since: datetime
+    until: datetime
+
+
+class Sweep:
+    """Sweeps the jobs of one worker on which a start was unknown."""
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        bindings: Bindings,
+        clock: Clock,
+        settle: timedelta,
+        metrics: Metrics,
+    ) -> None:
+        self._watcher = watcher
+        self._bindings = bindings
+        self._clock = clock
+        self._pause = min(settle * 5, _EVERY).total_seconds()
+        self._metrics = metrics
+        self._jobs: dict[JobId, _Touched] = {}
+        self._reported: set[DeliveryId] = set()
+
+    def touch(self, snapshot: Delivery | Finished) -> None:
+        """Sweep the job of a delivery whose start was unknown, for a day after it."""
+        if snapshot.job_id is None or snapshot.doubted_at is None:
+            return
+        until = snapshot.doubted_at + _FOR
+        if until <= self._clock.now():
+            return
+        since = snapshot.doubted_at - _BEFORE
+        known = self._jobs.get(snapshot.job_id)
+        if known is None:
+            self._jobs[snapshot.job_id] = _Touched(snapshot.route, since, until)
+        else:
+            known.since = min(known.since, since)
+            known.until = max(known.until, until)
+
+    async def run(self) -> None:
+        """Sweep every touched job in turn, for ever."""
+        while True:
+            await asyncio.sleep(self._pause)
+            for job_id, touched in list(self._jobs.items()):
+                if touched.until <= self._clock.now():
+                    del self._jobs[job_id]
+                    continue
+                try:
+                    await self._look(job_id, touched)
+                except (JetError, StoreError) as exc:
+                    log.info("a sweep failed, it is tried again", error=str(exc))
+
+    async def _look(self, job_id: JobId, touched: _Touched) -> None:
+        """Report what is bound to nobody; an open intent may still own what is seen."""
+        look = await self._watcher.look(job_id)
+        book = await self._bindings.read(job_id)
+        if book.intents:
+            return
+        unbound = look.seen - book.bound.keys() - self._reported
+        found = await self._watcher.candidates(job_id, unbound, touched.since)
+        for candidate in found:
+            if candidate.created_on is None:
+                continue  # listed, but Jet does not show it: it is asked for again
+            self._reported.add(candidate.delivery_id)
+            self._metrics.unexplained_deliveries_total.labels(touched.route).inc()
+            log.error(
+                "a delivery that nobody asked for is on a job, see who started it",
+                job_id=job_id,
+                delivery_id=candidate.delivery_id,
+            )
