@@ -40,7 +40,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, version: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs has no types
-        self._registry = registry
+        self.registry = registry
         self._commands()
         self._deliveries()
         self._jet()
@@ -66,16 +66,16 @@ class Metrics:
             self.unexplained_deliveries_total.labels(route)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"jetworker_{name}", text, labels, registry=self._registry)
+        return Counter(f"jetworker_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"jetworker_{name}", text, labels, registry=self._registry)
+        return Gauge(f"jetworker_{name}", text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return Histogram(
-            f"jetworker_{name}", text, labels, registry=self._registry, buckets=buckets
+            f"jetworker_{name}", text, labels, registry=self.registry, buckets=buckets
         )
 
     def _commands(self) -> None:

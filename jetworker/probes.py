@@ -1,5 +1,7 @@
 """One port for probes, metrics and status; read-only (contract §9)."""
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -8,9 +10,21 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from jetworker.status import render
+from jetworker.status import STYLE, render
+from jetworker.tally import since_start
 
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+# The page has one style, known by its hash, and nothing else may run or be fetched.
+_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
+_FILTERS = ("route", "state", "text")
 
 
 class Facts(Protocol):
@@ -89,10 +103,10 @@ class Probes:
         )
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _json(self._facts.status())
+        return _json(self._told())
 
     async def _deliveries(self, request: web.Request) -> web.Response:
-        return _json({"deliveries": self._facts.deliveries(request.query)})
+        return _json({"deliveries": self._facts.deliveries(_filters(request))})
 
     async def _delivery(self, request: web.Request) -> web.Response:
         found = self._facts.delivery(request.match_info["command_id"])
@@ -102,14 +116,17 @@ class Probes:
         return _json(found)
 
     async def _page(self, request: web.Request) -> web.Response:
-        page = render(self._facts.status(), self._facts.deliveries(request.query))
-        headers = {
-            "Content-Security-Policy": _CSP,
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-        }
-        return web.Response(text=page, content_type="text/html", headers=headers)
+        filters = _filters(request)
+        page = render(self._told(), self._facts.deliveries(filters), filters)
+        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+
+    def _told(self) -> dict[str, Any]:
+        return self._facts.status() | {"sinceStart": since_start(self._registry)}
+
+
+def _filters(request: web.Request) -> dict[str, str]:
+    query = request.query
+    return {name: query[name] for name in _FILTERS if query.get(name)}
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
@@ -117,5 +134,5 @@ def _json(value: Any, status: int = 200) -> web.Response:
         body=orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2),
         status=status,
         content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+        headers=_HEADERS,
     )

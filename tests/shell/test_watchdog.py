@@ -1,0 +1,83 @@
+"""The watchdog: a loop without progress is told, and how late the event loop is."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.clock import Clock
+from jetworker.metrics import Metrics
+from jetworker.watchdog import Watchdog
+
+
+class HandClock(Clock):
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    @override
+    def monotonic(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def watchdog(clock: HandClock) -> Watchdog:
+    return Watchdog(clock, Metrics(CollectorRegistry()), patience=60)
+
+
+def test_nothing_watched_is_nothing_wrong(watchdog: Watchdog) -> None:
+    assert watchdog.stuck() == {}
+
+
+def test_a_loop_is_stuck_once_its_patience_is_over(
+    watchdog: Watchdog, clock: HandClock
+) -> None:
+    watchdog.beat("follower")
+    clock.at = 60
+    in_time = watchdog.stuck()
+    clock.at = 61
+    late = watchdog.stuck()
+    watchdog.beat("follower")
+
+    assert in_time == {"follower": None}
+    assert late == {"follower": "no progress for 61 s"}
+    assert watchdog.stuck() == {"follower": None}
+
+
+async def test_a_task_that_ended_is_told_although_it_beat(watchdog: Watchdog) -> None:
+    gone = asyncio.create_task(_nothing())
+    await gone
+    watchdog.watch("poll", gone)
+    watchdog.beat("poll")
+
+    assert watchdog.stuck() == {"poll": "has ended"}
+
+
+async def _nothing() -> None:
+    """End at once."""
+
+
+async def test_the_loop_s_lag_is_measured_and_beats(
+    watchdog: Watchdog, clock: HandClock
+) -> None:
+    """The clock jumps while it sleeps: that is what a blocked loop looks like."""
+    running = asyncio.create_task(watchdog.run())
+    await asyncio.sleep(0)
+    clock.at = 7.5
+    async with asyncio.timeout(10):
+        while not watchdog.lag:  # noqa: ASYNC110 -- a number, not an event, is awaited
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+    assert watchdog.lag == 7
+    assert watchdog.stuck() == {"event loop": None}
