@@ -1,10 +1,9 @@
 """A real Apache Kafka in a child process, for the demo and the tests; no Java needed."""
 
+import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,10 +11,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
-from jetworker.errors import KafkaUnavailable
-from jetworker.sandbox import kafka_jars
+from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.sandbox import kafka_jars, kafka_port
 
 _READY_WITHIN = 60.0
 _CLUSTER = "amV0d29ya2VyLXNhbmRib3g"
@@ -25,14 +24,6 @@ _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-Dorg.apache.logging.log4j.level=WARN",
 )
-# A Metadata request, version 1, about no topic: size, key 3, version 1, correlation id,
-# client id, topics. The answer begins with its size, the correlation id and the number
-# of brokers that take requests: only then can a topic be created.
-_HELLO = bytes.fromhex("0000000e 0003 0001 00000001 0000 00000000".replace(" ", ""))
-_ANSWER = 12
-# Below the ports that systems give to connecting clients: those could take a broker's
-# port while it is being restarted.
-_PORTS = range(20_000, 32_000)
 
 
 class EmbeddedKafka:
@@ -40,13 +31,14 @@ class EmbeddedKafka:
     One broker on free loopback ports, with its own or a given data folder.
 
     It ends with its owner, also when the owner is killed. Raises ConfigurationError
-    if its parts are not installed, KafkaUnavailable if it does not come up.
+    if its parts are not installed or its data folder is in use, KafkaUnavailable if it
+    does not come up.
     """
 
     def __init__(self, data: Path | None = None) -> None:
         self._given = data
         self._made: Path | None = None
-        self._port, self._controller = _free_ports()
+        self._port, self._controller = kafka_port.free_ports()
         self._owner: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -101,20 +93,24 @@ class EmbeddedKafka:
         java, jars = str(kafka_jars.java()), kafka_jars.class_path()
         command = [java, *_JAVA_OPTIONS, "-cp", jars]
         self._data.mkdir(parents=True, exist_ok=True)
-        properties = self._data / "server.properties"
-        properties.write_text(self._properties())
-        if not (self._data / "logs" / "meta.properties").exists():
-            self._format([*command, "kafka.tools.StorageTool"], properties)
-        self._launch([*command, "kafka.Kafka", str(properties)])
+        with (self._data / "lock").open("a") as lock:
+            _take(lock)
+            properties = self._data / "server.properties"
+            properties.write_text(self._properties())
+            if not (self._data / "logs" / "meta.properties").exists():
+                self._format([*command, "kafka.tools.StorageTool"], properties)
+            self._launch([*command, "kafka.Kafka", str(properties)], lock)
         self._await_answer()
 
-    def _launch(self, command: list[str]) -> None:
+    def _launch(self, command: list[str], lock: IO[str]) -> None:
+        """Start Kafka's supervisor, which keeps the lock for as long as it lives."""
         supervisor = [sys.executable, "-m", "jetworker.sandbox.kafka_owner"]
         self._owner = subprocess.Popen(  # noqa: S603 -- our own module
             [*supervisor, str(self.log), str(self._made or ""), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=[lock.fileno()],
         )
         assert self._owner.stdout is not None
         self._pid = int(self._owner.stdout.readline())
@@ -158,8 +154,10 @@ class EmbeddedKafka:
             assert self._owner.stdin is not None
             assert self._owner.stdout is not None
             # First the end, then the pipe: a pipe that closes says the owner is gone.
-            self._owner.wait()
+            if self._pid:
+                self._owner.wait()
             self._owner.stdin.close()
+            self._owner.wait()
             self._owner.stdout.close()
         self._owner, self._pid = None, 0
 
@@ -174,7 +172,7 @@ class EmbeddedKafka:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN
-        while not _answers(self._port):
+        while not kafka_port.answers(self._port):
             assert self._owner is not None
             if self._owner.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-1000:]
@@ -209,32 +207,11 @@ class EmbeddedKafka:
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def _answers(port: int) -> bool:
-    """Whether a broker there answers the protocol, and takes requests."""
+def _take(lock: IO[str]) -> None:
+    """Make sure that the folder is ours: Kafka's own lock comes after its first write."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(_HELLO)
-            answer = connection.recv(_ANSWER, socket.MSG_WAITALL)
-    except OSError:
-        return False
-    return len(answer) == _ANSWER and answer[8:] != b"\0\0\0\0"
-
-
-def _free_ports() -> tuple[int, int]:
-    free: list[int] = []
-    while len(free) < 2:  # noqa: PLR2004 -- the broker's and the controller's
-        port = random.choice(_PORTS)  # noqa: S311 -- nothing is secret here
-        if port not in free and _is_free(port):
-            free.append(port)
-    return free[0], free[1]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As Java does: a port whose last connections still linger is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        folder = Path(lock.name).parent
+        msg = f"{folder} is in use by another Kafka: stop it, or name another folder"
+        raise ConfigurationError(msg) from exc
