@@ -246,6 +246,17 @@ async def test_the_page_shows_what_needs_an_operator(
     assert "<td class=failed>2</td>" in page
 
 
+async def test_a_link_leads_to_exactly_what_it_names(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.rows = [ROW | {"commandId": "a/b?c", "route": "a&state=held #1"}]
+
+    page = (await http.get("/")).text
+
+    assert "<a href='/api/deliveries/a%2Fb%3Fc'>a/b?c</a>" in page
+    assert "<a href='/?route=a%26state%3Dheld%20%231'>a&amp;state=held #1</a>" in page
+
+
 async def test_an_empty_worker_has_a_page_too(
     http: httpx.AsyncClient, facts: FakeFacts
 ) -> None:
