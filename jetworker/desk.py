@@ -23,6 +23,7 @@ from jetworker.core.trigger import (
     ResendOrdered,
     Trigger,
 )
+from jetworker.crash import Point, reach
 from jetworker.errors import InvalidRecord
 from jetworker.life import Life
 from jetworker.wire import commands
@@ -44,6 +45,7 @@ class Desk:
         The future is done when the answer, the state and the input offset are durable.
         """
         origin = _origin(message)
+        reach(Point.READ)
         try:
             command = commands.decode(
                 message.value,

@@ -21,6 +21,7 @@ from jetworker.core.delivery import Delivery, Intent, ReasonCode, State, Terms
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
+from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import (
     JetError,
@@ -201,15 +202,19 @@ class Lane:
             written_at = self._clock.monotonic()
             if delivery.attempt:
                 self._census.resent(delivery)
+            reach(Point.BEFORE_INTENT)
             await entry.apply(self._begun(route, job_id))
+            reach(Point.AFTER_INTENT)
             outcome = await self._sender.send(
                 route,
                 job_id,
                 delivery.objects,
                 lambda: entry.owner.check_lease(written_at),
             )
+            reach(Point.ANSWERED)
             self._entries.pop(entry.command_id, None)
             await entry.apply(outcome)
+            reach(Point.AFTER_STARTED)
             if isinstance(outcome, Lost):
                 self._doubt(entry, job_id)
         return self._obstacle_of(outcome, entry)

@@ -31,6 +31,7 @@ from jetworker.core.lifecycle import Policy, Transition, transition
 from jetworker.core.reception import Known, Reject
 from jetworker.core.route import Route
 from jetworker.core.trigger import AdoptRefused, Found, Lost, Trigger
+from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import LeaseLost, StoreError
 from jetworker.metrics import Metrics
@@ -227,6 +228,7 @@ class Life:
         if self.is_over or age > self.terms.lease.total_seconds():
             msg = "too late to send the start"
             raise LeaseLost(msg)
+        reach(Point.CHECKED)
 
     async def drain(self, limit: timedelta) -> None:
         """
@@ -303,6 +305,7 @@ class Life:
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
         entry = Entry(self, command_id)
+        _reach(effect)
         match effect:
             case Effect.QUEUE_START | Effect.RETIRE:
                 self.services.starter.take(entry)
@@ -320,6 +323,15 @@ class Life:
     def _state_record(self, command_id: CommandId, value: bytes | None) -> Record:
         key = command_id.encode()
         return Record(self.terms.state_topic, key, value, partition=self.partition)
+
+
+def _reach(effect: Effect) -> None:
+    if effect is Effect.QUEUE_START:
+        reach(Point.ACCEPTED)
+    elif effect is Effect.LOOK_UP:
+        reach(Point.DOUBTED)
+    elif effect is Effect.RETIRE:
+        reach(Point.AFTER_END)
 
 
 def _done() -> "asyncio.Future[None]":

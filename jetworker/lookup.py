@@ -33,6 +33,7 @@ from jetworker.core.settle import (
     decide,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
@@ -154,6 +155,7 @@ class Lookup:
             case Adopt(candidate, unexplained):
                 self._report(delivery, unexplained)
                 found = Found(candidate.delivery_id, candidate.created_on)
+                reach(Point.FOUND)
                 await case.entry.apply(found)
                 return True
             case StartAgain():

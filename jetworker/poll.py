@@ -14,6 +14,7 @@ from jetworker.core.following import Seen, measure
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved
+from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, JetNotFound
 from jetworker.jet import JetClient
@@ -81,6 +82,7 @@ class Poll:
         except JetNotFound:
             await self._miss(followed)
             return
+        reach(Point.POLLED)
         followed.missing = followed.failures = 0
         now = self._clock.monotonic()
         followed.seen = measure(followed.seen, delivery, shown.progress, now)
@@ -110,6 +112,7 @@ class Poll:
                 "jet ended a delivery but not its transfers, it is ended as jet says",
                 delivery_id=followed.delivery_id,
             )
+        reach(Point.BEFORE_END)
         await followed.entry.apply(StatusObserved(shown, transfers, conclusive))
 
     async def _miss(self, followed: Followed) -> None:

@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 from typing_extensions import override
 
 from jetworker.core.pace import Backoff
+from jetworker.crash import Point, reach
 from jetworker.desk import Desk
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka
@@ -120,7 +121,10 @@ class Worker(ConsumerRebalanceListener):
     @override
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Drain what is revoked; heartbeats go on meanwhile."""
-        await self._end([partition.partition for partition in revoked])
+        partitions = [partition.partition for partition in revoked]
+        if partitions:
+            reach(Point.REVOKED)
+        await self._end(partitions)
         self._services.metrics.partitions_assigned.set(len(self._tasks))
 
     async def _end(self, partitions: list[int]) -> None:
@@ -200,6 +204,7 @@ class Worker(ConsumerRebalanceListener):
                     tasks.create_task(store.run(), name=f"committer {partition}")
                     tasks.create_task(_keep_house(life), name=f"house {partition}")
                     life.resume()
+                    reach(Point.RESTORED)
                     self._open(life, commands, offset)
                     took = clock.monotonic() - began
                     metrics.restore_duration_seconds.observe(took)

@@ -1,0 +1,38 @@
+"""
+Labelled points at which a test kills the worker; nothing happens in ordinary life.
+
+A worker whose environment has `TEST_CRASH_AT` set to a label kills itself with SIGKILL
+the first time it reaches that point. The name has no `JETWORKER_` prefix: it is no
+setting.
+"""
+
+import os
+import signal
+from enum import StrEnum
+
+VARIABLE = "TEST_CRASH_AT"
+
+
+class Point(StrEnum):
+    """Where a worker can be killed, in the order of a delivery's life."""
+
+    RESTORED = "restored"
+    READ = "read"
+    ACCEPTED = "accepted"
+    BEFORE_INTENT = "before_intent"
+    AFTER_INTENT = "after_intent"
+    CHECKED = "checked"
+    ANSWERED = "answered"
+    AFTER_STARTED = "after_started"
+    POLLED = "polled"
+    BEFORE_END = "before_end"
+    AFTER_END = "after_end"
+    DOUBTED = "doubted"
+    FOUND = "found"
+    REVOKED = "revoked"
+
+
+def reach(point: Point) -> None:
+    """Die here, if a test wants it."""
+    if os.environ.get(VARIABLE) == point:
+        os.kill(os.getpid(), signal.SIGKILL)
