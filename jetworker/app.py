@@ -21,12 +21,12 @@ from jetworker.config import Config
 from jetworker.connection import connect
 from jetworker.core.lifecycle import Policy
 from jetworker.core.pace import Backoff, Pace
+from jetworker.crew import Services, Terms
 from jetworker.errors import ConfigurationError, JetError, KafkaUnavailable
 from jetworker.facts import Facts
 from jetworker.follower import Follower
 from jetworker.jet import JetClient
 from jetworker.kafka import Kafka
-from jetworker.life import Services, Terms
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
 from jetworker.poll import Poll

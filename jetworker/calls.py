@@ -9,7 +9,6 @@ sent once, and whatever comes of it is a value.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,20 +21,17 @@ import stamina.instrumentation
 from jetworker.budget import Budget, Priority
 from jetworker.clock import Clock
 from jetworker.connection import Connection, Handover, handover, is_timeout
-from jetworker.core.command import RouteName
 from jetworker.core.observation import (
-    StartAccepted,
     StartAnswer,
-    StartAnswered,
     StartLost,
     StartNotSent,
 )
 from jetworker.errors import (
-    JetNotFound,
     JetRejected,
     JetUnauthorized,
     JetUnavailable,
 )
+from jetworker.exchange import Answer, Question, read, read_start, worth_repeating
 from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
 from jetworker.wire import jet as wire
@@ -45,30 +41,8 @@ stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every ca
 
 _ATTEMPTS = 3
 _BODY_LIMIT = 64 << 20
-_WORTH_WAITING = 2.0
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-_TOO_MANY, _UNAUTHORIZED, _NOT_FOUND = 429, 401, 404
-_AGAIN_LATER = frozenset({408, 425, 429})
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A call that changes nothing, or nothing more when it is made twice."""
-
-    operation: str
-    method: str
-    path: str
-    body: bytes | None = None
-    priority: Priority = Priority.POLL
-    route: RouteName | None = None
-    is_repeatable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    retry_after: float | None
+_TOO_MANY, _UNAUTHORIZED = 429, 401
 
 
 class Calls:
@@ -110,7 +84,7 @@ class Calls:
         """Return the parsed answer; raises JetError."""
         attempts = _ATTEMPTS if question.is_repeatable else 1
         async for attempt in stamina.retry_context(
-            on=_worth_repeating,
+            on=worth_repeating,
             attempts=attempts,
             timeout=None,
             wait_initial=0.1,
@@ -147,7 +121,7 @@ class Calls:
         self._obey("start_delivery", answer)
         if answer.status == _UNAUTHORIZED:
             self.tokens.invalidate(token)
-        return _read_start(answer)
+        return read_start(answer)
 
     async def _ask_once(self, question: Question) -> Any:
         token = await self.tokens.get()
@@ -159,9 +133,9 @@ class Calls:
 
     async def _ask_with(self, question: Question, token: str) -> Any:
         await self._budget.take(question.operation, question.priority, question.route)
-        return _read(await self._answer(question, token))
+        return read(await self._answer(question, token))
 
-    async def _answer(self, question: Question, token: str | None) -> _Answer:
+    async def _answer(self, question: Question, token: str | None) -> Answer:
         try:
             async with asyncio.timeout(self._timeout):
                 with self._counted(question.operation) as count:
@@ -187,7 +161,7 @@ class Calls:
         path: str,
         body: bytes | None,
         token: str | None,
-    ) -> _Answer:
+    ) -> Answer:
         headers = {"content-type": "application/json"} if body is not None else {}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -206,7 +180,7 @@ class Calls:
         finally:
             await response.aclose()
         wait = retry_after.parse(response.headers.get("retry-after"), self._clock.now())
-        return _Answer(response.status_code, b"".join(chunks), wait)
+        return Answer(response.status_code, b"".join(chunks), wait)
 
     async def _fetch_token(self, body: bytes) -> Any:
         question = Question("token", "POST", "/oauth/token", body, Priority.TOKEN)
@@ -214,9 +188,9 @@ class Calls:
         answer = await self._answer(question, None)
         if answer.status == _UNAUTHORIZED:
             raise JetRejected(answer.status, wire.said(answer.body))
-        return _read(answer)
+        return read(answer)
 
-    def _obey(self, operation: str, answer: _Answer) -> None:
+    def _obey(self, operation: str, answer: Answer) -> None:
         """Hold back what Jet asks to hold back, and slow down when it is too much."""
         if answer.retry_after is not None and answer.status >= 400:  # noqa: PLR2004 -- HTTP
             self._budget.hold(operation, answer.retry_after)
@@ -254,44 +228,3 @@ class Calls:
             if took > max(2.0, 5 * self._usual):
                 self._budget.slow()
             self._usual += (took - self._usual) / 20
-
-
-def _read(answer: _Answer) -> Any:
-    """Return what a question is answered with; raises JetError."""
-    status = answer.status
-    if 200 <= status < 300:  # noqa: PLR2004 -- HTTP
-        try:
-            return wire.loads(answer.body)
-        except wire.NoAnswer as exc:
-            raise JetUnavailable(str(exc)) from exc
-    said = wire.said(answer.body)
-    if status == _UNAUTHORIZED:
-        msg = "Jet refuses the token"
-        raise JetUnauthorized(msg)
-    if status == _NOT_FOUND:
-        raise JetNotFound(status, said)
-    if 400 <= status < 500 and status not in _AGAIN_LATER:  # noqa: PLR2004 -- HTTP
-        raise JetRejected(status, said)
-    msg = f"Jet answered {status}"
-    raise JetUnavailable(msg, answer.retry_after)
-
-
-def _read_start(answer: _Answer) -> StartAnswer:
-    if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
-        return StartAnswered(answer.status, wire.said(answer.body))
-    try:
-        delivery_id = wire.delivery_id(wire.loads(answer.body))
-    except wire.NoAnswer:
-        delivery_id = None
-    if delivery_id is None:
-        return StartLost(f"Jet answered {answer.status} without a deliveryId")
-    return StartAccepted(delivery_id)
-
-
-def _worth_repeating(exc: Exception) -> bool | float:
-    """Ask again at once only what Jet did not answer; longer waits are the caller's."""
-    if not isinstance(exc, JetUnavailable):
-        return False
-    if exc.retry_after is None:
-        return True
-    return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False

@@ -10,6 +10,8 @@ import os
 import signal
 from enum import StrEnum
 
+from jetworker.core.effect import Effect
+
 VARIABLE = "TEST_CRASH_AT"
 
 
@@ -32,7 +34,21 @@ class Point(StrEnum):
     REVOKED = "revoked"
 
 
+_EFFECTS = {
+    Effect.QUEUE_START: Point.ACCEPTED,
+    Effect.LOOK_UP: Point.DOUBTED,
+    Effect.RETIRE: Point.AFTER_END,
+}
+
+
 def reach(point: Point) -> None:
     """Die here, if a test wants it."""
     if os.environ.get(VARIABLE) == point:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach_effect(effect: Effect) -> None:
+    """Die before an effect is performed, if a test wants it."""
+    point = _EFFECTS.get(effect)
+    if point is not None:
+        reach(point)

@@ -77,13 +77,13 @@ class Desk:
         known = life.known(command.command_id)
         match judge(command, known, route, now):
             case Accept(send):
-                self._count("accepted")
                 step = accept(send, origin, now)
-                return life.take(None, step, offset=message.offset + 1)
+                durable = life.take(None, step, offset=message.offset + 1)
+                return life.counted("accepted", durable)
             case Duplicate() as duplicate:
-                self._count("duplicate")
                 answer = life.terms.answers.duplicate(duplicate, origin, now)
-                return life.commit((answer,), message.offset + 1)
+                durable = life.commit((answer,), message.offset + 1)
+                return life.counted("duplicate", durable)
             case Reject() as reject:
                 return self._reject(message, origin, reject)
             case Apply(order):
@@ -96,17 +96,18 @@ class Desk:
     ) -> "asyncio.Future[None]":
         """Carry an order out; an adopt is answered when Jet was asked."""
         trigger = _trigger(order, origin, message)
-        answers: tuple[Record, ...] = ()
-        if not isinstance(trigger, AdoptOrdered):
-            self._count("applied")
-            now = self.life.services.clock.now()
-            answers = (self.life.terms.answers.applied(order, origin, now),)
-        return self.life.apply(order.command_id, trigger, answers, message.offset + 1)
+        if isinstance(trigger, AdoptOrdered):
+            return self.life.apply(order.command_id, trigger, (), message.offset + 1)
+        now = self.life.services.clock.now()
+        answers = (self.life.terms.answers.applied(order, origin, now),)
+        durable = self.life.apply(
+            order.command_id, trigger, answers, message.offset + 1
+        )
+        return self.life.counted("applied", durable)
 
     def _reject(
         self, message: Any, origin: Origin, reject: Reject
     ) -> "asyncio.Future[None]":
-        self._count("rejected")
         log.info(
             "a record was rejected, it is parked on the dead-letter topic",
             reason=reject.reason.value,
@@ -117,10 +118,8 @@ class Desk:
         answers = self.life.terms.answers.rejected(
             reject, origin, record, self.life.services.clock.now()
         )
-        return self.life.commit(answers, message.offset + 1)
-
-    def _count(self, outcome: str) -> None:
-        self.life.services.metrics.commands_total.labels(outcome).inc()
+        durable = self.life.commit(answers, message.offset + 1)
+        return self.life.counted("rejected", durable)
 
 
 def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:

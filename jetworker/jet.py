@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from jetworker.budget import Priority
-from jetworker.calls import Calls, Question
+from jetworker.calls import Calls
 from jetworker.core.command import (
     DeliveryId,
     JobId,
@@ -28,6 +28,7 @@ from jetworker.core.observation import (
 )
 from jetworker.core.route import Growing
 from jetworker.errors import JetNotFound, JetUnavailable
+from jetworker.exchange import Question
 from jetworker.wire import jet as wire
 
 _PAGE = 100

@@ -9,7 +9,6 @@ taken for it. A lane that is blocked says so on every delivery in it, once.
 import asyncio
 from collections import OrderedDict
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 
@@ -22,6 +21,7 @@ from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
 from jetworker.crash import Point, reach
+from jetworker.dispatch import Dispatch
 from jetworker.entry import Entry
 from jetworker.errors import (
     JetError,
@@ -34,32 +34,13 @@ from jetworker.sender import Sender
 log = structlog.get_logger()
 
 
-class Desk(Protocol):
-    """What a lane asks of the worker it belongs to."""
-
-    def route(self, name: RouteName) -> Route | None:
-        """Return the route as the routes file has it now."""
-
-    async def job_of(self, route: Route) -> JobId:
-        """Return the route's job; raises JobUnavailable or JetError."""
-
-    def lock(self, job_id: JobId) -> asyncio.Lock:
-        """Return the lock under which starts on this job are sent."""
-
-    async def settled(self, job_id: JobId) -> None:
-        """Wait until no start on this job is being looked up by this worker."""
-
-    def doubt(self, job_id: JobId, command_id: CommandId) -> None:
-        """Keep other starts off the job until this one is settled or held."""
-
-
 class Lane:
     """The queue of one route, and the task that empties it."""
 
     def __init__(  # noqa: PLR0913 -- the parts a start needs
         self,
         name: RouteName,
-        desk: Desk,
+        dispatch: Dispatch,
         sender: Sender,
         budget: Budget,
         census: Census,
@@ -68,7 +49,7 @@ class Lane:
         backoff: Backoff,
     ) -> None:
         self.name = name
-        self._desk = desk
+        self._dispatch = dispatch
         self._sender = sender
         self._budget = budget
         self._census = census
@@ -163,22 +144,22 @@ class Lane:
 
     async def _advance(self, entry: Entry) -> Blocked | None:
         """Start one delivery, or return what is in the way."""
-        route = self._desk.route(self.name)
+        route = self._dispatch.route(self.name)
         if route is None:
             message = "the route is not in the routes file any more"
             return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
         if self._is_full(route, entry):
             return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
         try:
-            job_id = await self._desk.job_of(route)
+            job_id = await self._dispatch.job_of(route)
         except JobUnavailable as exc:
             return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
         except JetUnauthorized as exc:
             return Blocked(ReasonCode.UNAUTHORIZED, str(exc))
         except JetError as exc:
             return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
-        async with self._desk.lock(job_id):
-            await self._desk.settled(job_id)
+        async with self._dispatch.lock(job_id):
+            await self._dispatch.settled(job_id)
             return await self._start(entry, route, job_id)
 
     async def _start(self, entry: Entry, route: Route, job_id: JobId) -> Blocked | None:
@@ -224,7 +205,7 @@ class Lane:
         self._sender.suspect(self.name)
         delivery = entry.delivery
         if delivery is not None and delivery.state is State.UNCERTAIN:
-            self._desk.doubt(job_id, entry.command_id)
+            self._dispatch.doubt(job_id, entry.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = Intent(job_id, self._clock.now(), self._sender.jet_time)

@@ -7,84 +7,31 @@ Effects are performed only when the step is durable.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
-from jetworker.census import Census
-from jetworker.clock import Clock
-from jetworker.core.command import (
-    CommandId,
-    Rejection,
-    Resolution,
-    Resolve,
-    RouteName,
-)
+from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
-from jetworker.core.finished import Finished, Memory, finish
-from jetworker.core.lifecycle import Policy, Transition, transition
-from jetworker.core.reception import Known, Reject
-from jetworker.core.route import Route
-from jetworker.core.trigger import AdoptRefused, Found, Lost, Trigger
-from jetworker.crash import Point, reach
+from jetworker.core.finished import Memory, finish
+from jetworker.core.lifecycle import Transition, transition
+from jetworker.core.reception import Known
+from jetworker.core.trigger import Lost, Trigger
+from jetworker.crash import Point, reach, reach_effect
+from jetworker.crew import Services, Terms
 from jetworker.entry import Entry
 from jetworker.errors import LeaseLost, StoreError
-from jetworker.metrics import Metrics
+from jetworker.sending import Sending
 from jetworker.store import Step, Store
 from jetworker.wire import snapshots
-from jetworker.wire.answers import Answers
-from jetworker.wire.events import Envelope
+from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.record import Record
 
 log = structlog.get_logger()
 
 _SLICE = 500
-
-
-class Sweeper(Protocol):
-    """Somebody who is told of every start that was ever unknown."""
-
-    def touch(self, snapshot: Delivery | Finished) -> None:
-        """Take note of a delivery; of most there is nothing to note."""
-
-
-class Service(Protocol):
-    """Somebody who performs one kind of effect."""
-
-    def take(self, entry: Entry) -> None:
-        """Look after this delivery; again is no different from once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What every life of one worker shares."""
-
-    policy: Policy
-    envelope: Envelope
-    answers: Answers
-    state_topic: str
-    max_objects: int
-    lease: timedelta
-    dedupe_window: timedelta
-    routes: Callable[[], Mapping[RouteName, Route]]
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """Who performs the effects, and who counts."""
-
-    starter: Service
-    follower: Service
-    lookup: Service
-    sweep: Sweeper
-    census: Census
-    metrics: Metrics
-    clock: Clock
 
 
 class Life:
@@ -102,9 +49,7 @@ class Life:
         self.deliveries: dict[CommandId, Delivery] = {}
         self._store = store
         self._unstarted = 0
-        self._sending = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._sending = Sending()
 
     async def restore(self, latest: dict[bytes, bytes]) -> None:
         """
@@ -169,10 +114,30 @@ class Life:
             return self.commit(answers, offset)
         clock = self.services.clock
         step = transition(before, trigger, clock.now(), self.terms.policy)
-        answers = answers or self._answer_pending(before, trigger)
+        outcome = None
+        if not answers:
+            now = self.services.clock.now()
+            outcome, answers = answer_adopt(before, trigger, self.terms.answers, now)
         if step.delivery == before and not step.events and not answers:
             return _done()
-        return self.take(before, step, answers, offset)
+        durable = self.take(before, step, answers, offset)
+        return self.counted(outcome, durable) if outcome else durable
+
+    def counted(
+        self, outcome: str, durable: "asyncio.Future[None]"
+    ) -> "asyncio.Future[None]":
+        """Count a record by its answer, once that is durable."""
+        metrics = self.services.metrics
+
+        def count(done: "asyncio.Future[None]") -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            metrics.commands_total.labels(outcome).inc()
+            if outcome != "accepted":
+                metrics.events_published_total.labels(f"command.{outcome}").inc()
+
+        durable.add_done_callback(count)
+        return durable
 
     def take(
         self,
@@ -205,17 +170,9 @@ class Life:
             return _done()
         return self._store.submit(Step(records, offset))
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
+    def sending(self) -> AbstractContextManager[None]:
         """Hold a drain back while a start is on its way."""
-        self._sending += 1
-        self._quiet.clear()
-        try:
-            yield
-        finally:
-            self._sending -= 1
-            if not self._sending:
-                self._quiet.set()
+        return self._sending.one()
 
     def check_lease(self, written_at: float) -> None:
         """
@@ -240,7 +197,7 @@ class Life:
         self.is_draining = True
         try:
             async with asyncio.timeout(limit.total_seconds()):
-                await self._quiet.wait()
+                await self._sending.none()
                 await self._store.submit(Step(()))
         except (TimeoutError, StoreError):
             log.warning("a partition was left undrained", partition=self.partition)
@@ -265,30 +222,6 @@ class Life:
             self.memory.forget(command_id)
         await self.commit(tuple(self._state_record(each, None) for each in gone))
 
-    def _answer_pending(self, before: Delivery, trigger: Trigger) -> tuple[Record, ...]:
-        """Answer an operator's adopt, once Jet was asked."""
-        pending = before.pending
-        if pending is None or not isinstance(trigger, Found | AdoptRefused):
-            return ()
-        now = self.services.clock.now()
-        metrics = self.services.metrics.commands_total
-        if isinstance(trigger, Found) and trigger.delivery_id == pending.delivery_id:
-            metrics.labels("applied").inc()
-            order = Resolve(before.command_id, Resolution.ADOPT, pending.delivery_id)
-            return (self.terms.answers.applied(order, pending.origin, now),)
-        metrics.labels("rejected").inc()
-        message = "Jet does not know deliveryId on that job, or it is bound already"
-        reject = Reject(
-            Rejection.NOT_ADOPTABLE,
-            message,
-            before.command_id,
-            problems=(("/deliveryId", message),),
-        )
-        record = Record(
-            pending.origin.topic, pending.key, pending.value, pending.headers
-        )
-        return self.terms.answers.rejected(reject, pending.origin, record, now)
-
     def _remember(self, before: Delivery | None, after: Delivery) -> None:
         if before is None:
             self.services.census.enter(after)
@@ -305,7 +238,7 @@ class Life:
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
         entry = Entry(self, command_id)
-        _reach(effect)
+        reach_effect(effect)
         match effect:
             case Effect.QUEUE_START | Effect.RETIRE:
                 self.services.starter.take(entry)
@@ -323,15 +256,6 @@ class Life:
     def _state_record(self, command_id: CommandId, value: bytes | None) -> Record:
         key = command_id.encode()
         return Record(self.terms.state_topic, key, value, partition=self.partition)
-
-
-def _reach(effect: Effect) -> None:
-    if effect is Effect.QUEUE_START:
-        reach(Point.ACCEPTED)
-    elif effect is Effect.LOOK_UP:
-        reach(Point.DOUBTED)
-    elif effect is Effect.RETIRE:
-        reach(Point.AFTER_END)
 
 
 def _done() -> "asyncio.Future[None]":

@@ -5,10 +5,13 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import orjson
 import structlog
+
+from jetworker.errors import StoreError
 
 # A token's expiry is no secret: only what ends in the word is one.
 _SECRET = re.compile(
@@ -91,3 +94,26 @@ def _masked(name: object, value: Any) -> Any:
             return [_masked("", each) for each in value]
         case _:
             return value
+
+
+def report_end(
+    partition: int, group: BaseExceptionGroup[Exception], delay: timedelta
+) -> None:
+    """Log why a life ended; what Kafka did is expected, anything else is a bug."""
+    expected, bugs = group.split(StoreError)
+    known = [str(each) for each in _leaves(expected)] if expected else []
+    structlog.get_logger().log(
+        40 if bugs else 30,
+        "a partition's life ended, it is restored again",
+        partition=partition,
+        errors=known,
+        delay_seconds=round(delay.total_seconds(), 1),
+        exc_info=bugs,
+    )
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for each in group.exceptions:
+        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return leaves

@@ -26,6 +26,8 @@ def since_start(registry: CollectorRegistry) -> dict[str, Any]:
                     events += int(sample.value)
                 case "token_expiry_timestamp_seconds":
                     expiry = sample.value
+                case _:
+                    pass
     return {
         "commands": commands,
         "finished": dict(finished),

@@ -27,10 +27,12 @@ from typing_extensions import override
 
 from jetworker.core.pace import Backoff
 from jetworker.crash import Point, reach
+from jetworker.crew import Services, Terms
 from jetworker.desk import Desk
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka
-from jetworker.life import Life, Services, Terms
+from jetworker.life import Life
+from jetworker.logs import report_end
 from jetworker.store import committed_offset, opened, restore
 
 log = structlog.get_logger()
@@ -184,7 +186,7 @@ class Worker(ConsumerRebalanceListener):
                 lasted = self._services.clock.monotonic() - began
                 failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004 -- a minute
                 delay = self._backoff.delay(failures, self._services.clock.jitter())
-                _report(partition, group, delay)
+                report_end(partition, group, delay)
                 await asyncio.sleep(delay.total_seconds())
 
     async def _live(self, partition: int) -> None:
@@ -245,26 +247,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-def _report(
-    partition: int, group: BaseExceptionGroup[Exception], delay: timedelta
-) -> None:
-    """Log why a life ended; what Kafka did is expected, anything else is a bug."""
-    expected, bugs = group.split(StoreError)
-    known = [str(each) for each in _leaves(expected)] if expected else []
-    log.log(
-        40 if bugs else 30,
-        "a partition's life ended, it is restored again",
-        partition=partition,
-        errors=known,
-        delay_seconds=round(delay.total_seconds(), 1),
-        exc_info=bugs,
-    )
-
-
-def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for each in group.exceptions:
-        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
-    return leaves

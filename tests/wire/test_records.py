@@ -14,6 +14,7 @@ from jetworker import schemas
 from jetworker.core.command import (
     Cancel,
     CommandId,
+    DeliveryId,
     Rejection,
     Resolution,
     Resolve,
@@ -33,8 +34,10 @@ from jetworker.core.delivery import (
 from jetworker.core.finished import finish
 from jetworker.core.reception import Duplicate, Reject
 from jetworker.core.route import OnUncertain
+from jetworker.core.trigger import Absent, AdoptRefused, Found
 from jetworker.errors import ConfigurationError
 from jetworker.wire import routes, snapshots
+from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
@@ -294,3 +297,18 @@ def test_a_wrong_routes_file_is_named_by_file_route_and_key(
 
     assert "routes.yaml" in str(caught.value)
     assert named in str(caught.value)
+
+
+def test_a_pending_adopt_is_answered_when_jet_was_asked() -> None:
+    held = replace(FULL, traceparent=None)
+    found, other = Found(DELIVERY, NOW), Found(DeliveryId("other"), NOW)
+
+    applied, (said,) = answer_adopt(held, found, ANSWERS, NOW)
+    refused, (no, parked) = answer_adopt(held, AdoptRefused(), ANSWERS, NOW)
+
+    assert (applied, body(said)["action"]) == ("applied", "adopt")
+    assert (refused, body(no)["reason"]["code"]) == ("rejected", "not_adoptable")
+    assert (parked.key, parked.value) == (b"\xff", b"\x00")
+    assert answer_adopt(held, other, ANSWERS, NOW)[0] == "rejected"
+    assert answer_adopt(held, Absent(), ANSWERS, NOW) == (None, ())
+    assert answer_adopt(a_delivery(State.HELD), found, ANSWERS, NOW) == (None, ())

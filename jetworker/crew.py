@@ -1,0 +1,59 @@
+"""What every partition's life of one worker shares: its terms, and who works for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from jetworker.census import Census
+from jetworker.clock import Clock
+from jetworker.core.command import RouteName
+from jetworker.core.delivery import Delivery
+from jetworker.core.finished import Finished
+from jetworker.core.lifecycle import Policy
+from jetworker.core.route import Route
+from jetworker.entry import Entry
+from jetworker.metrics import Metrics
+from jetworker.wire.answers import Answers
+from jetworker.wire.events import Envelope
+
+
+class Sweeper(Protocol):
+    """Somebody who is told of every start that was ever unknown."""
+
+    def touch(self, snapshot: Delivery | Finished) -> None:
+        """Take note of a delivery; of most there is nothing to note."""
+
+
+class Service(Protocol):
+    """Somebody who performs one kind of effect."""
+
+    def take(self, entry: Entry) -> None:
+        """Look after this delivery; again is no different from once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every life of one worker shares."""
+
+    policy: Policy
+    envelope: Envelope
+    answers: Answers
+    state_topic: str
+    max_objects: int
+    lease: timedelta
+    dedupe_window: timedelta
+    routes: Callable[[], Mapping[RouteName, Route]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Who performs the effects, and who counts."""
+
+    starter: Service
+    follower: Service
+    lookup: Service
+    sweep: Sweeper
+    census: Census
+    metrics: Metrics
+    clock: Clock
