@@ -1,0 +1,74 @@
+"""Kafka killed or frozen under load: nothing is lost, nothing is started twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jetworker.sandbox.kafka import EmbeddedKafka
+from tests.integration.conftest import ROUTES
+from tests.jet_server import JetServer
+from tests.judge import judge
+from tests.system import System, a_command, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedKafka]:
+    """Return a broker of this test's own, to be killed."""
+    started = await asyncio.to_thread(EmbeddedKafka().__enter__)
+    try:
+        yield started
+    finally:
+        await asyncio.to_thread(started.__exit__, None, None, None)
+
+
+@pytest.fixture
+async def own_system(
+    broker: EmbeddedKafka, jet: JetServer, tmp_path: Path
+) -> AsyncIterator[System]:
+    made = await System(broker.bootstrap_servers, jet, tmp_path, ROUTES).create()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
+    broker: EmbeddedKafka, own_system: System
+) -> None:
+    workers = [await own_system.worker(), await own_system.worker()]
+    for worker in workers:
+        await worker.ready()
+    own_system.jet.seconds = 1.0
+    commands = [a_command(f"b-{n}", ("archive", "by-name")[n % 2]) for n in range(60)]
+    await own_system.publish(*commands[:40])
+    await until(lambda: len(own_system.jet.deliveries) > 10, "ten starts")
+
+    await asyncio.to_thread(broker.restart)
+    await own_system.publish(*commands[40:])
+    events = await own_system.terminal(60, 120)
+
+    judge(events, commands, own_system.jet)
+    assert all(worker.process.returncode is None for worker in workers)
+
+
+async def test_a_broker_that_is_frozen_past_the_session_loses_nothing(
+    broker: EmbeddedKafka, own_system: System
+) -> None:
+    workers = [await own_system.worker(), await own_system.worker()]
+    for worker in workers:
+        await worker.ready()
+    commands = [a_command(f"f-{n}") for n in range(40)]
+    await own_system.publish(*commands)
+    await until(lambda: len(own_system.jet.deliveries) > 5, "five starts")
+
+    broker.freeze()
+    await asyncio.sleep(6)
+    broker.thaw()
+    events = await own_system.terminal(40, 120)
+
+    judge(events, commands, own_system.jet)
+    assert all(worker.process.returncode is None for worker in workers)
