@@ -1,0 +1,338 @@
+"""The chart renders what Kubernetes accepts, and refuses values that are wrong."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.helm.charts import (
+    CASES,
+    CHART,
+    GOLDEN,
+    Tree,
+    merged,
+    objects,
+    only,
+    pod_specs,
+    read,
+    rendered,
+    values,
+)
+
+KUBERNETES = ("1.29", "1.34")
+OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "PodMonitor"} | {
+    "PrometheusRule",
+    "KafkaTopic",
+    "KafkaUser",
+}
+UPDATE = "JETWORKER_UPDATE_GOLDEN"
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+each_version = pytest.mark.parametrize("version", KUBERNETES)
+
+
+@each_case
+def test_every_example_passes_lint_at_its_strictest(case: Path) -> None:
+    report = helm_python.lint(str(CHART), read(case), strict=True)
+
+    assert not report["errors"]
+    assert not [each for each in report["messages"] if each["severity"] > 1]
+
+
+@each_case
+def test_every_example_renders_what_it_did(case: Path) -> None:
+    texts = rendered(read(case))
+    parts = [
+        f"# {name}\n{text.strip()}\n"
+        for name, text in sorted(texts.items())
+        if text.strip()
+    ]
+    golden = GOLDEN / case.name.replace("-values.yaml", ".yaml")
+    if os.environ.get(UPDATE):
+        golden.write_text("\n".join(parts))
+
+    hint = f"if this is meant: {UPDATE}=1 pytest tests/helm, and read the diff"
+    assert golden.read_text() == "\n".join(parts), hint
+
+
+@each_version
+@each_case
+def test_every_object_is_valid_for_an_old_and_a_new_kubernetes(
+    case: Path, version: str
+) -> None:
+    found = [each for each in objects(read(case)) if each["kind"] not in OF_OPERATORS]
+
+    assert len(found) >= 7
+    for each in found:
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found_by_these_tests() -> None:
+    worker = only(values("minimal"), "StatefulSet")
+    worker["spec"]["template"]["spec"]["enableServiceLink"] = False
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="enableServiceLink"):
+        kubernetes_validate.validate(worker, KUBERNETES[0], strict=True)
+
+
+@each_case
+def test_no_two_objects_have_one_name(case: Path) -> None:
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects(read(case))]
+
+    assert len(set(names)) == len(names)
+
+
+@each_case
+def test_every_pod_satisfies_the_restricted_pod_security_standard(case: Path) -> None:
+    given = read(case) | {"initContainers": [], "extraContainers": []}
+    pods = list(pod_specs(given))
+
+    assert len(pods) >= 2
+    for _, pod in pods:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all("hostPath" not in volume for volume in pod["volumes"])
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "grace"),
+    [("20s", 30), ("1m", 70), ("1500ms", 12), ("0.5", 11), ("1h", 3610), (45, 55)],
+)
+def test_the_grace_period_is_the_shutdown_timeout_and_ten_seconds(
+    timeout: str | float, grace: int
+) -> None:
+    given = merged(values("minimal"), {"config": {"shutdown": {"timeout": timeout}}})
+
+    pod = only(given, "StatefulSet")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == grace
+
+
+def _checksum(given: Tree) -> str:
+    template = only(given, "StatefulSet")["spec"]["template"]
+    return str(template["metadata"]["annotations"]["checksum/config"])
+
+
+def test_changed_settings_restart_the_workers_and_changed_routes_do_not() -> None:
+    given = values("minimal")
+    before = _checksum(given)
+    settings = merged(given, {"config": {"log": {"level": "DEBUG"}}})
+    routes = merged(given, {"routes": {"archive": {"job_name": "Archive"}}})
+
+    assert _checksum(settings) != before
+    assert _checksum(routes) == before
+    assert "archive" in only(routes, "ConfigMap", "-routes")["data"]["routes.yaml"]
+
+
+def test_settings_routes_and_secrets_are_mounted_as_folders() -> None:
+    for _, pod in pod_specs(values("full")):
+        for mount in pod["containers"][0]["volumeMounts"]:
+            assert "subPath" not in mount
+
+
+def test_each_worker_is_a_static_member_by_the_name_of_its_pod() -> None:
+    worker = only(values("minimal"), "StatefulSet")
+    env = worker["spec"]["template"]["spec"]["containers"][0]["env"]
+
+    assert worker["spec"]["podManagementPolicy"] == "Parallel"
+    assert "volumeClaimTemplates" not in worker["spec"]
+    assert {
+        "name": "JETWORKER_KAFKA__GROUP_INSTANCE_ID",
+        "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+    } in env
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "most"),
+    [
+        ("keda", "ScaledObject", "maxReplicaCount"),
+        ("hpa", "HorizontalPodAutoscaler", "maxReplicas"),
+    ],
+)
+def test_an_autoscaler_owns_the_replicas_and_stops_at_the_partitions(
+    case: str, kind: str, most: str
+) -> None:
+    given = values(case)
+    scaler = only(given, kind)["spec"]
+
+    assert scaler[most] == given["topics"]["partitions"]
+    assert "replicas" not in only(given, "StatefulSet")["spec"]
+    behavior = scaler.get("behavior") or (
+        scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    )
+    assert behavior["scaleDown"]["policies"] == [
+        {"type": "Pods", "value": 1, "periodSeconds": 120}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "word"),
+    [
+        ("PLAIN", "plaintext"),
+        ("SCRAM-SHA-256", "scram_sha256"),
+        ("SCRAM-SHA-512", "scram_sha512"),
+    ],
+)
+def test_keda_signs_in_to_kafka_as_the_worker_does(mechanism: str, word: str) -> None:
+    changed = {"config": {"kafka": {"sasl_mechanism": mechanism}}}
+    given = merged(values("keda"), changed)
+
+    (trigger,) = only(given, "ScaledObject")["spec"]["triggers"]
+    wanted = only(given, "TriggerAuthentication")["spec"]["secretTargetRef"]
+    assert trigger["metadata"]["sasl"] == word
+    assert trigger["metadata"]["tls"] == "enable"
+    assert trigger["metadata"]["offsetResetPolicy"] == "earliest"
+    assert {each["parameter"]: (each["name"], each["key"]) for each in wanted} == {
+        "username": ("test-jetworker-keda", "username"),
+        "password": ("vault-jetworker", "kafka-password"),
+        "ca": ("kafka-ca", "ca.crt"),
+    }
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(0, 0), (1, 0), (2, 1)])
+def test_a_single_worker_has_no_disruption_budget(replicas: int, budgets: int) -> None:
+    found = objects(values("minimal") | {"replicas": replicas})
+
+    assert sum(e["kind"] == "PodDisruptionBudget" for e in found) == budgets
+
+
+def test_the_topics_job_needs_nothing_that_is_installed_after_it() -> None:
+    given = values("sasl")
+    pod = only(given, "Job")["spec"]["template"]["spec"]
+    hooks = {
+        each["metadata"]["name"]
+        for each in objects(given)
+        if "pre-install"
+        in each["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+    }
+    own = [v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v]
+    own += [
+        source["secret"]["name"]
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+    ]
+
+    assert "serviceAccountName" not in pod
+    assert set(own) - {"kafka-client"} <= hooks
+    assert pod["containers"][0]["args"] == [
+        "topics",
+        "create",
+        "--partitions=3",
+        "--replication-factor=1",
+    ]
+
+
+def test_the_kafka_user_may_do_what_a_worker_does_and_no_more() -> None:
+    acls = only(values("strimzi"), "KafkaUser")["spec"]["authorization"]["acls"]
+
+    assert {
+        (each["resource"]["type"], each["resource"]["name"]): each["operations"]
+        for each in acls
+    } == {
+        ("topic", "jet.commands"): ["Read", "DescribeConfigs"],
+        ("topic", "jet.state"): ["Read", "Write", "DescribeConfigs"],
+        ("topic", "jet.events"): ["Write", "DescribeConfigs"],
+        ("topic", "jet.dead-letters"): ["Write", "DescribeConfigs"],
+        ("group", "jetworker"): ["Read"],
+        ("transactionalId", "jetworker-jet.commands-"): ["Write"],
+    }
+    prefixed = [e for e in acls if e["resource"]["patternType"] == "prefix"]
+    assert [each["resource"]["type"] for each in prefixed] == ["transactionalId"]
+
+
+def test_the_notes_say_how_to_send_the_first_command() -> None:
+    notes = rendered(values("minimal"))["templates/NOTES.txt"]
+
+    assert "jetworker send london-to-paris /path/to/file.mov --wait" in notes
+    assert "helm test test --namespace media" in notes
+
+
+def test_a_digest_wins_over_a_tag() -> None:
+    digest = f"sha256:{'a' * 64}"
+    image = {"repository": "x/y", "tag": "1", "digest": digest}
+
+    pods = dict(pod_specs(values("minimal") | {"image": image}))
+    assert pods["StatefulSet"]["containers"][0]["image"] == f"x/y@{digest}"
+
+
+WRONG: list[tuple[Tree, str]] = [
+    ({"config": {"kafka": {"bootstrap_servers": ""}}}, "bootstrap_servers is required"),
+    ({"config": {"kafka": {"bootstrap_server": "x"}}}, "bootstrap_server"),
+    ({"config": {"kafka": {"group_instance_id": "x"}}}, "group_instance_id"),
+    ({"config": {"log": {"level": "LOUD"}}}, "/config/log/level"),
+    ({"config": {"shutdown": {"timeout": "soon"}}}, "/config/shutdown/timeout"),
+    ({"config": {"http": {"port": 0}}}, "/config/http/port"),
+    ({"config": {"jet": {"client_secret": "x"}}}, "client_secret"),
+    ({"config": {"kafka": {"sasl_username": "x"}}}, "need config.kafka.security"),
+    ({"config": {"kafka": {"security_protocol": "SASL_SSL"}}}, "sasl_mechanism is req"),
+    ({"kafkaTls": {"caSecret": "x"}}, "kafkaTls: needs"),
+    ({"secret": {"existingSecret": ""}}, "secret.existingSecret is required"),
+    ({"secret": {"keys": {"jet__client": "x"}}}, "jet__client"),
+    ({"routes": {"london-to-paris": {"job_name": "both"}}}, "/routes/london-to-paris"),
+    ({"routes": {"a": {"job_id": "x", "when_pause": "wait"}}}, "when_pause"),
+    ({"routes": {"a": {"source": "x"}}}, "/routes/a"),
+    ({"existingRoutesConfigMap": "x"}, "routes and existingRoutesConfigMap"),
+    ({"replica": 3}, "replica"),
+    ({"replicas": -1}, "/replicas"),
+    ({"image": {"digest": "latest"}}, "/image/digest"),
+    (
+        {"keda": {"enabled": True}, "autoscaling": {"enabled": True}},
+        "keda.enabled and autoscaling.enabled",
+    ),
+    ({"keda": {"enabled": True, "minReplicas": 0}}, "/keda/minReplicas"),
+    (
+        {
+            "topicsJob": {"enabled": True},
+            "strimzi": {"cluster": "x", "topics": {"enabled": True}},
+        },
+        "topicsJob.enabled and strimzi.topics.enabled",
+    ),
+    ({"strimzi": {"user": {"enabled": True}}}, "strimzi.cluster is required"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "named"), WRONG, ids=[named for _, named in WRONG])
+def test_a_wrong_value_is_refused_and_named(wrong: Tree, named: str) -> None:
+    given: dict[str, Any] = merged(values("minimal"), wrong)
+
+    with pytest.raises(helm_python.HelmError) as refused:
+        rendered(given)
+
+    assert named in str(refused.value)
+
+
+def test_routes_are_required_unless_somebody_else_looks_after_them() -> None:
+    without = values("minimal") | {"routes": {}}
+
+    with pytest.raises(helm_python.HelmError, match="routes is required"):
+        rendered(without)
+
+    theirs = without | {"existingRoutesConfigMap": "theirs"}
+    names = [each["metadata"]["name"] for each in objects(theirs)]
+    assert "test-jetworker-routes" not in names
+    pod = dict(pod_specs(theirs))["StatefulSet"]
+    assert {"name": "routes", "configMap": {"name": "theirs"}} in pod["volumes"]
+
+
+def test_the_version_of_the_chart_is_that_of_the_worker() -> None:
+    project = (CHART.parents[1] / "pyproject.toml").read_text()
+    chart = read(CHART / "Chart.yaml")
+
+    assert f'version = "{chart["appVersion"]}"' in project
+
+
+def test_the_text_of_every_example_is_one_mapping_of_yaml() -> None:
+    for case in CASES:
+        assert isinstance(yaml.safe_load(case.read_text()), dict)
