@@ -39,8 +39,10 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
     found = dict(below)
     for name, value in above.items():
         old = found.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        found[name] = merged(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            found[name] = merged(old, value)
+        else:
+            found[name] = value
     return found
 
 

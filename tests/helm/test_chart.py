@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]  # theirs has no types
 import pytest
 import yaml
 
@@ -169,8 +169,9 @@ def test_an_autoscaler_owns_the_replicas_and_stops_at_the_partitions(
 
     assert scaler[most] == given["topics"]["partitions"]
     assert "replicas" not in only(given, "StatefulSet")["spec"]
-    behavior = scaler.get("behavior") or (
-        scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    behavior = (
+        scaler.get("behavior")
+        or (scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"])
     )
     assert behavior["scaleDown"]["policies"] == [
         {"type": "Pods", "value": 1, "periodSeconds": 120}
