@@ -76,6 +76,20 @@ def _labels() -> dict[str, set[str]]:
     return found
 
 
+def test_the_names_of_the_metrics_are_as_prometheus_wants_them() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, "0.1.0").declare_routes(["a"])
+    done = subprocess.run(
+        [_promtool(), "check", "metrics"],
+        input=generate_latest(registry),
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_the_rules_are_valid_and_free_of_lint() -> None:
     _run("check", "rules", "--lint=all", "--lint-fatal", *RULES)
 

@@ -8,7 +8,9 @@ import helm_python
 import kubernetes_validate  # type: ignore[import-untyped]  # theirs has no types
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from jetworker.cli import cli
 from tests.helm.charts import (
     CASES,
     CHART,
@@ -337,3 +339,40 @@ def test_the_version_of_the_chart_is_that_of_the_worker() -> None:
 def test_the_text_of_every_example_is_one_mapping_of_yaml() -> None:
     for case in CASES:
         assert isinstance(yaml.safe_load(case.read_text()), dict)
+
+
+@each_case
+def test_every_container_runs_a_command_that_exists(case: Path) -> None:
+    given = read(case) | {"initContainers": [], "extraContainers": []}
+
+    for _, pod in pod_specs(given):
+        for container in pod["containers"]:
+            # Options are parsed before the help is shown: an unknown one fails.
+            arguments = [*container["args"], "--help"]
+            assert CliRunner().invoke(cli, arguments).exit_code == 0, arguments
+
+
+def test_without_anybody_who_may_come_in_nobody_may() -> None:
+    policy = {"networkPolicy": {"enabled": True, "monitoringFrom": []}}
+    closed = only(merged(values("minimal"), policy), "NetworkPolicy")["spec"]
+
+    assert closed["ingress"] == []
+    assert closed["policyTypes"] == ["Ingress", "Egress"]
+    ports = [[p["port"] for p in rule["ports"]] for rule in closed["egress"]]
+    assert ports == [[53, 53], [9092], [443]]
+
+
+def test_everything_of_a_release_is_selected_by_its_labels() -> None:
+    given = values("full")
+    selectors = [
+        only(given, "NetworkPolicy")["spec"]["podSelector"],
+        only(given, "PodDisruptionBudget")["spec"]["selector"],
+        only(given, "PodMonitor")["spec"]["selector"],
+        only(given, "StatefulSet")["spec"]["selector"],
+        {"matchLabels": only(given, "Service")["spec"]["selector"]},
+    ]
+    pod = only(given, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+
+    for selector in selectors:
+        assert selector["matchLabels"].items() <= pod.items()
+        assert selector["matchLabels"]["app.kubernetes.io/instance"] == "test"
