@@ -204,6 +204,19 @@ def test_keda_signs_in_to_kafka_as_the_worker_does(mechanism: str, word: str) ->
     }
 
 
+def test_keda_shows_kafka_the_workers_own_certificate() -> None:
+    given = merged(values("sasl"), {"keda": {"enabled": True}})
+
+    wanted = only(given, "TriggerAuthentication")["spec"]["secretTargetRef"]
+    assert {each["parameter"]: (each["name"], each["key"]) for each in wanted} == {
+        "username": ("test-jetworker-keda", "username"),
+        "password": ("test-jetworker-secret", "kafka__sasl_password"),
+        "cert": ("kafka-client", "tls.crt"),
+        "key": ("kafka-client", "tls.key"),
+        "keyPassword": ("test-jetworker-secret", "kafka__ssl_key_password"),
+    }
+
+
 @pytest.mark.parametrize(("replicas", "budgets"), [(0, 0), (1, 0), (2, 1)])
 def test_a_single_worker_has_no_disruption_budget(replicas: int, budgets: int) -> None:
     found = objects(values("minimal") | {"replicas": replicas})
