@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -139,22 +138,12 @@ def test_the_schema_knows_the_keys_of_a_route() -> None:
     assert route.keys() == RouteModel.model_fields.keys()
 
 
-@pytest.fixture(scope="module")
-def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a certificate and its key, as kafkaTls mounts them."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "client.key", folder / "client.crt"
-    subprocess.run(
-        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=t"
-        f" -passout pass:not-a-password -keyout {key} -out {certificate} -days 2".split(),
-        check=True,
-        capture_output=True,
-    )
-    (folder / "ca.crt").write_bytes(certificate.read_bytes())
-    return folder
+# As kafkaTls mounts them; the key's password is that of the examples.
+PEMS = Path(__file__).parents[1] / "shell" / "pems"
+TLS = {"ca.crt": "plain.pem", "client.crt": "locked.pem", "client.key": "locked.key"}
 
 
-def _mounted(given: Tree, pod: Tree, root: Path, pems: Path) -> dict[str, str]:
+def _mounted(given: Tree, pod: Tree, root: Path) -> dict[str, str]:
     """Lay a pod's files under *root* and return its environment, as Kubernetes does."""
     made = {(each["kind"], each["metadata"]["name"]): each for each in objects(given)}
     sources = {volume["name"]: volume for volume in pod["volumes"]}
@@ -170,7 +159,7 @@ def _mounted(given: Tree, pod: Tree, root: Path, pems: Path) -> dict[str, str]:
             files = _secrets(made, source["projected"]["sources"])
         elif mount["name"] == "kafka-tls":
             files = {
-                item["path"]: (pems / item["path"]).read_text()
+                item["path"]: (PEMS / TLS[item["path"]]).read_text()
                 for each in source["projected"]["sources"]
                 for item in each["secret"]["items"]
             }
@@ -200,15 +189,13 @@ def _secrets(made: Mapping[tuple[str, str], Tree], sources: list[Tree]) -> Tree:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_the_worker_reads_what_the_chart_gives_it(
-    case: Path, tmp_path: Path, pems: Path
-) -> None:
+def test_the_worker_reads_what_the_chart_gives_it(case: Path, tmp_path: Path) -> None:
     given = read(case)
     wanted = merged(DEFAULTS, given)["config"]
 
     for kind, pod in pod_specs(given):
         root = tmp_path / kind
-        environ = _mounted(given, pod, root, pems)
+        environ = _mounted(given, pod, root)
         config = settings.load(environ)
 
         assert config.kafka.bootstrap_servers == wanted["kafka"]["bootstrap_servers"]
