@@ -15,6 +15,8 @@ from jetworker.core.bucket import Bucket
 from jetworker.core.command import RouteName
 from jetworker.metrics import Metrics
 
+_FOR_THE_LAST = 5  # one turn in so many: a flood of starts must not blind us
+
 
 class Priority(IntEnum):
     """Who goes first when the budget is short."""
@@ -69,6 +71,7 @@ class Budget:
         self._lines = {priority: _Line() for priority in Priority}
         self._held: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._turns = 0
 
     @property
     def rate(self) -> float:
@@ -118,7 +121,10 @@ class Budget:
         self._set_timer(now, bucket, held)
 
     def _next(self, held: frozenset[str]) -> "asyncio.Future[None] | None":
-        for line in self._lines.values():
+        """Return whose turn it is; a few turns are for who would never be first."""
+        self._turns += 1
+        lines = list(self._lines.values())
+        for line in reversed(lines) if self._turns % _FOR_THE_LAST == 0 else lines:
             turn = line.pop(held)
             if turn is not None:
                 return turn

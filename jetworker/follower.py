@@ -145,7 +145,7 @@ class Follower:
 
         Returns whether that told how *followed* is.
         """
-        if len(self._by_job[followed.job_id]) == 1 or delivery.jet_state is None:
+        if len(self._by_job[followed.job_id]) == 1 or not delivery.state.is_followed:
             return False
         if followed.asks or followed.missing:
             return False

@@ -9,6 +9,7 @@ from jetworker.core.observation import JetDelivery, JetTransfer, Progress, Tally
 from jetworker.core.trigger import StatusObserved
 
 _IN_PROGRESS = "IN_PROGRESS"
+_BEFORE = frozenset({None, "CREATED", "QUEUED", "SCHEDULED", _IN_PROGRESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,10 @@ def from_listing(
     Return the observation that a listing makes.
 
     A delivery with a transfer in progress is in progress; its counts are the sum of
-    its transfers', as far as they are ahead of what Jet last said itself.
+    its transfers', as far as they are ahead of what Jet last said itself. A word of
+    Jet's that is not known is left for Jet itself to change.
     """
-    if delivery.jet_state != _IN_PROGRESS or delivery.delivery_id is None:
+    if delivery.jet_state not in _BEFORE or delivery.delivery_id is None:
         return StatusObserved(None, transfers)
     shown = {t.transfer_id: t.progress for t in transfers}
     known = {t.transfer_id: t.progress for t in delivery.transfers}

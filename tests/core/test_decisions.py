@@ -322,10 +322,14 @@ def test_a_listing_never_takes_back_what_jet_itself_counted() -> None:
     assert seen.delivery.progress == ahead
 
 
-def test_a_listing_does_not_say_that_a_queued_delivery_runs() -> None:
-    queued = a_delivery(State.IN_PROGRESS, jet_state="QUEUED")
+def test_a_listing_says_that_a_delivery_runs_unless_jet_has_a_word_of_its_own() -> None:
+    queued = a_delivery(State.STARTED, jet_state="QUEUED")
+    odd = a_delivery(State.IN_PROGRESS, jet_state="PONDERING")
 
-    assert from_listing(queued, listed(1)) == StatusObserved(None, listed(1))
+    seen = from_listing(queued, listed(1)).delivery
+    assert seen is not None
+    assert seen.state == "IN_PROGRESS"
+    assert from_listing(odd, listed(1)) == StatusObserved(None, listed(1))
 
 
 def test_transfers_whose_end_is_to_come_are_named() -> None:

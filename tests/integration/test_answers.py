@@ -286,3 +286,31 @@ async def test_the_routes_file_is_read_again_and_an_invalid_one_changes_nothing(
     assert kinds(events, "n")[-1] == "completed"
     metrics = (await worker.get("/metrics")).text
     assert 'jetworker_routes_reloads_total{outcome="rejected"} 1.0' in metrics
+
+
+async def test_an_ended_command_is_remembered_over_a_restart_until_its_window_is_over(
+    system: System,
+) -> None:
+    window = {"JETWORKER_DEDUPE_WINDOW": "8s"}
+    first = await (await system.worker(**window)).ready()
+    await system.publish(a_command("d"))
+    await system.terminal(1)
+    assert await first.stop() == 0
+    await (await system.worker(**window)).ready()
+
+    await system.publish(a_command("d"))
+    await until(lambda: _answered(system, "command.duplicate"), "a duplicate")
+    created = len(system.jet.deliveries)
+
+    async def is_forgotten() -> bool:
+        records = await system.read(system.config.topics.state)
+        return any(r.key == b"d" and r.value is None for r in records)
+
+    await until(is_forgotten, "a tombstone")
+    await system.publish(a_command("d"))
+    await until(lambda: len(system.jet.deliveries) == 2, "a second delivery")
+    assert created == 1
+
+
+async def _answered(system: System, kind: str) -> bool:
+    return any(event.kind == kind for event in await system.events())
