@@ -40,7 +40,7 @@ pure: install ## Tests of the pure parts, with 100 % branch coverage of core/ an
 		--cov-report=term-missing:skip-covered
 
 test: check pure ## Everything that must pass before a commit lands.
-	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 3 --dist=loadfile -m "not nightly"
+	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 2 --dist=loadfile -m "not nightly"
 
 integration: install ## Only the tests on a real Kafka.
 	$(RUN)/pytest -q tests -m "integration and not nightly"
