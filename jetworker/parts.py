@@ -1,0 +1,173 @@
+"""The parts of a worker, and how they are put together from what lies outside of it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+import structlog
+
+from jetworker.bindings import Bindings
+from jetworker.budget import Budget
+from jetworker.calls import Calls
+from jetworker.census import Census
+from jetworker.clock import Clock
+from jetworker.config import Config
+from jetworker.connection import Connection
+from jetworker.core.lifecycle import Policy
+from jetworker.core.pace import Backoff, Pace
+from jetworker.crew import Services, Terms
+from jetworker.errors import JetError
+from jetworker.facts import Facts
+from jetworker.follower import Follower
+from jetworker.jet import JetClient
+from jetworker.kafka import Kafka
+from jetworker.lookup import Lookup
+from jetworker.metrics import Metrics
+from jetworker.poll import Poll
+from jetworker.routebook import RouteBook
+from jetworker.routes import JobResolver
+from jetworker.sender import Sender
+from jetworker.starter import Starter
+from jetworker.sweep import Sweep
+from jetworker.watchdog import Watchdog
+from jetworker.watcher import Watcher
+from jetworker.wire.answers import Answers
+from jetworker.wire.events import Envelope
+from jetworker.worker import Worker
+
+log = structlog.get_logger()
+
+VERSION = version("jetworker")
+_LONGEST_LEASE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a worker does not make itself: everything that is real about it."""
+
+    kafka: Kafka
+    connection: Connection
+    credentials: Callable[[], tuple[str, str]]
+    book: RouteBook
+    clock: Clock
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs in a worker."""
+
+    worker: Worker
+    starter: Starter
+    follower: Follower
+    lookup: Lookup
+    sweep: Sweep
+    book: RouteBook
+    watchdog: Watchdog
+    calls: Calls
+    facts: Facts
+
+    def services(self) -> dict[str, Coroutine[None, None, None]]:
+        """Return the loops that serve the partitions, by name."""
+        return {
+            "starter": self.starter.run(),
+            "follower": self.follower.run(),
+            "look-up": self.lookup.run(),
+            "sweep": self.sweep.run(),
+            "token": _keep_signed_in(self.calls),
+        }
+
+
+def assemble(
+    config: Config, outside: Outside, is_stopping: Callable[[], bool]
+) -> Parts:
+    """Put the parts of one worker together; nothing runs yet."""
+    kafka, book = outside.kafka, outside.book
+    clock, metrics = outside.clock, outside.metrics
+    census = Census(metrics)
+    budget = Budget(config.jet.requests_per_second, clock, metrics)
+    calls = Calls(
+        outside.connection,
+        budget,
+        clock,
+        metrics,
+        timeout=config.jet.request_timeout,
+        credentials=outside.credentials,
+    )
+    jet = JetClient(calls)
+    resolver = JobResolver(jet)
+    unknown = (Watcher(jet), Bindings(kafka), clock, config.starts.settle, metrics)
+    lookup, sweep = Lookup(*unknown), Sweep(*unknown)
+    starter = Starter(
+        book.current,
+        resolver,
+        Sender(jet, resolver),
+        lookup,
+        budget,
+        census,
+        clock,
+        max_active=config.limits.max_active,
+        backoff=_backoff(config),
+    )
+    book.on_change(starter.nudge)
+    pace = Pace(config.polling.min_interval, config.polling.max_interval)
+    follower = Follower(Poll(jet, clock), pace, clock)
+    services = Services(starter, follower, lookup, sweep, census, metrics, clock)
+    worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
+    watchdog = Watchdog(clock, metrics)
+    facts = Facts(
+        VERSION,
+        config,
+        worker,
+        starter,
+        follower,
+        census,
+        calls.tokens,
+        book,
+        resolver,
+        watchdog,
+        metrics,
+        clock,
+        is_stopping,
+    )
+    return Parts(worker, starter, follower, lookup, sweep, book, watchdog, calls, facts)
+
+
+async def _keep_signed_in(calls: Calls) -> None:
+    """Have a token before the first command, and renew it while nothing else asks."""
+    while True:
+        try:
+            await calls.tokens.get()
+        except JetError as exc:
+            log.warning("no token could be obtained, asking again", error=str(exc))
+        await asyncio.sleep(1)
+
+
+def _terms(config: Config, book: RouteBook) -> Terms:
+    """
+    Return what every partition's life shares.
+
+    The lease is shorter than the session, so that no other worker owns the partition
+    yet, and than the settle time, so that none has looked the start up.
+    """
+    envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
+    lease = min(
+        config.kafka.session_timeout / 2, config.starts.settle / 2, _LONGEST_LEASE
+    )
+    return Terms(
+        policy=Policy(config.starts.max_attempts, config.events.progress_interval),
+        envelope=envelope,
+        answers=Answers(envelope, config.topics.dead_letters),
+        state_topic=config.topics.state,
+        max_objects=config.limits.max_objects,
+        lease=lease,
+        dedupe_window=config.dedupe_window,
+        routes=book.current,
+    )
+
+
+def _backoff(config: Config) -> Backoff:
+    ceiling = min(config.polling.max_interval, timedelta(seconds=15))
+    return Backoff(min(config.polling.min_interval, timedelta(seconds=2)), ceiling)
