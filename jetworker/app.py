@@ -41,13 +41,13 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
         log.info("probes, metrics and status are served", port=port)
         try:
             await _checked(config, stopping)
-            await _work(parts, stopping, config)
+            await work(parts, stopping, config)
         finally:
             await probes.stop()
     log.info("the worker has left, nothing is in flight")
 
 
-async def _work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
+async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
     """
     Run every loop until the worker has left; an error of any ends all.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -43,15 +44,33 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     offsets = await _offsets(config)
     await asyncio.sleep(seconds)
     # The state is read before the events: a step in between shows as a newer event.
+    state = await _read(kafka, topics.state)
+    commands = await _read(kafka, topics.commands)
+    events = await _read(kafka, topics.events)
+    dead_letters = await _read(kafka, topics.dead_letters)
+    return compose(state, commands, events, dead_letters, offsets)
+
+
+def compose(
+    state: Iterable[Any],
+    commands: Iterable[Any],
+    events: Iterable[Any],
+    dead_letters: Iterable[Any],
+    offsets: Mapping[int, int],
+) -> History:
+    """Return the history that records (aiokafka's ConsumerRecord) tell."""
     kept: dict[str, Kept] = {}
-    for record in await _read(kafka, topics.state):
+    for record in state:
         if not snapshots.is_own(record.key):
             _keep(kept, record)
-    commands = [_asked(record) for record in await _read(kafka, topics.commands)]
-    told = [_told(record) for record in await _read(kafka, topics.events)]
-    parked = [_parked(record) for record in await _read(kafka, topics.dead_letters)]
-    settled = _settled(kept, told)
-    return History(told, commands, parked, settled, offsets)
+    told = [_told(record) for record in events]
+    return History(
+        told,
+        [_asked(record) for record in commands],
+        [_parked(record) for record in dead_letters],
+        _settled(kept, told),
+        offsets,
+    )
 
 
 def _settled(kept: dict[str, Kept], told: list[Told]) -> dict[str, Kept]:

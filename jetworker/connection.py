@@ -84,16 +84,18 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
         ) as starts,
     ):
         yield Connection(
-            _client(config, questions, user_agent), _client(config, starts, user_agent)
+            client(config, AiohttpTransport(client=questions), user_agent),
+            client(config, AiohttpTransport(client=starts), user_agent),
         )
 
 
-def _client(
-    config: JetConfig, session: aiohttp.ClientSession, user_agent: str
+def client(
+    config: JetConfig, transport: httpx.AsyncBaseTransport, user_agent: str
 ) -> httpx.AsyncClient:
+    """Return a client that adds nothing of its own to what it is asked to do."""
     return httpx.AsyncClient(
         base_url=config.base_url,
-        transport=AiohttpTransport(client=session),
+        transport=transport,
         follow_redirects=False,
         trust_env=False,
         timeout=None,  # noqa: S113 -- one deadline is set around every call
