@@ -147,16 +147,17 @@ def _fits(
     Whether a delivery can be ours and nobody else's.
 
     Without a rival only its files can speak against it (sizes are hints, files grow);
-    with rivals, counts and bytes do too, and a rival that it fits as well is a doubt.
+    with rivals, counts and bytes do too where the files are not all shown, and a rival
+    that it fits as well is a doubt.
     """
     if _is_older(candidate, ours) or _shows_other_files(candidate.evidence, ours):
         return False
     if not rivals:
         return True
-    if _is_too_much(candidate.evidence, ours):
-        return False
     if is_proven(candidate, ours):
         return not any(is_proven(candidate, rival) for rival in rivals)
+    if _is_too_much(candidate.evidence, ours):
+        return False
     return all(
         _shows_other_files(candidate.evidence, rival)
         or _is_too_much(candidate.evidence, rival)

@@ -93,6 +93,15 @@ def test_rivals_are_told_apart_by_files_counts_and_age() -> None:
     assert isinstance(decide(intent(), (rival,), seen(many)), LookAgain)
 
 
+def test_all_our_files_prove_a_delivery_that_grew_beyond_the_size_we_were_told() -> (
+    None
+):
+    rival = intent("rival", "/b")
+    grown = candidate(paths=frozenset({"/storage/a"}), count=1, bytes=1000)
+
+    assert decide(intent(size=5), [rival], seen(grown)) == Adopt(grown)
+
+
 def test_a_delivery_that_is_a_rival_s_does_not_stand_in_the_way_of_absence() -> None:
     theirs = candidate(paths=frozenset({"/root/b"}))
     witnessed = seen(theirs, listed=("old",), known=((OLD, NOW - SECOND),))
