@@ -176,9 +176,14 @@ class Worker(ConsumerRebalanceListener):
                 consumer.resume(partition)
 
     async def _keep(self, partition: int) -> None:
-        """Keep one partition alive for as long as it is assigned."""
+        """
+        Keep one partition alive for as long as it is assigned.
+
+        A task group that is failing already swallows a cancellation (before Python
+        3.13): whoever revokes at that moment would wait for ever, hence the question.
+        """
         failures = 0
-        while True:
+        while self._tasks.get(partition) is asyncio.current_task():
             began = self._services.clock.monotonic()
             try:
                 await self._live(partition)
