@@ -1,5 +1,6 @@
 """Looking at a job: which deliveries Jet shows on it, wherever it shows them."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from jetworker.jet import JetClient
 log = structlog.get_logger()
 
 _RECENT = 50
+_BELIEVED = 3
+_BETWEEN_REFUSALS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,21 @@ class Watcher:
     async def candidates(
         self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
     ) -> tuple[Candidate, ...]:
-        """Return those of *unbound* that were not created before *since*."""
+        """
+        Return those of *unbound* that were not created before *since*.
+
+        One that Jet lists and does not show is among them: it may be anybody's.
+        """
         found: list[Candidate] = []
         files: list[JetFile] | None = None
         for delivery_id in sorted(unbound):
             if self._deliveries.get(delivery_id, since) < since:
                 continue
             shown = await self._delivery(job_id, delivery_id)
-            if shown is None or (shown.created_on and shown.created_on < since):
+            if shown is None:
+                found.append(Candidate(delivery_id, None, is_shown=False))
+                continue
+            if shown.created_on and shown.created_on < since:
                 continue
             files = await self._files(job_id) if files is None else files
             evidence = _evidence(shown, files)
@@ -87,7 +97,7 @@ class Watcher:
         shown = await self.delivery(job_id, delivery_id)
         if shown is not None and shown.created_on is not None:
             self._deliveries[delivery_id] = shown.created_on
-        return shown or JetDelivery(delivery_id, "")
+        return shown
 
     async def _in_progress(self, job_id: JobId) -> tuple[JetTransfer, ...]:
         try:
@@ -96,10 +106,19 @@ class Watcher:
             return ()
 
     async def _files(self, job_id: JobId) -> list[JetFile]:
-        try:
-            return list(await self._jet.list_files(job_id, priority=Priority.LOOKUP))
-        except JetRejected:
-            return []
+        """
+        Return the job's files; none if Jet refuses to show any, three times in a row.
+
+        A single refusal would make a person's delivery look like it might be ours.
+        """
+        for _ in range(_BELIEVED):
+            try:
+                found = await self._jet.list_files(job_id, priority=Priority.LOOKUP)
+            except JetRejected:
+                await asyncio.sleep(_BETWEEN_REFUSALS)
+            else:
+                return list(found)
+        return []
 
     async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
         """Files name transfers, transfers name deliveries."""

@@ -43,11 +43,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A delivery seen on the job that no command is bound to."""
+    """
+    A delivery seen on the job that no command is bound to.
+
+    Not *is_shown*: its id is listed, but Jet did not show the delivery itself.
+    """
 
     delivery_id: DeliveryId
     created_on: datetime | None
     evidence: Evidence = Evidence()
+    is_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ def _fits(
     with rivals, counts and bytes do too where the files are not all shown, and a rival
     that it fits as well is a doubt.
     """
+    if not candidate.is_shown:
+        return False
     if _is_older(candidate, ours) or _shows_other_files(candidate.evidence, ours):
         return False
     if not rivals:

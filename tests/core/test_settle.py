@@ -53,6 +53,12 @@ def test_a_delivery_that_shows_other_files_is_never_adopted_nor_absence_believed
     assert isinstance(decide(intent(), (), witnessed), LookAgain)
 
 
+def test_a_delivery_that_jet_lists_but_does_not_show_is_never_adopted() -> None:
+    listed = replace(candidate(), created_on=None, is_shown=False)
+
+    assert isinstance(decide(intent(), (), seen(listed)), LookAgain)
+
+
 def test_a_delivery_older_than_the_intent_is_never_adopted() -> None:
     assert isinstance(decide(intent(), (), seen(candidate(after=-SECOND))), LookAgain)
 
