@@ -48,6 +48,10 @@ integration: install ## Only the tests on a real Kafka.
 nightly: install ## What takes too long for every commit.
 	$(RUN)/pytest -q tests -m nightly
 
+SEEDS ?= 100000
+simulate: install ## Seeded lives in virtual time; SEEDS=100000 is most of an hour.
+	$(RUN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
+
 demo: install ## Everything on this machine: Kafka, Jet sandbox, two workers, an account.
 	$(RUN)/jetworker demo
 

@@ -1,0 +1,224 @@
+"""
+Kafka as far as exactly-once needs it: logs, transactions, fencing, group offsets.
+
+What real brokers do and fakes often do not: an open transaction hides everything after
+it (the last stable offset), a commit returns before its markers are written, markers
+take offsets, offsets in a transaction become visible with it, and a newer producer of
+the same id aborts what the older one left open.
+"""
+
+import asyncio
+import zlib
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from random import Random
+
+from aiokafka import TopicPartition
+from aiokafka.errors import ProducerFenced
+
+from tests.simulation.node import current
+
+BEGINNING = 1_800_000_000
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Fate(Enum):
+    """What has become of a transaction."""
+
+    OPEN = auto()
+    COMMITTED = auto()
+    ABORTED = auto()
+
+
+@dataclass(eq=False)
+class Transaction:
+    """One transaction: decided at once, shown when its markers are written."""
+
+    fate: Fate = Fate.OPEN
+    touched: dict[TopicPartition, int] = field(default_factory=dict)
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record in a log; a marker has neither *key*, *value* nor *transaction*."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    transaction: Transaction | None = None
+    is_marker: bool = False
+
+
+@dataclass
+class Log:
+    """One partition; *unstable* has the first offset of every undecided transaction."""
+
+    entries: list[Entry] = field(default_factory=list)
+    unstable: dict[Transaction, int] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The high watermark."""
+        return len(self.entries)
+
+    @property
+    def stable_end(self) -> int:
+        """The last stable offset: nothing from here on is shown."""
+        return min(self.unstable.values(), default=self.end)
+
+    def committed(self) -> list[Entry]:
+        """Return what a reader of committed records sees."""
+        return [e for e in self.entries[: self.stable_end] if is_shown(e)]
+
+
+def is_shown(entry: Entry) -> bool:
+    """Whether a reader of committed records is given this entry."""
+    if entry.is_marker:
+        return False
+    return entry.transaction is None or entry.transaction.fate is Fate.COMMITTED
+
+
+@dataclass
+class Identity:
+    """What the coordinator knows of one transactional id."""
+
+    epoch: int = -1
+    transaction: Transaction | None = None
+    is_settling: bool = False
+
+
+class Broker:
+    """One Kafka, for all simulated processes."""
+
+    def __init__(self, partitions: dict[str, int], luck: Random) -> None:
+        self.partitions = partitions
+        self.logs = {
+            TopicPartition(topic, n): Log()
+            for topic, count in partitions.items()
+            for n in range(count)
+        }
+        self.offsets: dict[TopicPartition, int] = {}
+        self.went_back: list[str] = []
+        self._identities: dict[str, Identity] = {}
+        self._luck = luck
+        self._grown = asyncio.Event()
+
+    async def grown(self) -> None:
+        """Wait until some log has grown."""
+        await self._grown.wait()
+
+    def append(
+        self,
+        partition: TopicPartition,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        transaction: Transaction | None = None,
+    ) -> int:
+        """Append a record and return its offset."""
+        log = self.logs[partition]
+        now = int((BEGINNING + asyncio.get_running_loop().time()) * 1000)
+        entry = Entry(log.end, now, key, value, headers, transaction)
+        if transaction is not None:
+            log.unstable.setdefault(transaction, entry.offset)
+            transaction.touched.setdefault(partition, entry.offset)
+        log.entries.append(entry)
+        self._announce()
+        return entry.offset
+
+    def place(self, topic: str, key: bytes | None) -> TopicPartition:
+        """Return the partition of a key."""
+        return TopicPartition(topic, zlib.crc32(key or b"") % self.partitions[topic])
+
+    def open(self, transactional_id: str) -> int | None:
+        """Give a producer its epoch; None: the former's markers are being written."""
+        identity = self._identities.setdefault(transactional_id, Identity())
+        if identity.is_settling:
+            return None
+        identity.epoch += 1
+        if identity.transaction is not None:
+            self._decide(identity, Fate.ABORTED)
+            return None
+        return identity.epoch
+
+    def begin(self, transactional_id: str, epoch: int) -> Transaction | None:
+        """Begin a transaction; None while the last one's markers are being written."""
+        identity = self._checked(transactional_id, epoch)
+        if identity.is_settling:
+            return None
+        if identity.transaction is None:
+            identity.transaction = Transaction()
+        return identity.transaction
+
+    def running(self, transactional_id: str, epoch: int) -> Transaction:
+        """Return the transaction that a producer writes to."""
+        transaction = self._checked(transactional_id, epoch).transaction
+        assert transaction is not None
+        return transaction
+
+    def commit(self, transactional_id: str, epoch: int) -> None:
+        """Decide for a transaction; readers see it when its markers are written."""
+        self._decide(self._checked(transactional_id, epoch), Fate.COMMITTED)
+
+    def expire(self, transactional_id: str, transaction: Transaction) -> None:
+        """Abort a transaction that was left open for too long, and fence its owner."""
+        identity = self._identities[transactional_id]
+        if identity.transaction is transaction and transaction.fate is Fate.OPEN:
+            identity.epoch += 1
+            self._decide(identity, Fate.ABORTED)
+
+    def _checked(self, transactional_id: str, epoch: int) -> Identity:
+        identity = self._identities[transactional_id]
+        if identity.epoch != epoch:
+            raise ProducerFenced
+        return identity
+
+    def _decide(self, identity: Identity, fate: Fate) -> None:
+        transaction = identity.transaction
+        assert transaction is not None
+        transaction.fate = fate
+        identity.transaction = None
+        identity.is_settling = True
+        left = len(transaction.touched) + 1
+
+        def written() -> None:
+            nonlocal left
+            left -= 1
+            identity.is_settling = left > 0
+
+        loop = asyncio.get_running_loop()
+        token = current.set(None)  # the broker goes on when the producer is dead
+        for partition in transaction.touched:
+            delay = self._delay()
+            loop.call_later(delay, self._mark, partition, transaction, written)
+        loop.call_later(self._delay(), self._show_offsets, transaction, written)
+        current.reset(token)
+
+    def _delay(self) -> float:
+        return self._luck.choice((0.0005, 0.002, 0.01, 0.05, 0.2))
+
+    def _mark(
+        self, partition: TopicPartition, transaction: Transaction, then: object
+    ) -> None:
+        log = self.logs[partition]
+        log.entries.append(Entry(log.end, 0, None, None, is_marker=True))
+        log.unstable.pop(transaction, None)
+        self._announce()
+        assert callable(then)
+        then()
+
+    def _show_offsets(self, transaction: Transaction, then: object) -> None:
+        if transaction.fate is Fate.COMMITTED:
+            for partition, offset in transaction.offsets.items():
+                if offset < self.offsets.get(partition, 0):
+                    self.went_back.append(f"{partition}: {offset}")
+                self.offsets[partition] = offset
+        assert callable(then)
+        then()
+
+    def _announce(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()

@@ -1,0 +1,323 @@
+"""
+Jet as a model: jobs, deliveries, and everything that its answers can suffer.
+
+A job's *listing* is what its document shows: all deliveries, the latest, none; where
+it shows nothing, no file and no running transfer is shown either. Times are the loop's. What a start suffers is drawn once for each, by *weather*: it may
+be applied at once, later, or never; its answer may be true, lost or nonsense. Late and
+unlisted together stay below the settle time: beyond it no protocol can help.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+EPOCH = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+JOBS = ("job-1", "job-2")
+_NOT_FOUND, _BELIEVED = 404, 3
+LISTINGS = ("all", "all", "all", "latest", "running", "nothing")
+
+
+def now() -> datetime:
+    """Return the time of the simulated world."""
+    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How often what goes wrong; *slack* is the longest a start or a listing lags."""
+
+    lost: float = 0.0
+    late: float = 0.0
+    refused: float = 0.0
+    unreadable: float = 0.0
+    slack: float = 0.0
+
+
+FAIR = Weather()
+
+
+@dataclass
+class Delivery:
+    """One delivery; *command_id* is who asked for it, None for a person."""
+
+    delivery_id: str
+    job_id: str
+    command_id: str | None
+    objects: list[dict[str, Any]]
+    created_at: float
+    seconds: float
+    shown_at: float
+    failed: int = 0
+    is_lagging: bool = False
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return asyncio.get_running_loop().time() - self.created_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all is moved."""
+        return self.age >= self.seconds
+
+
+@dataclass
+class Post:
+    """One start that reached Jet, applied or not."""
+
+    at: float
+    command_id: str
+    node: str
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; *is_lost*: it never arrives."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    is_lost: bool = False
+
+
+class Jet:
+    """One Jet, for all simulated processes."""
+
+    def __init__(self, luck: Random) -> None:
+        self.weather = FAIR
+        self.paused: set[str] = set()
+        self.deliveries: list[Delivery] = []
+        self.posts: list[Post] = []
+        self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
+        self._luck = luck
+        self._tokens: set[str] = set()
+        self._denied: Counter[str] = Counter()
+
+    def of(self, command_id: str) -> list[Delivery]:
+        """Return the deliveries that were made for a command."""
+        return [d for d in self.deliveries if d.command_id == command_id]
+
+    def visit(self, job_id: str) -> None:
+        """Let a person at the console start a delivery of their own."""
+        name = f"/somebody-else/{len(self.deliveries)}.mov"
+        self._make(job_id, None, [{"relativePath": name}])
+
+    def handle(
+        self, node: str, method: str, path: str, body: bytes, token: str
+    ) -> Reply:
+        """Answer one request."""
+        if path == "/oauth/token":
+            return self._sign_in()
+        if self._luck.random() < self.weather.refused / 4:
+            self._tokens.clear()
+        if token not in self._tokens:
+            return Reply(401, {"message": "Unauthorized"})
+        if method == "POST":
+            return self._start(node, path.split("/")[3], json.loads(body))
+        if self._luck.random() < self.weather.unreadable:
+            return self._unreadable(path)
+        return self._show(path)
+
+    def _sign_in(self) -> Reply:
+        if self._luck.random() < self.weather.refused / 4:
+            return Reply(503, {"message": "later"})
+        token = f"token-{len(self._tokens)}-{self._luck.random()}"
+        self._tokens.add(token)
+        return Reply(200, {"access_token": token, "expires_in": 3600})
+
+    def _start(self, node: str, job_id: str, body: Any) -> Reply:
+        objects = body["objects"]
+        command_id = objects[0]["relativePath"].split("/")[1]
+        reply = self._begin(job_id, command_id, objects)
+        answer = "lost" if reply.is_lost else str(reply.status)
+        at = asyncio.get_running_loop().time()
+        self.posts.append(Post(at, command_id, node, answer))
+        return reply
+
+    def _begin(self, job_id: str, command_id: str, objects: list[Any]) -> Reply:
+        if job_id in self.paused:
+            return Reply(400, {"message": "the job is paused"})
+        dice = self._luck.random()
+        weather = self.weather
+        if dice < weather.lost:
+            return self._lose(job_id, command_id, objects)
+        if dice < weather.lost + weather.late:
+            delay = self._luck.uniform(0.0, weather.slack / 2)
+            loop = asyncio.get_running_loop()
+            loop.call_later(delay, self._make, job_id, command_id, objects)
+            return self._bad(job_id, is_applied=True)
+        if dice < weather.lost + weather.late + weather.refused:
+            return self._refuse()
+        made = self._make(job_id, command_id, objects)
+        return Reply(200, {"objects": objects, "deliveryId": made.delivery_id})
+
+    def _lose(self, job_id: str, command_id: str, objects: list[Any]) -> Reply:
+        is_applied = self._luck.random() < 0.5
+        if is_applied:
+            self._make(job_id, command_id, objects)
+        return self._bad(job_id, is_applied=is_applied)
+
+    def _bad(self, job_id: str, *, is_applied: bool) -> Reply:
+        """Return an answer that does not tell whether the start was applied."""
+        target = {"location": f"/v1/jobs/{job_id}/deliveries"}
+        choices = [
+            Reply(502, "<html>bad gateway</html>"),
+            Reply(504, None),
+            Reply(500, {"message": "internal"}),
+            Reply(0, is_lost=True),
+            Reply(0, is_lost=True),
+        ]
+        if is_applied:
+            choices += [Reply(307, None, target), Reply(200, {"deliveryId": 7})]
+        return self._luck.choice(choices)
+
+    def _refuse(self) -> Reply:
+        """Return an answer that says that nothing was applied."""
+        return self._luck.choice(
+            [
+                Reply(401, {"message": "Unauthorized"}),
+                Reply(429, {"message": "slow"}, {"retry-after": "1"}),
+                Reply(429, {"message": "slow"}, {"retry-after": "soon"}),
+            ]
+        )
+
+    def _unreadable(self, path: str) -> Reply:
+        """Return no answer; at most two wrong "not found" for anything, ever."""
+        reply = self._luck.choice(
+            [
+                Reply(500, {"message": "internal"}),
+                Reply(503, None, {"retry-after": "0"}),
+                Reply(200, "<html>"),
+                Reply(200, {"surprise": True}),
+                Reply(404, {"message": "not found"}),
+                Reply(0, is_lost=True),
+            ]
+        )
+        if reply.status == _NOT_FOUND:
+            self._denied[path] += 1
+            return reply if self._denied[path] < _BELIEVED else self._show(path)
+        return reply
+
+    def _make(
+        self, job_id: str, command_id: str | None, objects: list[dict[str, Any]]
+    ) -> Delivery:
+        loop = asyncio.get_running_loop()
+        lag = self._luck.uniform(0.0, self.weather.slack / 2)
+        made = Delivery(
+            f"d-{len(self.deliveries) + 1}",
+            job_id,
+            command_id,
+            objects,
+            loop.time(),
+            self._luck.choice((0.1, 1.0, 4.0)),
+            loop.time() + (lag if self._luck.random() < 0.3 else 0.0),
+            failed=int(self._luck.random() < 0.1),
+            is_lagging=self._luck.random() < 0.2,
+        )
+        self.deliveries.append(made)
+        return made
+
+    def _show(self, path: str) -> Reply:
+        _, _, _, job_id, *rest = path.split("?", maxsplit=1)[0].split("/")
+        shown = [
+            d
+            for d in self.deliveries
+            if d.job_id == job_id and d.shown_at <= asyncio.get_running_loop().time()
+        ]
+        listing = self.listing[job_id]
+        if listing == "nothing":
+            shown = []
+        match rest:
+            case []:
+                cut = {"all": shown, "latest": shown[-1:]}.get(listing, [])
+                return Reply(200, self._job(job_id, cut))
+            case ["transfers"]:
+                alive = [transfer(d) for d in shown if not d.is_over]
+                return Reply(200, {"items": alive})
+            case ["files"]:
+                return Reply(200, {"items": [f for d in shown for f in files(d)]})
+            case ["deliveries", wanted]:
+                return _found(
+                    [delivery(d) for d in self.deliveries], "deliveryId", wanted
+                )
+            case ["transfers", wanted]:
+                return _found(
+                    [transfer(d) for d in self.deliveries], "transferId", wanted
+                )
+            case _:
+                pass
+        return Reply(404, {"message": path})
+
+    def _job(self, job_id: str, shown: list[Delivery]) -> dict[str, Any]:
+        return {
+            "jobId": job_id,
+            "name": job_id,
+            "paused": job_id in self.paused,
+            "activity": {"deliveries": [{"deliveryId": d.delivery_id} for d in shown]},
+        }
+
+
+def _found(items: list[dict[str, Any]], name: str, wanted: str) -> Reply:
+    for item in items:
+        if item[name] == wanted:
+            return Reply(200, item)
+    return Reply(404, {"message": "not found"})
+
+
+def delivery(d: Delivery) -> dict[str, Any]:
+    """Return the document of a delivery."""
+    ended = "COMPLETED" if d.is_over else "IN_PROGRESS"
+    queued = d.age < 0.05
+    return {
+        "deliveryId": d.delivery_id,
+        "state": "PLANNING_SOMETHING" if queued else ended,
+        "createdOn": _text(d.created_at),
+        "deliverySummary": _progress(d),
+        "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
+    }
+
+
+def transfer(d: Delivery) -> dict[str, Any]:
+    """Return the document of its only transfer, which ends before or after it."""
+    ended = d.age >= d.seconds + (0.5 if d.is_lagging else -0.5)
+    return {
+        "transferId": f"t-{d.delivery_id}",
+        "state": "COMPLETED" if ended else "IN_PROGRESS",
+        "metadata": {"deliveryId": d.delivery_id},
+        "transferProgress": _progress(d),
+    }
+
+
+def files(d: Delivery) -> list[dict[str, Any]]:
+    """Return the files of a delivery."""
+    return [
+        {
+            "url": f"file:///store{spec['relativePath']}",
+            "transferId": f"t-{d.delivery_id}",
+        }
+        for spec in d.objects
+    ]
+
+
+def _progress(d: Delivery) -> dict[str, Any]:
+    part = min(1.0, d.age / d.seconds)
+    count = len(d.objects) if d.is_over else 0
+    failed = d.failed if d.is_over else 0
+    return {
+        "transferred": {"count": count - failed, "bytes": int(1000 * part)},
+        "skipped": {"count": 0, "bytes": 0},
+        "failed": {"count": failed, "bytes": 0},
+    }
+
+
+def _text(at: float) -> str:
+    return (EPOCH + timedelta(seconds=at)).isoformat()
+
+
+Handler = Callable[[str, str, str, bytes, str], Reply]

@@ -1,0 +1,139 @@
+"""What must be true at the end of a run: topics, Jet's ledger, and both together."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from jetworker.audit import compose
+from jetworker.core.audit import History, Told
+from jetworker.core.audit import judge as judge_topics
+from tests.simulation.clients import Message, message
+from tests.simulation.world import World
+
+_TERMINAL = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
+
+
+@dataclass
+class Judgement:
+    """What was checked how often, and what was wrong."""
+
+    checked: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, what: str, holds: object, about: str) -> None:
+        """Count a check, and keep what failed."""
+        self.checked[what] += 1
+        if not holds:
+            self.wrong.append(f"{what}: {about}")
+
+
+def records(world: World, topic: str) -> list[Message]:
+    """Return what a reader of committed records sees of a topic."""
+    return [
+        message(TopicPartition(topic, number), entry)
+        for number in range(world.broker.partitions[topic])
+        for entry in world.broker.logs[TopicPartition(topic, number)].committed()
+    ]
+
+
+def history(world: World) -> History:
+    """Return the history that the product's own audit judges."""
+    topics = world.settings.config.topics
+    return compose(
+        records(world, topics.state),
+        records(world, topics.commands),
+        records(world, topics.events),
+        records(world, topics.dead_letters),
+        {tp.partition: offset for tp, offset in world.broker.offsets.items()},
+    )
+
+
+def told(world: World) -> dict[str, list[Told]]:
+    """Return the events of every accepted command, in order."""
+    found: defaultdict[str, list[Told]] = defaultdict(list)
+    for event in history(world).events:
+        if event.command_id and not event.kind.startswith("command."):
+            found[event.command_id].append(event)
+    return dict(found)
+
+
+def is_over(event: Told) -> bool:
+    """Whether an event ends its delivery."""
+    return event.kind in _TERMINAL
+
+
+def lag(world: World) -> int:
+    """Return how many records of the commands topic are not answered."""
+    total = 0
+    topic = world.settings.config.topics.commands
+    for number in range(world.broker.partitions[topic]):
+        partition = TopicPartition(topic, number)
+        end = world.broker.logs[partition].end
+        total += end - world.broker.offsets.get(partition, 0)
+    return total
+
+
+def judge(world: World) -> Judgement:
+    """Judge a world that had time to come to rest."""
+    judgement = Judgement()
+    verdict = judge_topics(history(world))
+    judgement.checked.update({str(k): n for k, n in verdict.checked.items()})
+    judgement.wrong += [f"{which}: {what}" for which, what in verdict.violations]
+    judgement.wrong += world.broken
+    judgement.check("no record is unanswered", lag(world) == 0, f"lag {lag(world)}")
+    back = world.broker.went_back
+    judgement.check("the offset never goes back", not back, str(back))
+    of = told(world)
+    for command_id, events in of.items():
+        _judge_delivery(judgement, world, command_id, events)
+    for delivery in world.jet.deliveries:
+        asked_for = delivery.command_id is None or delivery.command_id in of
+        judgement.check("Jet made what was accepted", asked_for, delivery.delivery_id)
+    _judge_strangers(judgement, world, of)
+    return judgement
+
+
+def _judge_delivery(
+    judgement: Judgement, world: World, command_id: str, events: list[Told]
+) -> None:
+    made = world.jet.of(command_id)
+    last = events[-1]
+    ids = [d.delivery_id for d in made]
+    judgement.check("at most one delivery", len(made) <= 1, f"{command_id}: {ids}")
+    judgement.check(
+        "every accepted command ends", is_over(last), f"{command_id}: {last.kind}"
+    )
+    if last.kind == "delivery.completed":
+        bound = [last.data["deliveryId"]]
+        judgement.check("what completed was made", ids == bound, f"{command_id} {ids}")
+    if made and is_over(last):
+        _judge_end(judgement, command_id, last, failed=made[0].failed)
+
+
+def _judge_end(
+    judgement: Judgement, command_id: str, last: Told, *, failed: int
+) -> None:
+    """The outcome is Jet's: the counts too."""
+    kind = "delivery.failed" if failed else "delivery.completed"
+    about = f"{command_id}: {last.kind} {last.data.get('reason')}"
+    judgement.check("the end is Jet's", last.kind == kind, about)
+    counts: Any = last.data.get("progress", {})
+    number = counts.get("failed", {}).get("count")
+    judgement.check("the counts are Jet's", number == failed, f"{about} {counts}")
+
+
+def _judge_strangers(
+    judgement: Judgement, world: World, of: dict[str, list[Told]]
+) -> None:
+    bound = {
+        event.data.get("deliveryId"): command_id
+        for command_id, events in of.items()
+        for event in events
+    }
+    for delivery in world.jet.deliveries:
+        owner = bound.get(delivery.delivery_id)
+        is_right = owner is None or owner == delivery.command_id
+        about = f"{delivery.delivery_id} of {delivery.command_id} bound to {owner}"
+        judgement.check("a delivery is bound to who asked for it", is_right, about)

@@ -1,0 +1,310 @@
+"""What happens in one run, all of it drawn from the seed."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from jetworker.events import read
+from tests.simulation import loop
+from tests.simulation.broker import BEGINNING
+from tests.simulation.jet import FAIR, JOBS, Weather
+from tests.simulation.judge import Judgement, is_over, judge, lag, records, told
+from tests.simulation.node import Node
+from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, configure
+
+STORM = 15.0
+CALM = 90.0
+_FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
+_TENDER = ("start", "commit", "fence", "begin")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one seed."""
+
+    seed: int
+    judgement: Judgement
+    happened: Counter[str]
+    trace: list[str]
+
+    @property
+    def wrong(self) -> list[str]:
+        """What must not be."""
+        return self.judgement.wrong
+
+
+class Simulation:
+    """Runs seeds, one after another; what is slow to make is made once."""
+
+    def __init__(self, folder: Path) -> None:
+        routes = folder / "routes.yaml"
+        routes.write_text(ROUTES)
+        self._settings = Settings(configure(routes))
+
+    def run(self, seed: int) -> Run:
+        """Run one seed; the same seed is the same run."""
+        luck = Random(seed)
+        random.seed(seed)  # the library that repeats our questions draws from it
+        found: list[Run] = []
+
+        async def main() -> None:
+            world = World.make(self._settings, luck)
+            try:
+                await _live(world)
+                found.append(Run(seed, judge(world), _happened(world), _story(world)))
+            finally:
+                await world.end()
+
+        loop.run(main)
+        return found[0]
+
+
+def _happened(world: World) -> Counter[str]:
+    """Count what a run is for: a simulation in which nothing happens shows nothing."""
+    events = [event for each in told(world).values() for event in each]
+    doubted = {e.command_id for e in events if e.kind == "delivery.uncertain"}
+    ends = [each[-1] for each in told(world).values() if is_over(each[-1])]
+    made = world.jet.deliveries
+    return Counter(
+        {
+            "kills and freezes": world.struck,
+            "commands accepted": len(told(world)),
+            "starts unknown": len(doubted),
+            "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
+            "of these started again": sum(e.data["attempt"] > 1 for e in ends),
+            "of these resolved by the operator": world.resolved,
+            "deliveries of somebody else": sum(d.command_id is None for d in made),
+        }
+    )
+
+
+def _story(world: World) -> list[str]:
+    """Return what happened, in order of time."""
+    lines = list(world.trace)
+    for post in world.jet.posts:
+        what = f"{post.node} posts {post.command_id}: {post.answer}"
+        lines.append(f"{post.at:8.3f} {what}")
+    for made in world.jet.deliveries:
+        what = f"Jet makes {made.delivery_id} for {made.command_id}"
+        lines.append(f"{made.created_at:8.3f} {what}, shown at {made.shown_at:.3f}")
+    for record in records(world, world.settings.config.topics.events):
+        event = read(record)
+        at = record.timestamp / 1000 - BEGINNING
+        code = (event.data.get("reason") or {}).get("code", "")
+        number = event.data.get("sequence", "")
+        what = f"{event.kind} {event.command_id} {number} {code}"
+        lines.append(f"{at:8.3f} {what}")
+    return sorted(lines, key=lambda line: float(line.split()[0]))
+
+
+async def _live(world: World) -> None:
+    """A storm in which anything may happen, then a calm in which all must end."""
+    luck = world.luck
+    watching = asyncio.create_task(world.group.run())
+    bad = luck.random()
+    world.jet.weather = Weather(
+        lost=luck.choice((0.0, 0.1, 0.3)) * bad,
+        late=luck.choice((0.0, 0.1, 0.2)) * bad,
+        refused=luck.choice((0.0, 0.2)) * bad,
+        unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
+        slack=SETTLE * 0.8,
+    )
+    world.trouble = luck.choice((0.0, 0.0, 0.01)) * bad
+    budget = luck.randint(0, 4)
+    rate = luck.choice((0.002, 0.02))
+
+    def fate(node: Node, label: str) -> str | None:
+        chance = rate * (8 if label in _TENDER else 1)
+        if world.is_calm or world.struck >= budget or luck.random() >= chance:
+            return None
+        world.struck += 1
+        when = luck.choice(("before", "after", "after", "frozen"))
+        if when == "frozen":
+            seconds = luck.choice(_FREEZES)
+            asyncio.get_running_loop().call_later(seconds, node.thaw)
+            world.say(f"{node.name} is frozen for {seconds} s after: {label}")
+        else:
+            world.say(f"{node.name} is killed {when}: {label}")
+        return when
+
+    for _ in range(luck.randint(1, 3)):
+        world.spawn(fate)
+    acts: list[Awaitable[None]] = [
+        _publish(world),
+        _replace(world, fate),
+        _freeze(world),
+        _pause(world),
+        _visit(world),
+    ]
+    if luck.random() < 0.4:
+        acts.append(_restart(world, fate))
+    if luck.random() < 0.3:
+        acts.append(_scale(world, fate))
+    await asyncio.gather(*acts)
+    await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
+    await _calm(world)
+    watching.cancel()
+
+
+async def _calm(world: World) -> None:
+    world.calm()
+    world.jet.weather = FAIR
+    world.jet.paused.clear()
+    for node in world.nodes:
+        node.thaw()
+    if not world.living():
+        world.spawn(lambda _node, _label: None)
+    world.say("calm")
+    await _until(lambda: lag(world) == 0 and _is_quiet(world))
+    _resolve(world)
+    await _until(lambda: lag(world) == 0 and _is_done(world))
+    await asyncio.sleep(SESSION)
+
+
+async def _until(claim: Callable[[], bool]) -> None:
+    """Look once a second: the calm is long, and looking reads every topic."""
+    end = asyncio.get_running_loop().time() + CALM
+    while not claim() and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 -- it is a state of the world, nobody's event
+        await asyncio.sleep(1.0)
+
+
+def _is_done(world: World) -> bool:
+    return all(is_over(events[-1]) for events in told(world).values())
+
+
+def _is_quiet(world: World) -> bool:
+    """Everything is over, or held with nothing at Jet that it could be."""
+    return all(
+        is_over(events[-1]) or _is_held(world, command_id, events[-1])
+        for command_id, events in told(world).items()
+    )
+
+
+def _is_held(world: World, command_id: str, last: Any) -> bool:
+    """Whether it is held for good reason: what Jet shows cannot tell."""
+    reason = (last.data.get("reason") or {}).get("code")
+    made = world.jet.of(command_id)
+    can_tell = made and world.jet.listing[made[0].job_id] == "all"
+    return reason == "held" and not can_tell
+
+
+def _resolve(world: World) -> None:
+    """Be the operator, who looks at Jet: adopt what is there, resend what is not."""
+    for command_id, events in told(world).items():
+        if not _is_held(world, command_id, events[-1]):
+            continue
+        order = {"type": "resolve", "commandId": command_id, "action": "resend"}
+        made = world.jet.of(command_id)
+        if made:
+            order |= {"action": "adopt", "deliveryId": made[0].delivery_id}
+        world.say(f"{command_id} is held, the operator says: {order['action']}")
+        world.resolved += 1
+        world.publish(order)
+
+
+def _command(luck: Random, number: int) -> dict[str, Any]:
+    objects = [
+        {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100}
+        for n in range(luck.randint(1, 2))
+    ]
+    return {
+        "type": "send",
+        "commandId": f"c{number}",
+        "route": f"to-{luck.choice(JOBS)}",
+        "objects": objects,
+    }
+
+
+async def _publish(world: World) -> None:
+    """Publish commands: some twice, some wrong, some taken back."""
+    luck = world.luck
+    sent: list[dict[str, Any]] = []
+    for number in range(1, luck.randint(3, 9)):
+        await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0)))
+        command = _command(luck, number)
+        sent.append(command)
+        world.publish(command)
+        dice = luck.random()
+        if dice < 0.15:
+            world.publish(luck.choice(sent))
+        elif dice < 0.2:
+            world.publish(b"not a command")
+        elif dice < 0.25:
+            world.publish({"type": "cancel", "commandId": f"c{number}"})
+
+
+async def _replace(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """Start a process for each that was killed, as Kubernetes does."""
+    replaced: set[str] = set()
+    while asyncio.get_running_loop().time() < STORM:
+        await asyncio.sleep(0.5)
+        for node in world.nodes:
+            if node.is_dead and node.name not in replaced:
+                replaced.add(node.name)
+                await asyncio.sleep(world.luck.choice((0.0, 1.0, 4.0)))
+                world.spawn(fate)
+
+
+async def _freeze(world: World) -> None:
+    """Stop a process for less or more than its session, and let it go on."""
+    luck = world.luck
+    for _ in range(luck.choice((0, 0, 1, 2))):
+        await asyncio.sleep(luck.uniform(0.5, 5.0))
+        living = world.living()
+        if living:
+            node = luck.choice(living)
+            world.say(f"{node.name} is frozen")
+            node.freeze()
+            await asyncio.sleep(luck.choice(_FREEZES))
+            world.say(f"{node.name} is thawed")
+            node.thaw()
+
+
+async def _restart(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """SIGTERM to one worker, and another in its place."""
+    await asyncio.sleep(world.luck.uniform(2.0, 8.0))
+    living = world.living()
+    if living:
+        node = world.luck.choice(living)
+        world.say(f"{node.name} is told to stop")
+        world.stops[node.name].set()
+        world.spawn(fate)
+
+
+async def _scale(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """One worker more, and soon one fewer."""
+    for _ in range(3):
+        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
+        world.say("one more")
+        world.spawn(fate)
+        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
+        living = world.living()
+        if living:
+            world.say(f"{living[0].name} is told to stop")
+            world.stops[living[0].name].set()
+
+
+async def _pause(world: World) -> None:
+    if world.luck.random() < 0.2:
+        job = world.luck.choice(JOBS)
+        await asyncio.sleep(world.luck.uniform(0.0, 5.0))
+        world.jet.paused.add(job)
+        await asyncio.sleep(world.luck.uniform(0.5, 5.0))
+        world.jet.paused.discard(job)
+
+
+async def _visit(world: World) -> None:
+    if world.luck.random() < 0.2:
+        await asyncio.sleep(world.luck.uniform(0.0, 10.0))
+        world.jet.visit(world.luck.choice(JOBS))
+
+
+def simulation() -> "TemporaryDirectory[str]":
+    """Return a folder for the routes file of a simulation."""
+    return TemporaryDirectory(prefix="simulation-")

@@ -1,0 +1,22 @@
+"""Through every storm that a seed can draw, nothing is lost and nothing is done twice."""
+
+import pytest
+
+from tests.simulation.process import simulate
+
+SEEDS = 500
+
+
+@pytest.mark.parametrize("first", range(0, 4 * SEEDS, SEEDS))
+def test_no_command_is_lost_or_done_twice_whatever_the_seed(first: int) -> None:
+    """The output names the seed, how to replay it, and how much was checked."""
+    done = simulate("--first", str(first), "--seeds", str(SEEDS))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_seed_is_the_same_run_every_time() -> None:
+    first, second = (simulate("--seed", "7", hashing=each) for each in ("1", "2"))
+
+    assert first.stdout == second.stdout
+    assert first.stdout.count("\n") > 10

@@ -1,0 +1,59 @@
+"""The way to the simulated Jet: httpx's transport, at whose far end there is no socket."""
+
+import asyncio
+import json
+from email.utils import format_datetime
+
+import httpx
+from typing_extensions import override
+
+from jetworker.connection import handover
+from tests.simulation.jet import Jet, Reply, now
+from tests.simulation.node import Node
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Carries the requests of one node; a start asks its guard before it leaves."""
+
+    def __init__(self, jet: Jet, node: Node) -> None:
+        self._jet = jet
+        self._node = node
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry one request there and its answer back."""
+        node = self._node
+        content = await request.aread()
+        await node.gate()
+        current = handover.get()
+        is_start = current is not None and request.url.path != "/oauth/token"
+        if is_start and node.luck.random() < self._jet.weather.lost / 2:
+            raise httpx.ConnectError("connection refused")
+        label = "start" if is_start else f"{request.method} {request.url.path[:8]}"
+
+        def apply() -> Reply:
+            if is_start:
+                assert current is not None
+                current.guard()
+                current.is_done = True
+            return self._jet.handle(
+                node.name,
+                request.method,
+                request.url.raw_path.decode(),
+                content,
+                request.headers.get("authorization", "").removeprefix("Bearer "),
+            )
+
+        reply = await node.call(label, apply)
+        if reply.is_lost:
+            await asyncio.sleep(node.luck.choice((0.0, 60.0)))
+            raise httpx.ReadError("connection reset")
+        return _response(reply)
+
+
+def _response(reply: Reply) -> httpx.Response:
+    content = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+    headers = {"date": format_datetime(now().replace(microsecond=0), usegmt=True)}
+    return httpx.Response(
+        reply.status, content=content, headers=headers | reply.headers
+    )

@@ -1,0 +1,194 @@
+"""One run: some workers, some commands, a storm, a calm, and what must be true then."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+from aiokafka import TopicPartition
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.app import work
+from jetworker.clock import Clock
+from jetworker.config import Config
+from jetworker.connection import Connection, client
+from jetworker.metrics import Metrics
+from jetworker.parts import Outside, assemble
+from jetworker.routebook import RouteBook
+from jetworker.settings import load
+from tests.simulation.broker import Broker
+from tests.simulation.clients import SimulatedKafka
+from tests.simulation.group import Group
+from tests.simulation.jet import JOBS, Jet, now
+from tests.simulation.node import Node, current
+from tests.simulation.wire import Transport
+
+PARTITIONS = 2
+SESSION = 3.0
+SETTLE = 4.0
+
+ROUTES = "routes:\n" + "".join(f"  to-{job}:\n    job_id: {job}\n" for job in JOBS)
+
+
+def configure(routes: Path) -> Config:
+    """Return the settings of every simulated worker."""
+    return load(
+        {
+            "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "nowhere:9092",
+            "JETWORKER_KAFKA__SESSION_TIMEOUT": f"{SESSION}s",
+            "JETWORKER_KAFKA__TRANSACTION_TIMEOUT": "2s",
+            "JETWORKER_JET__BASE_URL": "https://jet.invalid",
+            "JETWORKER_JET__CLIENT_ID": "simulated",
+            "JETWORKER_JET__CLIENT_SECRET": "simulated",
+            "JETWORKER_JET__REQUEST_TIMEOUT": "1s",
+            "JETWORKER_JET__REQUESTS_PER_SECOND": "200",
+            "JETWORKER_POLLING__MIN_INTERVAL": "500ms",
+            "JETWORKER_POLLING__MAX_INTERVAL": "2s",
+            "JETWORKER_STARTS__SETTLE": f"{SETTLE}s",
+            "JETWORKER_STARTS__MAX_ATTEMPTS": "9",
+            "JETWORKER_SHUTDOWN__TIMEOUT": "3s",
+            "JETWORKER_ROUTES_FILE": str(routes),
+        }
+    )
+
+
+class SimulatedClock(Clock):
+    """The virtual time, and the seed's luck."""
+
+    def __init__(self, luck: Random) -> None:
+        self._luck = luck
+
+    @override
+    def now(self) -> datetime:
+        """Return the wall clock of the simulated world."""
+        return now()
+
+    @override
+    def jitter(self) -> float:
+        """Return a number in [0, 1)."""
+        return self._luck.random()
+
+
+@dataclass
+class Settings:
+    """What all runs of one process share: reading and registering them is slow."""
+
+    config: Config
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry(), "0"))
+
+
+@dataclass
+class World:
+    """Everything that exists in one run."""
+
+    settings: Settings
+    luck: Random
+    broker: Broker
+    group: Group
+    jet: Jet
+    nodes: list[Node] = field(default_factory=list)
+    stops: dict[str, asyncio.Event] = field(default_factory=dict)
+    kafkas: list[SimulatedKafka] = field(default_factory=list)
+    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    struck: int = 0
+    is_calm: bool = False
+    resolved: int = 0
+    trouble: float = 0.0
+
+    @classmethod
+    def make(cls, settings: Settings, luck: Random) -> "World":
+        """Make a world in which nobody lives yet."""
+        topics = settings.config.topics
+        partitions = dict.fromkeys(
+            (topics.commands, topics.events, topics.state, topics.dead_letters),
+            PARTITIONS,
+        )
+        commands = [TopicPartition(topics.commands, n) for n in range(PARTITIONS)]
+        broker = Broker(partitions, Random(luck.random()))
+        jet = Jet(Random(luck.random()))
+        return cls(settings, luck, broker, Group(commands, SESSION), jet)
+
+    def say(self, what: str) -> None:
+        """Keep a line for who replays this run."""
+        self.trace.append(f"{asyncio.get_running_loop().time():8.3f} {what}")
+
+    def spawn(self, fate: Callable[[Node, str], str | None]) -> Node:
+        """Start a worker process."""
+        node = Node(f"w{len(self.nodes) + 1}", Random(self.luck.random()), fate)
+        self.nodes.append(node)
+        self.stops[node.name] = asyncio.Event()
+        self.say(f"{node.name} begins")
+        token = current.set(node)
+        task = asyncio.get_running_loop().create_task(self._live(node))
+        current.reset(token)
+        self.tasks.append(task)
+        return node
+
+    async def _live(self, node: Node) -> None:
+        config, metrics = self.settings.config, self.settings.metrics
+        topics = config.topics
+        kafka = SimulatedKafka(config.kafka, topics, self.broker, self.group, node)
+        kafka.trouble = self.trouble
+        self.kafkas.append(kafka)
+        transport = Transport(self.jet, node)
+        http = client(config.jet, transport, "simulated")
+        stopping = self.stops[node.name]
+        outside = Outside(
+            kafka,
+            Connection(http, http),
+            lambda: ("simulated", "simulated"),
+            RouteBook(config.routes_file, metrics),
+            SimulatedClock(node.luck),
+            metrics,
+        )
+        try:
+            parts = assemble(config, outside, stopping.is_set)
+            await work(parts, stopping, config)
+        except* asyncio.CancelledError:
+            pass
+        except* Exception as group:  # noqa: BLE001 -- whatever it is, it is a finding
+            self.broken += [f"{node.name} fell: {each!r}" for each in group.exceptions]
+        self.say(f"{node.name} is gone")
+        node.kill()
+
+    def living(self) -> list[Node]:
+        """Return the processes that are not dead or told to stop."""
+        return [
+            node
+            for node in self.nodes
+            if not node.is_dead and not self.stops[node.name].is_set()
+        ]
+
+    def calm(self) -> None:
+        """Let nobody be struck and Kafka fail no more."""
+        self.is_calm = True
+        self.trouble = 0.0
+        for kafka in self.kafkas:
+            kafka.trouble = 0.0
+
+    def publish(self, body: dict[str, Any] | bytes) -> None:
+        """Publish one record on the commands topic."""
+        value = body if isinstance(body, bytes) else orjson.dumps(body)
+        command_id = body.get("commandId") if isinstance(body, dict) else None
+        key = command_id.encode() if isinstance(command_id, str) else None
+        where = self.broker.place(self.settings.config.topics.commands, key)
+        offset = self.broker.append(where, key, value)
+        self.say(f"published {command_id} at {where.partition}/{offset}")
+
+    async def end(self) -> None:
+        """Kill everybody."""
+        for node in self.nodes:
+            node.kill()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+Scene = Callable[[World], Coroutine[Any, Any, None]]
