@@ -1,5 +1,6 @@
 """What every partition's life of one worker shares: its terms, and who works for it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,3 +58,18 @@ class Services:
     census: Census
     metrics: Metrics
     clock: Clock
+
+    def counted(
+        self, outcome: str, durable: "asyncio.Future[None]"
+    ) -> "asyncio.Future[None]":
+        """Count a record by its answer, once that is durable."""
+
+        def count(done: "asyncio.Future[None]") -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            self.metrics.commands_total.labels(outcome).inc()
+            if outcome != "accepted":
+                self.metrics.events_published_total.labels(f"command.{outcome}").inc()
+
+        durable.add_done_callback(count)
+        return durable

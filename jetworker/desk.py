@@ -79,11 +79,11 @@ class Desk:
             case Accept(send):
                 step = accept(send, origin, now)
                 durable = life.take(None, step, offset=message.offset + 1)
-                return life.counted("accepted", durable)
+                return life.services.counted("accepted", durable)
             case Duplicate() as duplicate:
                 answer = life.terms.answers.duplicate(duplicate, origin, now)
                 durable = life.commit((answer,), message.offset + 1)
-                return life.counted("duplicate", durable)
+                return life.services.counted("duplicate", durable)
             case Reject() as reject:
                 return self._reject(message, origin, reject)
             case Apply(order):
@@ -103,7 +103,7 @@ class Desk:
         durable = self.life.apply(
             order.command_id, trigger, answers, message.offset + 1
         )
-        return self.life.counted("applied", durable)
+        return self.life.services.counted("applied", durable)
 
     def _reject(
         self, message: Any, origin: Origin, reject: Reject
@@ -119,7 +119,7 @@ class Desk:
             reject, origin, record, self.life.services.clock.now()
         )
         durable = self.life.commit(answers, message.offset + 1)
-        return self.life.counted("rejected", durable)
+        return self.life.services.counted("rejected", durable)
 
 
 def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:

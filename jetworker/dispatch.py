@@ -1,10 +1,16 @@
 """What the lanes of one worker share: routes, jobs, and who may start on a job when."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Protocol
 
+from jetworker.budget import Budget
+from jetworker.census import Census
+from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
+from jetworker.sender import Sender
 
 
 class Dispatch(Protocol):
@@ -24,3 +30,16 @@ class Dispatch(Protocol):
 
     def doubt(self, job_id: JobId, command_id: CommandId) -> None:
         """Keep other starts off the job until this one is settled or held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the lanes of one worker work with; *max_active* is over all routes."""
+
+    dispatch: Dispatch
+    sender: Sender
+    budget: Budget
+    census: Census
+    clock: Clock
+    max_active: int
+    backoff: Backoff

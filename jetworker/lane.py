@@ -8,28 +8,25 @@ taken for it. A lane that is blocked says so on every delivery in it, once.
 
 import asyncio
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
-from jetworker.budget import Budget, Priority
-from jetworker.census import Census
-from jetworker.clock import Clock
+from jetworker.budget import Priority
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Intent, ReasonCode, State, Terms
-from jetworker.core.pace import Backoff
+from jetworker.core.expiry import is_expired, soonest_expiry
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
 from jetworker.crash import Point, reach
-from jetworker.dispatch import Dispatch
+from jetworker.dispatch import Means
 from jetworker.entry import Entry
 from jetworker.errors import (
     JetError,
-    JetUnauthorized,
     JobUnavailable,
     StoreError,
 )
-from jetworker.sender import Sender
+from jetworker.sender import unavailable
 
 log = structlog.get_logger()
 
@@ -37,25 +34,11 @@ log = structlog.get_logger()
 class Lane:
     """The queue of one route, and the task that empties it."""
 
-    def __init__(  # noqa: PLR0913 -- the parts a start needs
-        self,
-        name: RouteName,
-        dispatch: Dispatch,
-        sender: Sender,
-        budget: Budget,
-        census: Census,
-        clock: Clock,
-        max_active: int,
-        backoff: Backoff,
-    ) -> None:
+    def __init__(self, name: RouteName, means: Means) -> None:
         self.name = name
-        self._dispatch = dispatch
-        self._sender = sender
-        self._budget = budget
-        self._census = census
-        self._clock = clock
-        self._max_active = max_active
-        self._backoff = backoff
+        self._means = means
+        self._dispatch, self._sender = means.dispatch, means.sender
+        self._census, self._clock = means.census, means.clock
         self._entries: OrderedDict[CommandId, Entry] = OrderedDict()
         self._obstacle: Blocked | None = None
         self._failures = 0
@@ -113,9 +96,9 @@ class Lane:
         self._failures += 1
         if changed:
             self._block(obstacle)
-        delay = self._backoff.delay(self._failures, self._clock.jitter())
+        delay = self._means.backoff.delay(self._failures, self._clock.jitter())
         if obstacle.code is ReasonCode.LIMIT:
-            delay = self._backoff.ceiling
+            delay = self._means.backoff.ceiling
         try:
             async with asyncio.timeout(self._until_expiry(delay)):
                 await self._wait_for_change(obstacle)
@@ -154,10 +137,8 @@ class Lane:
             job_id = await self._dispatch.job_of(route)
         except JobUnavailable as exc:
             return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
-        except JetUnauthorized as exc:
-            return Blocked(ReasonCode.UNAUTHORIZED, str(exc))
         except JetError as exc:
-            return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
+            return unavailable(exc)
         async with self._dispatch.lock(job_id):
             await self._dispatch.settled(job_id)
             return await self._start(entry, route, job_id)
@@ -174,7 +155,7 @@ class Lane:
         obstacle = await self._sender.probe(route, job_id)
         if obstacle is not None:
             return obstacle
-        await self._budget.take("start_delivery", Priority.START, route.name)
+        await self._means.budget.take("start_delivery", Priority.START, route.name)
         delivery = entry.delivery
         if not self._may_begin(entry, delivery) or self._is_full(route, entry):
             return None
@@ -229,9 +210,9 @@ class Lane:
         delivery = entry.delivery
         if delivery is None or delivery.state is State.CLEARED:
             return False  # it has had its place since its first intent
-        limit = self._max_active if route.max_active is None else route.max_active
+        limit = self._means.max_active if route.max_active is None else route.max_active
         full = self._census.open_on(route.name) >= limit
-        return full or self._census.total >= self._max_active
+        return full or self._census.total >= self._means.max_active
 
     def _drop_gone(self) -> None:
         gone = [
@@ -253,20 +234,12 @@ class Lane:
                 del self._entries[command_id]
 
     def _is_expired(self, delivery: Delivery) -> bool:
-        """Expiry ends only what was never sent."""
-        if delivery.expires_at is None or delivery.attempt:
-            return False
-        return delivery.expires_at <= self._clock.now()
+        return is_expired(delivery, self._clock.now())
 
     def _until_expiry(self, delay: timedelta) -> float:
         """Return the seconds to wait: *delay*, or less if something expires before."""
-        soonest: datetime | None = None
-        for entry in self._entries.values():
-            delivery = entry.delivery
-            if delivery is None or delivery.expires_at is None or delivery.attempt:
-                continue
-            if soonest is None or delivery.expires_at < soonest:
-                soonest = delivery.expires_at
+        waiting = (entry.delivery for entry in self._entries.values())
+        soonest = soonest_expiry(each for each in waiting if each is not None)
         if soonest is not None:
             delay = min(delay, soonest - self._clock.now())
         return max(0.01, delay.total_seconds())

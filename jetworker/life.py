@@ -9,6 +9,7 @@ Effects are performed only when the step is durable.
 import asyncio
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from itertools import islice
 
 import structlog
 
@@ -112,32 +113,15 @@ class Life:
         before = self.deliveries.get(command_id)
         if before is None or self.is_over:
             return self.commit(answers, offset)
-        clock = self.services.clock
-        step = transition(before, trigger, clock.now(), self.terms.policy)
+        now = self.services.clock.now()
+        step = transition(before, trigger, now, self.terms.policy)
         outcome = None
         if not answers:
-            now = self.services.clock.now()
             outcome, answers = answer_adopt(before, trigger, self.terms.answers, now)
         if step.delivery == before and not step.events and not answers:
             return _done()
         durable = self.take(before, step, answers, offset)
-        return self.counted(outcome, durable) if outcome else durable
-
-    def counted(
-        self, outcome: str, durable: "asyncio.Future[None]"
-    ) -> "asyncio.Future[None]":
-        """Count a record by its answer, once that is durable."""
-        metrics = self.services.metrics
-
-        def count(done: "asyncio.Future[None]") -> None:
-            if done.cancelled() or done.exception() is not None:
-                return
-            metrics.commands_total.labels(outcome).inc()
-            if outcome != "accepted":
-                metrics.events_published_total.labels(f"command.{outcome}").inc()
-
-        durable.add_done_callback(count)
-        return durable
+        return self.services.counted(outcome, durable) if outcome else durable
 
     def take(
         self,
@@ -210,17 +194,13 @@ class Life:
         for delivery in self.deliveries.values():
             self.services.census.leave(delivery)
 
-    async def forget(self) -> None:
+    def forget(self, most: int) -> "asyncio.Future[None]":
         """Write tombstones for what finished longer ago than the dedupe window."""
-        expired = self.memory.expired(
-            self.services.clock.now(), self.terms.dedupe_window
-        )
-        gone = [command_id for command_id, _ in zip(expired, range(_SLICE))]  # noqa: B905 -- cut short on purpose
-        if not gone:
-            return
+        now, window = self.services.clock.now(), self.terms.dedupe_window
+        gone = list(islice(self.memory.expired(now, window), most))
         for command_id in gone:
             self.memory.forget(command_id)
-        await self.commit(tuple(self._state_record(each, None) for each in gone))
+        return self.commit(tuple(self._state_record(each, None) for each in gone))
 
     def _remember(self, before: Delivery | None, after: Delivery) -> None:
         if before is None:

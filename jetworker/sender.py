@@ -50,7 +50,7 @@ class Sender:
         except JetNotFound:
             job = None  # the start itself will be told so, and it is confirmed there
         except JetError as exc:
-            return _unavailable(exc)
+            return unavailable(exc)
         if job is not None and job.paused and route.when_paused is WhenPaused.WAIT:
             return _PAUSED
         self._suspected.discard(route.name)
@@ -81,7 +81,7 @@ class Sender:
         except LeaseLost as exc:
             return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
         except JetError as exc:
-            return _unavailable(exc)  # no token was to be had: nothing was sent
+            return unavailable(exc)  # no token was to be had: nothing was sent
         return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
 
     async def _decide(
@@ -146,7 +146,8 @@ class Sender:
 _PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
 
 
-def _unavailable(exc: JetError) -> Blocked:
+def unavailable(exc: JetError) -> Blocked:
+    """Return what is in the way when Jet cannot be asked."""
     if isinstance(exc, JetUnauthorized):
         return Blocked(ReasonCode.UNAUTHORIZED, str(exc))
     return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))

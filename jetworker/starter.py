@@ -10,6 +10,7 @@ from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
+from jetworker.dispatch import Means
 from jetworker.entry import Entry
 from jetworker.lane import Lane
 from jetworker.lookup import Lookup
@@ -35,10 +36,8 @@ class Starter:
     ) -> None:
         self._routes = routes
         self._resolver = resolver
-        self._sender = sender
         self._lookup = lookup
-        self._parts = (budget, census, clock)
-        self._limits = (max_active, backoff)
+        self._means = Means(self, sender, budget, census, clock, max_active, backoff)
         self._lanes: dict[RouteName, Lane] = {}
         self._locks: dict[JobId, asyncio.Lock] = {}
         self._new: asyncio.Queue[Lane] = asyncio.Queue()
@@ -96,8 +95,6 @@ class Starter:
 
     def _lane(self, name: RouteName) -> Lane:
         if name not in self._lanes:
-            self._lanes[name] = Lane(
-                name, self, self._sender, *self._parts, *self._limits
-            )
+            self._lanes[name] = Lane(name, self._means)
             self._new.put_nowait(self._lanes[name])
         return self._lanes[name]

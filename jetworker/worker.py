@@ -176,13 +176,9 @@ class Worker(ConsumerRebalanceListener):
                 consumer.resume(partition)
 
     async def _keep(self, partition: int) -> None:
-        """
-        Keep one partition alive for as long as it is assigned.
-
-        A task group that is failing already swallows a cancellation (before Python
-        3.13): whoever revokes at that moment would wait for ever, hence the question.
-        """
+        """Keep one partition alive for as long as it is assigned."""
         failures = 0
+        # Asked, since a failing task group swallows a cancellation (before Python 3.13).
         while self._tasks.get(partition) is asyncio.current_task():
             began = self._services.clock.monotonic()
             try:
@@ -245,7 +241,7 @@ class Worker(ConsumerRebalanceListener):
 async def _keep_house(life: Life) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING)
-        await life.forget()
+        await life.forget(_RECORDS_AT_ONCE)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
