@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,14 +79,21 @@ def _run_share(seeds: range) -> Account:
 
 
 def _run_all(seeds: range, jobs: int) -> Account:
-    account = Account()
     shares = [seeds[n : n + _SHARE] for n in range(0, len(seeds), _SHARE)]
+    if jobs == 1:
+        return _sum(map(_run_share, shares))
     with ProcessPoolExecutor(jobs) as pool:
-        for share in pool.map(_run_share, shares):
-            account.add(share)
-            if account.wrong:
-                pool.shutdown(wait=False, cancel_futures=True)
-                break
+        account = _sum(pool.map(_run_share, shares))
+        pool.shutdown(wait=False, cancel_futures=True)
+    return account
+
+
+def _sum(shares: Iterable[Account]) -> Account:
+    account = Account()
+    for share in shares:
+        account.add(share)
+        if account.wrong:
+            break
     return account
 
 

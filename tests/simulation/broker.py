@@ -194,7 +194,8 @@ class Broker:
         for partition in transaction.touched:
             delay = self._delay()
             loop.call_later(delay, self._mark, partition, transaction, written)
-        loop.call_later(self._delay(), self._show_offsets, transaction, written)
+        delay = self._luck.choice((0.001, 0.1, 0.5))  # another log, another leader
+        loop.call_later(delay, self._show_offsets, transaction, written)
         current.reset(token)
 
     def _delay(self) -> float:

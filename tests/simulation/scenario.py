@@ -106,7 +106,6 @@ def _story(world: World) -> list[str]:
 async def _live(world: World) -> None:
     """A storm in which anything may happen, then a calm in which all must end."""
     luck = world.luck
-    watching = asyncio.create_task(world.group.run())
     bad = luck.random()
     world.jet.weather = Weather(
         lost=luck.choice((0.0, 0.1, 0.3)) * bad,
@@ -135,9 +134,12 @@ async def _live(world: World) -> None:
 
     for _ in range(luck.randint(1, 3)):
         world.spawn(fate)
+    watching = [
+        asyncio.create_task(world.group.run()),
+        asyncio.create_task(_replace(world, fate)),
+    ]
     acts: list[Awaitable[None]] = [
         _publish(world),
-        _replace(world, fate),
         _freeze(world),
         _pause(world),
         _visit(world),
@@ -149,7 +151,8 @@ async def _live(world: World) -> None:
     await asyncio.gather(*acts)
     await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
     await _calm(world)
-    watching.cancel()
+    for each in watching:
+        each.cancel()
 
 
 async def _calm(world: World) -> None:
@@ -158,8 +161,6 @@ async def _calm(world: World) -> None:
     world.jet.paused.clear()
     for node in world.nodes:
         node.thaw()
-    if not world.living():
-        world.spawn(lambda _node, _label: None)
     world.say("calm")
     await _until(lambda: lag(world) == 0 and _is_quiet(world))
     _resolve(world)
@@ -242,11 +243,12 @@ async def _publish(world: World) -> None:
 async def _replace(world: World, fate: Callable[[Node, str], str | None]) -> None:
     """Start a process for each that was killed, as Kubernetes does."""
     replaced: set[str] = set()
-    while asyncio.get_running_loop().time() < STORM:
+    while True:
         await asyncio.sleep(0.5)
-        for node in world.nodes:
-            if node.is_dead and node.name not in replaced:
-                replaced.add(node.name)
+        fallen = [n for n in world.nodes if n.is_dead and n.name not in replaced]
+        for node in fallen:
+            replaced.add(node.name)
+            if not world.stops[node.name].is_set() or not world.living():
                 await asyncio.sleep(world.luck.choice((0.0, 1.0, 4.0)))
                 world.spawn(fate)
 
