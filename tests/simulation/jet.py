@@ -2,29 +2,24 @@
 Jet as a model: jobs, deliveries, and everything that its answers can suffer.
 
 A job's *listing* is what its document shows: all deliveries, the latest, none; where
-it shows nothing, no file and no running transfer is shown either. Times are the loop's. What a start suffers is drawn once for each, by *weather*: it may
-be applied at once, later, or never; its answer may be true, lost or nonsense. Late and
-unlisted together stay below the settle time: beyond it no protocol can help.
+it shows nothing, no file and no running transfer is shown either. Times are the loop's.
+What a start suffers is drawn once for each, by *weather*: it may be applied at once,
+later, or never; its answer may be true, lost or nonsense. Late and unlisted together
+stay below the settle time: beyond it no protocol can help.
 """
 
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-EPOCH = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+from tests.simulation.documents import Delivery, delivery, files, transfer
+
 JOBS = ("job-1", "job-2")
 _NOT_FOUND, _BELIEVED = 404, 3
 LISTINGS = ("all", "all", "all", "latest", "running", "nothing")
-
-
-def now() -> datetime:
-    """Return the time of the simulated world."""
-    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 @dataclass(frozen=True)
@@ -39,31 +34,6 @@ class Weather:
 
 
 FAIR = Weather()
-
-
-@dataclass
-class Delivery:
-    """One delivery; *command_id* is who asked for it, None for a person."""
-
-    delivery_id: str
-    job_id: str
-    command_id: str | None
-    objects: list[dict[str, Any]]
-    created_at: float
-    seconds: float
-    shown_at: float
-    failed: int = 0
-    is_lagging: bool = False
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was made."""
-        return asyncio.get_running_loop().time() - self.created_at
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all is moved."""
-        return self.age >= self.seconds
 
 
 @dataclass
@@ -268,56 +238,3 @@ def _found(items: list[dict[str, Any]], name: str, wanted: str) -> Reply:
         if item[name] == wanted:
             return Reply(200, item)
     return Reply(404, {"message": "not found"})
-
-
-def delivery(d: Delivery) -> dict[str, Any]:
-    """Return the document of a delivery."""
-    ended = "COMPLETED" if d.is_over else "IN_PROGRESS"
-    queued = d.age < 0.05
-    return {
-        "deliveryId": d.delivery_id,
-        "state": "PLANNING_SOMETHING" if queued else ended,
-        "createdOn": _text(d.created_at),
-        "deliverySummary": _progress(d),
-        "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
-    }
-
-
-def transfer(d: Delivery) -> dict[str, Any]:
-    """Return the document of its only transfer, which ends before or after it."""
-    ended = d.age >= d.seconds + (0.5 if d.is_lagging else -0.5)
-    return {
-        "transferId": f"t-{d.delivery_id}",
-        "state": "COMPLETED" if ended else "IN_PROGRESS",
-        "metadata": {"deliveryId": d.delivery_id},
-        "transferProgress": _progress(d),
-    }
-
-
-def files(d: Delivery) -> list[dict[str, Any]]:
-    """Return the files of a delivery."""
-    return [
-        {
-            "url": f"file:///store{spec['relativePath']}",
-            "transferId": f"t-{d.delivery_id}",
-        }
-        for spec in d.objects
-    ]
-
-
-def _progress(d: Delivery) -> dict[str, Any]:
-    part = min(1.0, d.age / d.seconds)
-    count = len(d.objects) if d.is_over else 0
-    failed = d.failed if d.is_over else 0
-    return {
-        "transferred": {"count": count - failed, "bytes": int(1000 * part)},
-        "skipped": {"count": 0, "bytes": 0},
-        "failed": {"count": failed, "bytes": 0},
-    }
-
-
-def _text(at: float) -> str:
-    return (EPOCH + timedelta(seconds=at)).isoformat()
-
-
-Handler = Callable[[str, str, str, bytes, str], Reply]

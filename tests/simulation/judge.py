@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from jetworker.audit import compose
 from jetworker.core.audit import History, Told
 from jetworker.core.audit import judge as judge_topics
-from tests.simulation.clients import Message, message
+from tests.simulation.consumers import Message, message
 from tests.simulation.world import World
 
 _TERMINAL = {"delivery.completed", "delivery.failed", "delivery.cancelled"}

@@ -11,16 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from jetworker.events import read
-from tests.simulation import loop
+from tests.simulation import acts, loop
 from tests.simulation.broker import BEGINNING
-from tests.simulation.jet import FAIR, JOBS, Weather
+from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import Judgement, is_over, judge, lag, records, told
 from tests.simulation.node import Node
 from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, configure
 
 STORM = 15.0
 CALM = 90.0
-_FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 _TENDER = ("start", "commit", "fence", "begin")
 
 
@@ -125,7 +124,7 @@ async def _live(world: World) -> None:
         world.struck += 1
         when = luck.choice(("before", "after", "after", "frozen"))
         if when == "frozen":
-            seconds = luck.choice(_FREEZES)
+            seconds = luck.choice(acts.FREEZES)
             asyncio.get_running_loop().call_later(seconds, node.thaw)
             world.say(f"{node.name} is frozen for {seconds} s after: {label}")
         else:
@@ -136,19 +135,19 @@ async def _live(world: World) -> None:
         world.spawn(fate)
     watching = [
         asyncio.create_task(world.group.run()),
-        asyncio.create_task(_replace(world, fate)),
+        asyncio.create_task(acts.replace(world, fate)),
     ]
-    acts: list[Awaitable[None]] = [
-        _publish(world),
-        _freeze(world),
-        _pause(world),
-        _visit(world),
+    happening: list[Awaitable[None]] = [
+        acts.publish(world),
+        acts.freeze(world),
+        acts.pause(world),
+        acts.visit(world),
     ]
     if luck.random() < 0.4:
-        acts.append(_restart(world, fate))
+        happening.append(acts.restart(world, fate))
     if luck.random() < 0.3:
-        acts.append(_scale(world, fate))
-    await asyncio.gather(*acts)
+        happening.append(acts.scale(world, fate))
+    await asyncio.gather(*happening)
     await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
     await _calm(world)
     for each in watching:
@@ -207,104 +206,6 @@ def _resolve(world: World) -> None:
         world.say(f"{command_id} is held, the operator says: {order['action']}")
         world.resolved += 1
         world.publish(order)
-
-
-def _command(luck: Random, number: int) -> dict[str, Any]:
-    objects = [
-        {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100}
-        for n in range(luck.randint(1, 2))
-    ]
-    return {
-        "type": "send",
-        "commandId": f"c{number}",
-        "route": f"to-{luck.choice(JOBS)}",
-        "objects": objects,
-    }
-
-
-async def _publish(world: World) -> None:
-    """Publish commands: some twice, some wrong, some taken back."""
-    luck = world.luck
-    sent: list[dict[str, Any]] = []
-    for number in range(1, luck.randint(3, 9)):
-        await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0)))
-        command = _command(luck, number)
-        sent.append(command)
-        world.publish(command)
-        dice = luck.random()
-        if dice < 0.15:
-            world.publish(luck.choice(sent))
-        elif dice < 0.2:
-            world.publish(b"not a command")
-        elif dice < 0.25:
-            world.publish({"type": "cancel", "commandId": f"c{number}"})
-
-
-async def _replace(world: World, fate: Callable[[Node, str], str | None]) -> None:
-    """Start a process for each that was killed, as Kubernetes does."""
-    replaced: set[str] = set()
-    while True:
-        await asyncio.sleep(0.5)
-        fallen = [n for n in world.nodes if n.is_dead and n.name not in replaced]
-        for node in fallen:
-            replaced.add(node.name)
-            if not world.stops[node.name].is_set() or not world.living():
-                await asyncio.sleep(world.luck.choice((0.0, 1.0, 4.0)))
-                world.spawn(fate)
-
-
-async def _freeze(world: World) -> None:
-    """Stop a process for less or more than its session, and let it go on."""
-    luck = world.luck
-    for _ in range(luck.choice((0, 0, 1, 2))):
-        await asyncio.sleep(luck.uniform(0.5, 5.0))
-        living = world.living()
-        if living:
-            node = luck.choice(living)
-            world.say(f"{node.name} is frozen")
-            node.freeze()
-            await asyncio.sleep(luck.choice(_FREEZES))
-            world.say(f"{node.name} is thawed")
-            node.thaw()
-
-
-async def _restart(world: World, fate: Callable[[Node, str], str | None]) -> None:
-    """SIGTERM to one worker, and another in its place."""
-    await asyncio.sleep(world.luck.uniform(2.0, 8.0))
-    living = world.living()
-    if living:
-        node = world.luck.choice(living)
-        world.say(f"{node.name} is told to stop")
-        world.stops[node.name].set()
-        world.spawn(fate)
-
-
-async def _scale(world: World, fate: Callable[[Node, str], str | None]) -> None:
-    """One worker more, and soon one fewer."""
-    for _ in range(3):
-        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
-        world.say("one more")
-        world.spawn(fate)
-        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
-        living = world.living()
-        if living:
-            world.say(f"{living[0].name} is told to stop")
-            world.stops[living[0].name].set()
-
-
-async def _pause(world: World) -> None:
-    if world.luck.random() < 0.2:
-        job = world.luck.choice(JOBS)
-        await asyncio.sleep(world.luck.uniform(0.0, 5.0))
-        world.jet.paused.add(job)
-        await asyncio.sleep(world.luck.uniform(0.5, 5.0))
-        world.jet.paused.discard(job)
-
-
-async def _visit(world: World) -> None:
-    if world.luck.random() < 0.2:
-        await asyncio.sleep(world.luck.uniform(0.0, 10.0))
-        world.jet.visit(world.luck.choice(JOBS))
 
 
 def simulation() -> "TemporaryDirectory[str]":

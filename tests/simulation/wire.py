@@ -8,7 +8,8 @@ import httpx
 from typing_extensions import override
 
 from jetworker.connection import handover
-from tests.simulation.jet import Jet, Reply, now
+from tests.simulation.documents import now
+from tests.simulation.jet import Jet, Reply
 from tests.simulation.node import Node
 
 

@@ -24,8 +24,9 @@ from jetworker.routebook import RouteBook
 from jetworker.settings import load
 from tests.simulation.broker import Broker
 from tests.simulation.clients import SimulatedKafka
+from tests.simulation.documents import now
 from tests.simulation.group import Group
-from tests.simulation.jet import JOBS, Jet, now
+from tests.simulation.jet import JOBS, Jet
 from tests.simulation.node import Node, current
 from tests.simulation.wire import Transport
 
@@ -136,7 +137,7 @@ class World:
         config, metrics = self.settings.config, self.settings.metrics
         topics = config.topics
         kafka = SimulatedKafka(config.kafka, topics, self.broker, self.group, node)
-        kafka.trouble = self.trouble
+        kafka.trouble.chance = self.trouble
         self.kafkas.append(kafka)
         transport = Transport(self.jet, node)
         http = client(config.jet, transport, "simulated")
@@ -172,7 +173,7 @@ class World:
         self.is_calm = True
         self.trouble = 0.0
         for kafka in self.kafkas:
-            kafka.trouble = 0.0
+            kafka.trouble.chance = 0.0
 
     def publish(self, body: dict[str, Any] | bytes) -> None:
         """Publish one record on the commands topic."""

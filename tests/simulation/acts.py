@@ -1,0 +1,110 @@
+"""What may happen in a storm, each drawn from the seed."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from tests.simulation.jet import JOBS
+from tests.simulation.node import Node
+from tests.simulation.world import SESSION, SETTLE, World
+
+FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
+
+
+def _command(luck: Random, number: int) -> dict[str, Any]:
+    objects = [
+        {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100}
+        for n in range(luck.randint(1, 2))
+    ]
+    return {
+        "type": "send",
+        "commandId": f"c{number}",
+        "route": f"to-{luck.choice(JOBS)}",
+        "objects": objects,
+    }
+
+
+async def publish(world: World) -> None:
+    """Publish commands: some twice, some wrong, some taken back."""
+    luck = world.luck
+    sent: list[dict[str, Any]] = []
+    for number in range(1, luck.randint(3, 9)):
+        await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0)))
+        command = _command(luck, number)
+        sent.append(command)
+        world.publish(command)
+        dice = luck.random()
+        if dice < 0.15:
+            world.publish(luck.choice(sent))
+        elif dice < 0.2:
+            world.publish(b"not a command")
+        elif dice < 0.25:
+            world.publish({"type": "cancel", "commandId": f"c{number}"})
+
+
+async def replace(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """Start a process for each that was killed, as Kubernetes does."""
+    replaced: set[str] = set()
+    while True:
+        await asyncio.sleep(0.5)
+        fallen = [n for n in world.nodes if n.is_dead and n.name not in replaced]
+        for node in fallen:
+            replaced.add(node.name)
+            if not world.stops[node.name].is_set() or not world.living():
+                await asyncio.sleep(world.luck.choice((0.0, 1.0, 4.0)))
+                world.spawn(fate)
+
+
+async def freeze(world: World) -> None:
+    """Stop a process for less or more than its session, and let it go on."""
+    luck = world.luck
+    for _ in range(luck.choice((0, 0, 1, 2))):
+        await asyncio.sleep(luck.uniform(0.5, 5.0))
+        living = world.living()
+        if living:
+            node = luck.choice(living)
+            world.say(f"{node.name} is frozen")
+            node.freeze()
+            await asyncio.sleep(luck.choice(FREEZES))
+            world.say(f"{node.name} is thawed")
+            node.thaw()
+
+
+async def restart(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """SIGTERM to one worker, and another in its place."""
+    await asyncio.sleep(world.luck.uniform(2.0, 8.0))
+    living = world.living()
+    if living:
+        node = world.luck.choice(living)
+        world.say(f"{node.name} is told to stop")
+        world.stops[node.name].set()
+        world.spawn(fate)
+
+
+async def scale(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """One worker more, and soon one fewer."""
+    for _ in range(3):
+        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
+        world.say("one more")
+        world.spawn(fate)
+        await asyncio.sleep(world.luck.uniform(0.5, 3.0))
+        living = world.living()
+        if living:
+            world.say(f"{living[0].name} is told to stop")
+            world.stops[living[0].name].set()
+
+
+async def pause(world: World) -> None:
+    if world.luck.random() < 0.2:
+        job = world.luck.choice(JOBS)
+        await asyncio.sleep(world.luck.uniform(0.0, 5.0))
+        world.jet.paused.add(job)
+        await asyncio.sleep(world.luck.uniform(0.5, 5.0))
+        world.jet.paused.discard(job)
+
+
+async def visit(world: World) -> None:
+    if world.luck.random() < 0.2:
+        await asyncio.sleep(world.luck.uniform(0.0, 10.0))
+        world.jet.visit(world.luck.choice(JOBS))

@@ -1,0 +1,198 @@
+"""aiokafka's consumers as the worker uses them, on the simulated broker."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+
+from tests.simulation.broker import Broker, Entry, Headers, is_shown
+from tests.simulation.group import Group
+from tests.simulation.node import Node
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a consumer is given."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Reader:
+    """A consumer without a group."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        node: Node,
+        what: TopicPartition | str,
+        *,
+        is_raw: bool = False,
+    ) -> None:
+        self._broker = broker
+        self._node = node
+        self._is_raw = is_raw
+        if isinstance(what, TopicPartition):
+            self._positions = {what: 0}
+        else:
+            count = broker.partitions[what]
+            self._positions = {TopicPartition(what, n): 0 for n in range(count)}
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return what it reads."""
+        return set(self._positions)
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        """Begin with the first record."""
+        for partition in partitions:
+            self._positions[partition] = 0
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Return where it stands."""
+        return self._positions[partition]
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return where the logs end."""
+        wanted = list(partitions)
+        return await self._node.call(
+            "ask for the ends", lambda: {tp: self._end(tp) for tp in wanted}
+        )
+
+    async def getmany(
+        self, *, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Message]]:
+        """Return what is new, after a while if nothing is."""
+        found = await self._node.call("read", lambda: self._take(max_records))
+        if not found:
+            await asyncio.sleep(timeout_ms / 1000)
+        return found
+
+    def _end(self, partition: TopicPartition) -> int:
+        log = self._broker.logs[partition]
+        return log.end if self._is_raw else log.stable_end
+
+    def _take(self, most: int) -> dict[TopicPartition, list[Message]]:
+        found = {}
+        for partition, position in self._positions.items():
+            end = min(self._end(partition), position + most)
+            entries = self._broker.logs[partition].entries[position:end]
+            self._positions[partition] = end
+            messages = [message(partition, e) for e in entries if is_shown(e)]
+            if messages:
+                found[partition] = messages
+        return found
+
+
+class GroupMember:
+    """A consumer of the commands topic in the group."""
+
+    def __init__(self, broker: Broker, group: Group, node: Node) -> None:
+        self.node = node
+        self.generation = -1
+        self._broker = broker
+        self._group = group
+        self._positions: dict[TopicPartition, int | None] = {}
+        self._paused: set[TopicPartition] = set()
+        self._called = asyncio.Event()
+
+    def give(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take an assignment; positions are asked for by whoever reads."""
+        self._positions = dict.fromkeys(partitions)
+        self._paused = set()
+
+    async def follow(self, listener: ConsumerRebalanceListener) -> None:
+        """Give back and take partitions whenever the group changes, for ever."""
+        while True:
+            await self.node.gate()
+            if not self._group.has(self):
+                await self._revoke(listener)
+                self._group.join(self)
+            generation = self._group.generation
+            if generation == self.generation:
+                changed = self._group.changed
+                await changed.wait()
+                await asyncio.sleep(self.node.luck.uniform(0.0, 0.3))
+                continue
+            await self._revoke(listener)
+            await self.node.gate()
+            await self._group.rejoin(self, generation)
+            if self._group.generation == generation and self._group.has(self):
+                self.generation = generation
+                await listener.on_partitions_assigned(sorted(self._positions))
+
+    async def _revoke(self, listener: ConsumerRebalanceListener) -> None:
+        given, self._positions = self._positions, {}
+        await listener.on_partitions_revoked(sorted(given))
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return what it was given."""
+        return set(self._positions)
+
+    def paused(self) -> set[TopicPartition]:
+        """Return what it does not read for now."""
+        return set(self._paused)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Do not read these for now."""
+        self._paused.update(partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Read these again."""
+        self._paused.difference_update(partitions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from there."""
+        if partition in self._positions:
+            self._positions[partition] = offset
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """Return where the group stands."""
+        return await self.node.call(
+            "ask for the offset", lambda: self._broker.offsets.get(partition)
+        )
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return where the logs begin."""
+        return dict.fromkeys(partitions, 0)
+
+    async def getmany(
+        self, *, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Message]]:
+        """Return what is new, after a while if nothing is."""
+        await self.node.gate()
+        found = {}
+        for partition, position in self._positions.items():
+            if partition in self._paused or position is None:
+                continue
+            log = self._broker.logs[partition]
+            end = min(log.stable_end, position + max_records)
+            if end > position:
+                entries = log.entries[position:end]
+                found[partition] = [message(partition, e) for e in entries]
+                self._positions[partition] = end
+        if not found:
+            await asyncio.sleep(timeout_ms / 1000)
+        return found
+
+
+def message(partition: TopicPartition, entry: Entry) -> Message:
+    """Return an entry as a consumer is given it."""
+    return Message(
+        partition.topic,
+        partition.partition,
+        entry.offset,
+        entry.timestamp,
+        entry.key,
+        entry.value,
+        entry.headers,
+    )

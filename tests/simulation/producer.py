@@ -1,0 +1,109 @@
+"""aiokafka's transactional producer as the worker uses it, on the simulated broker."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
+
+from tests.simulation.broker import Broker
+from tests.simulation.node import Node
+
+
+@dataclass
+class Trouble:
+    """How often a call of the producer fails."""
+
+    chance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """What a producer is told of a record."""
+
+    offset: int
+
+
+class Producer:
+    """A transactional producer."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        node: Node,
+        trouble: "Trouble",
+        transactional_id: str,
+        timeout: float,
+    ) -> None:
+        self._broker = broker
+        self._node = node
+        self._trouble = trouble
+        self._id = transactional_id
+        self._timeout = timeout
+        self._epoch = -1
+
+    async def start(self) -> None:
+        """Obtain an epoch."""
+        epoch = None
+        while epoch is None:
+            epoch = await self._node.call("fence", lambda: self._broker.open(self._id))
+        self._epoch = epoch
+
+    async def begin_transaction(self) -> None:
+        """Nothing yet: the first call to the broker begins it."""
+
+    async def send_offsets_to_transaction(
+        self, offsets: dict[TopicPartition, Any], _group_id: str
+    ) -> None:
+        """Add offsets to the transaction, which begins with this."""
+        transaction = None
+        while transaction is None:
+            self._fail_sometimes()
+            transaction = await self._node.call(
+                "begin", lambda: self._broker.begin(self._id, self._epoch)
+            )
+        transaction.offsets.update({tp: each.offset for tp, each in offsets.items()})
+        asyncio.get_running_loop().call_later(
+            self._timeout, self._broker.expire, self._id, transaction
+        )
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> "asyncio.Future[Acknowledged]":
+        """Send a record; the future knows whether it arrived."""
+        where = self._broker.place(topic, key)
+        if partition is not None:
+            where = TopicPartition(topic, partition)
+
+        def apply() -> int:
+            transaction = self._broker.running(self._id, self._epoch)
+            return self._broker.append(where, key, value, tuple(headers), transaction)
+
+        done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        if self._node.luck.random() < self._trouble.chance:
+            done.set_exception(KafkaTimeoutError())
+            done.exception()  # retrieved: an earlier one may have failed already
+        else:
+            offset = await self._node.call("send a record", apply)
+            done.set_result(Acknowledged(offset))
+        return done
+
+    async def commit_transaction(self) -> None:
+        """Commit; the answer may be lost, and then nobody knows."""
+        self._fail_sometimes()
+        await self._node.call(
+            "commit", lambda: self._broker.commit(self._id, self._epoch)
+        )
+        self._fail_sometimes()
+
+    def _fail_sometimes(self) -> None:
+        if self._node.luck.random() < self._trouble.chance:
+            raise KafkaTimeoutError
