@@ -21,7 +21,7 @@ import structlog
 
 from jetworker.bindings import Bindings, open_intent
 from jetworker.clock import Clock
-from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.route import OnUncertain
 from jetworker.core.settle import (
@@ -33,11 +33,12 @@ from jetworker.core.settle import (
     decide,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.core.witness import Known, is_witnessed, worth_asking
 from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
-from jetworker.watcher import Watcher
+from jetworker.watcher import Watcher, tell_unexplained
 
 log = structlog.get_logger()
 
@@ -153,7 +154,8 @@ class Lookup:
         """Apply a decision; returns whether the delivery is settled by it."""
         match decision:
             case Adopt(candidate, unexplained):
-                self._report(delivery, unexplained)
+                for each in unexplained:
+                    tell_unexplained(self._metrics, delivery.route, each)
                 found = Found(candidate.delivery_id, candidate.created_on)
                 reach(Point.FOUND)
                 await case.entry.apply(found)
@@ -187,10 +189,12 @@ class Lookup:
             return LookAgain("two looks at the job did not show the same")
         since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
         candidates = await self._watcher.candidates(job_id, unbound, since)
-        known = tuple((which, when) for which, (_, when) in book.bound.items())
-        others = [i for i in book.intents if i.command_id != ours.command_id]
         listed = first.listed & second.listed
-        return decide(ours, others, Observation(listed, candidates, known))
+        known = tuple(Known(which, when) for which, (_, when) in book.bound.items())
+        asked = await self._watcher.dated(job_id, worth_asking(listed, known))
+        witnessed = is_witnessed(listed, known, asked, ours.written_at, ours.jet_time)
+        others = [i for i in book.intents if i.command_id != ours.command_id]
+        return decide(ours, others, Observation(candidates, witnessed))
 
     async def _check_adopt(
         self, case: _Case, delivery: Delivery, pending: PendingAdopt
@@ -222,18 +226,9 @@ class Lookup:
     def _interval(self, case: _Case) -> float:
         """Return the wait before the next look; a held one is looked at slowly."""
         delivery = case.entry.delivery
-        if delivery is not None and delivery.state is State.UNCERTAIN:
+        if delivery and delivery.state is State.UNCERTAIN:
             return min(5.0, max(0.2, self._settle / 5))
         return min(60.0, max(5.0, self._settle))
-
-    def _report(self, delivery: Delivery, unexplained: tuple[DeliveryId, ...]) -> None:
-        for delivery_id in unexplained:
-            self._metrics.unexplained_deliveries_total.labels(delivery.route).inc()
-            log.error(
-                "a delivery that nobody asked for is on a job, see who started it",
-                job_id=delivery.job_id,
-                delivery_id=delivery_id,
-            )
 
     async def _unblock(self, case: _Case) -> None:
         async with self._free:

@@ -19,7 +19,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
-from jetworker.watcher import Watcher
+from jetworker.watcher import Watcher, tell_unexplained
 
 log = structlog.get_logger()
 
@@ -96,9 +96,4 @@ class Sweep:
             if candidate.created_on is None:
                 continue  # listed, but Jet does not show it: it is asked for again
             self._reported.add(candidate.delivery_id)
-            self._metrics.unexplained_deliveries_total.labels(touched.route).inc()
-            log.error(
-                "a delivery that nobody asked for is on a job, see who started it",
-                job_id=job_id,
-                delivery_id=candidate.delivery_id,
-            )
+            tell_unexplained(self._metrics, touched.route, candidate.delivery_id)

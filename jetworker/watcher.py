@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 import structlog
 
 from jetworker.budget import Priority
-from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
 from jetworker.core.settle import Candidate, Evidence
+from jetworker.core.witness import Known
 from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
+from jetworker.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -80,6 +82,16 @@ class Watcher:
             found.append(Candidate(delivery_id, shown.created_on, evidence))
         return tuple(found)
 
+    async def dated(self, job_id: JobId, known: Iterable[Known]) -> tuple[Known, ...]:
+        """Return these with Jet's date of their creation, as far as Jet tells it."""
+        found: list[Known] = []
+        for each in known:
+            if each.delivery_id not in self._deliveries:
+                await self._delivery(job_id, each.delivery_id)
+            created_on = self._deliveries.get(each.delivery_id)
+            found.append(replace(each, created_on=created_on))
+        return tuple(found)
+
     async def delivery(
         self, job_id: JobId, delivery_id: DeliveryId
     ) -> JetDelivery | None:
@@ -141,6 +153,18 @@ class Watcher:
             if transfer.delivery_id is not None:
                 self._transfers[transfer_id] = transfer.delivery_id
         return self._transfers.get(transfer_id)
+
+
+def tell_unexplained(
+    metrics: Metrics, route: RouteName, delivery_id: DeliveryId
+) -> None:
+    """Count and log a delivery that is on a job and that no command asked for."""
+    metrics.unexplained_deliveries_total.labels(route).inc()
+    log.error(
+        "a delivery that nobody asked for is on a job, see who started it",
+        route=route,
+        delivery_id=delivery_id,
+    )
 
 
 def _evidence(shown: JetDelivery, files: list[JetFile]) -> Evidence:

@@ -60,13 +60,12 @@ class Observation:
     """
     What two equal looks at a job showed.
 
-    *listed* are the deliveryIds in the job document itself, *known* those bound to
-    commands on this job, with the time by which they were started (our clock).
+    *is_witnessed*: whether the job document would show the unknown start, see
+    `core.witness`.
     """
 
-    listed: frozenset[DeliveryId]
     candidates: tuple[Candidate, ...]
-    known: tuple[tuple[DeliveryId, datetime], ...]
+    is_witnessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def decide(
     alike = tuple(other for other in others if other.contents == ours.contents)
     candidates = [c for c in seen.candidates if not _is_a_rival_s(c, ours, rivals)]
     if not candidates:
-        return _decide_absence(ours, seen)
+        return _decide_absence(seen)
     fitting = [c for c in candidates if _fits(c, ours, rivals)]
     proven = [c for c in fitting if is_proven(c, ours)]
     choice = _in_order(proven or fitting, ours, alike)
@@ -193,21 +192,9 @@ def _in_order(
     return sorted(choices, key=lambda c: (str(c.created_on), c.delivery_id))[place]
 
 
-def _decide_absence(ours: OpenIntent, seen: Observation) -> Decision:
-    """
-    Believe in absence only by a witness in the job document itself.
-
-    The document shows a delivery that we know and that is older than the intent, and
-    it is not a listing of only the latest one (there, a newer known delivery would
-    hide ours); or it shows two or more known ones and hides none.
-    """
-    born = ours.written_at
-    shown = [when for which, when in seen.known if which in seen.listed]
-    hidden = [when for which, when in seen.known if which not in seen.listed]
-    is_latest_only = len(seen.listed) <= 1 and any(when >= born for when in hidden)
-    if any(when < born for when in shown) and not is_latest_only:
-        return StartAgain()
-    if len(shown) > 1 and not hidden:
+def _decide_absence(seen: Observation) -> Decision:
+    """Believe in absence only by a witness: a wrong second start cannot be taken back."""
+    if seen.is_witnessed:
         return StartAgain()
     return LookAgain("nothing in the job document shows whether it was started")
 

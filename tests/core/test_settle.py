@@ -30,12 +30,8 @@ def candidate(name: str = "x", after: timedelta = SECOND, **shown: object) -> Ca
     return Candidate(DeliveryId(name), NOW + after, Evidence(**shown))  # type: ignore[arg-type]  # a test's shorthand
 
 
-def seen(
-    *candidates: Candidate,
-    listed: tuple[str, ...] = (),
-    known: tuple[tuple[DeliveryId, datetime], ...] = (),
-) -> Observation:
-    return Observation(frozenset(map(DeliveryId, listed)), candidates, known)
+def seen(*candidates: Candidate, is_witnessed: bool = False) -> Observation:
+    return Observation(candidates, is_witnessed)
 
 
 def test_the_only_delivery_of_nobody_is_adopted() -> None:
@@ -48,7 +44,7 @@ def test_a_delivery_that_shows_other_files_is_never_adopted_nor_absence_believed
     None
 ):
     foreign = candidate(paths=frozenset({"/storage/b"}))
-    witnessed = seen(foreign, listed=("old",), known=((OLD, NOW - SECOND),))
+    witnessed = seen(foreign, is_witnessed=True)
 
     assert isinstance(decide(intent(), (), witnessed), LookAgain)
 
@@ -110,7 +106,7 @@ def test_all_our_files_prove_a_delivery_that_grew_beyond_the_size_we_were_told()
 
 def test_a_delivery_that_is_a_rival_s_does_not_stand_in_the_way_of_absence() -> None:
     theirs = candidate(paths=frozenset({"/root/b"}))
-    witnessed = seen(theirs, listed=("old",), known=((OLD, NOW - SECOND),))
+    witnessed = seen(theirs, is_witnessed=True)
 
     assert decide(intent(), (intent("rival", "/b"),), witnessed) == StartAgain()
 
@@ -128,22 +124,8 @@ def test_equal_contents_are_paired_in_the_order_of_writing() -> None:
 
 
 def test_absence_needs_a_witness() -> None:
-    older, newer = (OLD, NOW - SECOND), (NEW, NOW + SECOND)
-    nothing = intent()
-
-    assert isinstance(decide(nothing, (), seen()), LookAgain)
-    assert decide(nothing, (), seen(listed=("old",), known=(older,))) == StartAgain()
-    two = seen(listed=("old", "new"), known=((OLD, NOW + SECOND), newer))
-    assert decide(nothing, (), two) == StartAgain()
-    hides = seen(listed=("new",), known=((OLD, NOW + SECOND), newer))
-    assert isinstance(decide(nothing, (), hides), LookAgain)
-
-
-def test_a_listing_of_only_the_latest_is_no_witness() -> None:
-    older, newer = (OLD, NOW - SECOND), (NEW, NOW + SECOND)
-    latest = seen(listed=("old",), known=(older, newer))
-
-    assert isinstance(decide(intent(), (), latest), LookAgain)
+    assert decide(intent(), (), Observation((), is_witnessed=True)) == StartAgain()
+    assert isinstance(decide(intent(), (), Observation(())), LookAgain)
 
 
 def test_contents_are_proven_by_all_files_or_by_exact_counts() -> None:

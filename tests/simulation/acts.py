@@ -108,3 +108,14 @@ async def visit(world: World) -> None:
     if world.luck.random() < 0.2:
         await asyncio.sleep(world.luck.uniform(0.0, 10.0))
         world.jet.visit(world.luck.choice(JOBS))
+
+
+async def mislead(world: World) -> None:
+    """Set the wall clock of a worker wrong, by a little or by an hour."""
+    if world.luck.random() < 0.3:
+        await asyncio.sleep(world.luck.uniform(0.0, 10.0))
+        living = world.living()
+        if living:
+            node = world.luck.choice(living)
+            node.skew = world.luck.choice((-3600.0, -1.0, 1.0, 3600.0))
+            world.say(f"the clock of {node.name} is wrong by {node.skew} s")

@@ -18,7 +18,7 @@ class Node:
     Whatever it does to the world goes through `call`: there the chance decides whether
     the process dies before it, dies (or is frozen) after it was done but before it
     knew, or lives: *fate* is told each label and answers "before", "after", "frozen"
-    or None.
+    or None. *skew* is by how many seconds its wall clock is wrong.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Node:
         self._thawed = asyncio.Event()
         self._thawed.set()
         self.alive_at = 0.0
+        self.skew = 0.0
 
     @property
     def is_frozen(self) -> bool:

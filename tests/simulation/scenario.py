@@ -142,6 +142,7 @@ async def _live(world: World) -> None:
         acts.freeze(world),
         acts.pause(world),
         acts.visit(world),
+        acts.mislead(world),
     ]
     if luck.random() < 0.4:
         happening.append(acts.restart(world, fate))

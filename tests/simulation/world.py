@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -60,20 +60,20 @@ def configure(routes: Path) -> Config:
 
 
 class SimulatedClock(Clock):
-    """The virtual time, and the seed's luck."""
+    """The virtual time, as wrong as the node's wall clock is, and the seed's luck."""
 
-    def __init__(self, luck: Random) -> None:
-        self._luck = luck
+    def __init__(self, node: Node) -> None:
+        self._node = node
 
     @override
     def now(self) -> datetime:
         """Return the wall clock of the simulated world."""
-        return now()
+        return now() + timedelta(seconds=self._node.skew)
 
     @override
     def jitter(self) -> float:
         """Return a number in [0, 1)."""
-        return self._luck.random()
+        return self._node.luck.random()
 
 
 @dataclass
@@ -147,7 +147,7 @@ class World:
             Connection(http, http),
             lambda: ("simulated", "simulated"),
             RouteBook(config.routes_file, metrics),
-            SimulatedClock(node.luck),
+            SimulatedClock(node),
             metrics,
         )
         try:

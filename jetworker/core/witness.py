@@ -1,0 +1,73 @@
+"""
+A witness: a reason to believe that Jet would show an unknown start, if there were one.
+
+Jet's documents are not documented: a job may show all its deliveries, the latest, or
+none. Only a delivery that we know tells which. Times are compared by Jet's clock where
+it can be had: ours may be wrong, and those of two workers may differ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jetworker.core.command import DeliveryId
+
+_OLDEST, _NEWEST = 20, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    A delivery that a command is bound to.
+
+    *started_at* is by our clock, *created_on* by Jet's, None if Jet did not tell.
+    """
+
+    delivery_id: DeliveryId
+    started_at: datetime
+    created_on: datetime | None = None
+
+
+def worth_asking(
+    listed: frozenset[DeliveryId], known: Sequence[Known]
+) -> tuple[Known, ...]:
+    """
+    Return those whose age decides, for Jet to tell: some of the oldest that are listed.
+
+    Where only one is listed, some of the newest that are not, too.
+    """
+    by_age = sorted(known, key=lambda each: each.started_at)
+    shown = [each for each in by_age if each.delivery_id in listed][:_OLDEST]
+    hidden = [each for each in by_age if each.delivery_id not in listed]
+    return (*shown, *(hidden[-_NEWEST:] if len(listed) <= 1 else ()))
+
+
+def is_witnessed(
+    listed: frozenset[DeliveryId],
+    known: Sequence[Known],
+    asked: Sequence[Known],
+    written_at: datetime,
+    jet_time: datetime | None,
+) -> bool:
+    """
+    Whether a start whose intent was written then would be among *listed*.
+
+    A known delivery is listed that is older than the intent, and the listing is not one
+    of only the latest (there, a newer known delivery would hide ours); or two or more
+    known ones are listed and none is missing. *asked* are `worth_asking`, dated.
+    """
+    older = [each for each in asked if _is_older(each, written_at, jet_time)]
+    newer = [each for each in asked if each not in older]
+    is_latest_only = len(listed) <= 1 and any(
+        each.delivery_id not in listed for each in newer
+    )
+    if any(each.delivery_id in listed for each in older) and not is_latest_only:
+        return True
+    shown = [each for each in known if each.delivery_id in listed]
+    return len(shown) > 1 and len(shown) == len(known)
+
+
+def _is_older(known: Known, written_at: datetime, jet_time: datetime | None) -> bool:
+    if known.created_on is None or jet_time is None:
+        return known.started_at < written_at
+    return known.created_on < jet_time

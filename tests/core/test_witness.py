@@ -1,0 +1,68 @@
+"""Absence is believed only where Jet shows a delivery that proves what it would show."""
+
+from datetime import datetime, timedelta
+
+from jetworker.core.command import DeliveryId
+from jetworker.core.witness import Known, is_witnessed, worth_asking
+from tests.builders import NOW, SECOND
+
+HOUR = timedelta(hours=1)
+
+
+def known(name: str, at: timedelta, jet: timedelta | None = None) -> Known:
+    created_on = None if jet is None else NOW + jet
+    return Known(DeliveryId(name), NOW + at, created_on)
+
+
+def witnessed(listed: str, *all_known: Known, jet_time: datetime | None = NOW) -> bool:
+    shown = frozenset(map(DeliveryId, listed.split()))
+    asked = worth_asking(shown, all_known)
+    return is_witnessed(shown, all_known, asked, NOW, jet_time)
+
+
+def test_an_older_known_delivery_that_is_listed_is_a_witness() -> None:
+    older = known("old", -SECOND, -SECOND)
+
+    assert witnessed("old", older)
+    assert not witnessed("", older)
+    assert not witnessed("somebody-else", older)
+
+
+def test_a_newer_known_delivery_is_none_since_only_the_latest_may_be_listed() -> None:
+    assert not witnessed("new", known("new", SECOND, SECOND))
+
+
+def test_one_that_is_listed_alone_is_none_while_a_newer_one_is_hidden() -> None:
+    older, newer = known("old", -SECOND, -SECOND), known("new", SECOND, SECOND)
+
+    assert not witnessed("old", older, newer)
+    assert witnessed("old other", older, newer)
+
+
+def test_two_known_ones_are_witnesses_if_none_is_hidden() -> None:
+    first, second = known("a", SECOND, SECOND), known("b", 2 * SECOND, 2 * SECOND)
+
+    assert witnessed("a b", first, second)
+    assert not witnessed("a b", first, second, known("c", SECOND, SECOND))
+
+
+def test_jet_s_clock_decides_when_ours_is_an_hour_wrong() -> None:
+    newer = known("new", -HOUR, SECOND)
+    older = known("old", HOUR, -SECOND)
+
+    assert not witnessed("new", newer)
+    assert witnessed("old", older)
+
+
+def test_our_clock_decides_where_jet_s_is_not_to_be_had() -> None:
+    assert witnessed("old", known("old", -SECOND))
+    assert not witnessed("new", known("new", SECOND))
+    assert witnessed("old", known("old", -SECOND, SECOND), jet_time=None)
+
+
+def test_jet_is_asked_for_the_oldest_that_are_listed_and_few_that_are_not() -> None:
+    many = [known(f"d{n}", n * SECOND) for n in range(100)]
+    listed = frozenset(each.delivery_id for each in many[10:60])
+
+    assert worth_asking(listed, many) == tuple(many[10:30])
+    assert worth_asking(frozenset(), many) == tuple(many[-10:])
