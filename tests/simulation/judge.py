@@ -86,6 +86,8 @@ def judge(world: World) -> Judgement:
     back = world.broker.went_back
     judgement.check("the offset never goes back", not back, str(back))
     of = told(world)
+    for command_id in world.sent:
+        judgement.check("every valid command is accepted", command_id in of, command_id)
     for command_id, events in of.items():
         _judge_delivery(judgement, world, command_id, events)
     for delivery in world.jet.deliveries:

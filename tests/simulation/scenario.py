@@ -176,14 +176,16 @@ async def _until(claim: Callable[[], bool]) -> None:
 
 
 def _is_done(world: World) -> bool:
-    return all(is_over(events[-1]) for events in told(world).values())
+    of = told(world)
+    return world.sent <= of.keys() and all(is_over(each[-1]) for each in of.values())
 
 
 def _is_quiet(world: World) -> bool:
     """Everything is over, or held with nothing at Jet that it could be."""
-    return all(
+    of = told(world)
+    return world.sent <= of.keys() and all(
         is_over(events[-1]) or _is_held(world, command_id, events[-1])
-        for command_id, events in told(world).items()
+        for command_id, events in of.items()
     )
 
 

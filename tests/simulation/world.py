@@ -101,6 +101,7 @@ class World:
     broken: list[str] = field(default_factory=list)
     struck: int = 0
     is_calm: bool = False
+    sent: set[str] = field(default_factory=set)
     resolved: int = 0
     trouble: float = 0.0
 
@@ -179,6 +180,8 @@ class World:
         """Publish one record on the commands topic."""
         value = body if isinstance(body, bytes) else orjson.dumps(body)
         command_id = body.get("commandId") if isinstance(body, dict) else None
+        if isinstance(body, dict) and body["type"] == "send":
+            self.sent.add(body["commandId"])
         key = command_id.encode() if isinstance(command_id, str) else None
         where = self.broker.place(self.settings.config.topics.commands, key)
         offset = self.broker.append(where, key, value)
