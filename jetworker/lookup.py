@@ -33,7 +33,6 @@ from jetworker.core.settle import (
     decide,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.core.witness import Known, is_witnessed, worth_asking
 from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
@@ -77,10 +76,6 @@ class Lookup:
         self._cases: dict[CommandId, _Case] = {}
         self._blocked: dict[JobId, set[CommandId]] = {}
         self._free = asyncio.Condition()
-
-    def __len__(self) -> int:
-        """Return how many are looked after."""
-        return len(self._cases)
 
     def take(self, entry: Entry) -> None:
         """Look after an unknown start; one that is known is looked at at once."""
@@ -129,6 +124,8 @@ class Lookup:
             await self._check_adopt(case, delivery, delivery.pending)
             return
         decision = await self._in_time(case, delivery)
+        if not _is_as_before(case.entry, delivery):
+            return  # an operator's order came meanwhile
         if await self._carry_out(case, delivery, decision):
             return
         held_at = case.began + 2 * self._settle
@@ -190,9 +187,7 @@ class Lookup:
         since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
         candidates = await self._watcher.candidates(job_id, unbound, since)
         listed = first.listed & second.listed
-        known = tuple(Known(which, when) for which, (_, when) in book.bound.items())
-        asked = await self._watcher.dated(job_id, worth_asking(listed, known))
-        witnessed = is_witnessed(listed, known, asked, ours.written_at, ours.jet_time)
+        witnessed = await self._watcher.is_witnessed(ours, job_id, listed, book.known)
         others = [i for i in book.intents if i.command_id != ours.command_id]
         return decide(ours, others, Observation(candidates, witnessed))
 
@@ -208,6 +203,8 @@ class Lookup:
         except (JetError, StoreError) as exc:
             log.warning("an adopt waits until Jet can be asked", reason=str(exc))
             await self._wait(case, min(5.0, self._settle))
+            return
+        if not _is_as_before(case.entry, delivery):
             return
         if shown is None or pending.delivery_id in book.bound:
             await case.entry.apply(AdoptRefused())
@@ -242,3 +239,9 @@ def _unsettled(entry: Entry) -> Delivery | None:
     if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
         return None
     return delivery
+
+
+def _is_as_before(entry: Entry, then: Delivery) -> bool:
+    """Whether what was looked up is still what is asked."""
+    now = _unsettled(entry)
+    return now is not None and (now.intent, now.pending) == (then.intent, then.pending)

@@ -1,7 +1,7 @@
 """Looking at a job: which deliveries Jet shows on it, wherever it shows them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -11,8 +11,8 @@ import structlog
 from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
-from jetworker.core.settle import Candidate, Evidence
-from jetworker.core.witness import Known
+from jetworker.core.settle import Candidate, Evidence, OpenIntent
+from jetworker.core.witness import Known, is_witnessed, worth_asking
 from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
 from jetworker.metrics import Metrics
@@ -45,8 +45,8 @@ class Watcher:
         Return the deliveries that Jet shows on a job.
 
         The field of the job document is not documented, so every deliveryId in it
-        counts; transfers in progress and, if the document shows none, the job's files
-        name further ones.
+        counts; transfers in progress and, if the document shows none or may show only
+        the latest, the job's files name further ones.
         """
         job = await self._jet.get_job(job_id, priority=Priority.LOOKUP)
         listed = frozenset(job.delivery_ids)
@@ -54,7 +54,7 @@ class Watcher:
         for transfer in await self._in_progress(job_id):
             if transfer.delivery_id is not None:
                 seen.add(transfer.delivery_id)
-        if not listed:
+        if len(listed) <= 1:
             seen |= await self._by_files(job_id)
         return Look(listed, frozenset(seen))
 
@@ -82,15 +82,21 @@ class Watcher:
             found.append(Candidate(delivery_id, shown.created_on, evidence))
         return tuple(found)
 
-    async def dated(self, job_id: JobId, known: Iterable[Known]) -> tuple[Known, ...]:
-        """Return these with Jet's date of their creation, as far as Jet tells it."""
-        found: list[Known] = []
-        for each in known:
+    async def is_witnessed(
+        self,
+        start: OpenIntent,
+        job_id: JobId,
+        listed: frozenset[DeliveryId],
+        known: Sequence[Known],
+    ) -> bool:
+        """Whether an unknown start would be among *listed*; Jet is asked for dates."""
+        asked: list[Known] = []
+        for each in worth_asking(listed, known):
             if each.delivery_id not in self._deliveries:
                 await self._delivery(job_id, each.delivery_id)
             created_on = self._deliveries.get(each.delivery_id)
-            found.append(replace(each, created_on=created_on))
-        return tuple(found)
+            asked.append(replace(each, created_on=created_on))
+        return is_witnessed(listed, known, asked, start)
 
     async def delivery(
         self, job_id: JobId, delivery_id: DeliveryId
