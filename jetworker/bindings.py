@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.settle import OpenIntent
+from jetworker.core.witness import Known
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded
 from jetworker.store import keep
@@ -23,6 +24,11 @@ class Book:
 
     bound: dict[DeliveryId, tuple[CommandId, datetime]] = field(default_factory=dict)
     intents: list[OpenIntent] = field(default_factory=list)
+
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """The bound ones, as possible witnesses."""
+        return tuple(Known(which, when) for which, (_, when) in self.bound.items())
 
 
 class Bindings:
@@ -108,4 +114,5 @@ def open_intent(delivery: Delivery) -> OpenIntent:
         delivery.intent.written_at,
         delivery.intent.jet_time,
         delivery.objects,
+        delivery.intent.after,
     )

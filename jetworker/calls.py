@@ -21,6 +21,7 @@ import stamina.instrumentation
 from jetworker.budget import Budget, Priority
 from jetworker.clock import Clock
 from jetworker.connection import Connection, Handover, handover, is_timeout
+from jetworker.core.jet_clock import Heard, better
 from jetworker.core.observation import (
     StartAnswer,
     StartLost,
@@ -63,22 +64,16 @@ class Calls:
         self._clock = clock
         self._metrics = metrics
         self._timeout = timeout.total_seconds()
-        self._heard: tuple[datetime, float] | None = None
+        self._heard: Heard | None = None
         self._usual = 0.0
         self.tokens = TokenSource(self._fetch_token, credentials, clock, metrics)
 
     @property
     def jet_time(self) -> datetime | None:
-        """
-        Jet's clock, from its last Date header, and never later than it is.
-
-        The header is cut to the second (RFC 9110 §6.6.1), and was written before it
-        was read; what passed since is added.
-        """
+        """Jet's clock, from its Date headers, and never later than it is."""
         if self._heard is None:
             return None
-        date, at = self._heard
-        return date + timedelta(seconds=self._clock.monotonic() - at)
+        return self._heard.then(self._clock.monotonic())
 
     async def ask(self, question: Question) -> Any:
         """Return the parsed answer; raises JetError."""
@@ -203,7 +198,8 @@ class Calls:
         except (KeyError, ValueError, TypeError):
             return
         if date.tzinfo is not None:
-            self._heard = (date, self._clock.monotonic())
+            heard = Heard(date, self._clock.monotonic())
+            self._heard = better(self._heard, heard)
 
     @contextmanager
     def _counted(self, operation: str) -> Iterator[Callable[[int], None]]:

@@ -14,7 +14,7 @@ import structlog
 
 from jetworker.budget import Priority
 from jetworker.core.command import CommandId, JobId, RouteName
-from jetworker.core.delivery import Delivery, Intent, ReasonCode, State, Terms
+from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
 from jetworker.core.expiry import is_expired, soonest_expiry
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
@@ -189,7 +189,7 @@ class Lane:
             self._dispatch.doubt(job_id, entry.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
-        intent = Intent(job_id, self._clock.now(), self._sender.jet_time)
+        intent = self._sender.intent(job_id, self._clock.now())
         return Begun(intent, Terms(route.on_uncertain, route.deadline))
 
     def _obstacle_of(self, outcome: Trigger, entry: Entry) -> Blocked | None:

@@ -6,8 +6,9 @@ from datetime import datetime
 import structlog
 
 from jetworker.budget import Priority
-from jetworker.core.command import JobId, ObjectSpec, RouteName
-from jetworker.core.delivery import ReasonCode
+from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName
+from jetworker.core.delivery import Intent, ReasonCode
+from jetworker.core.observation import StartAccepted
 from jetworker.core.refusal import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.route import Route, WhenPaused
 from jetworker.core.trigger import Blocked, Refused, Trigger
@@ -25,11 +26,11 @@ class Sender:
         self._jet = jet
         self._resolver = resolver
         self._suspected: set[RouteName] = set()
+        self._latest: dict[JobId, DeliveryId] = {}
 
-    @property
-    def jet_time(self) -> datetime | None:
-        """Jet's clock, from its last Date header."""
-        return self._jet.jet_time
+    def intent(self, job_id: JobId, written_at: datetime) -> Intent:
+        """Return what is written down before a start is sent."""
+        return Intent(job_id, written_at, self._jet.jet_time, self._latest.get(job_id))
 
     def suspect(self, route: RouteName) -> None:
         """Ask for the job before the next start of this route."""
@@ -73,6 +74,8 @@ class Sender:
         try:
             for is_second in (False, True):
                 answer = await self._jet.start_delivery(job_id, objects, guard=guard)
+                if isinstance(answer, StartAccepted):
+                    self._latest[job_id] = answer.delivery_id
                 decided = await self._decide(
                     meaning(answer), route, job_id, is_second=is_second
                 )

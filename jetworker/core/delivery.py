@@ -118,11 +118,13 @@ class Intent:
     A start written down before it is sent.
 
     *jet_time* is Jet's clock at or before the writing, None if Jet was never heard.
+    *after* is the delivery that the worker started on this job before.
     """
 
     job_id: JobId
     written_at: datetime
     jet_time: datetime | None = None
+    after: DeliveryId | None = None
 
 
 @dataclass(frozen=True, slots=True)

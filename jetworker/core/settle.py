@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+from jetworker.core.jet_clock import is_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class OpenIntent:
     written_at: datetime
     jet_time: datetime | None
     objects: tuple[ObjectSpec, ...]
+    after: DeliveryId | None = None
 
     @property
     def contents(self) -> tuple[tuple[str, int | None, bool], ...]:
@@ -224,7 +226,7 @@ def _is_older(candidate: Candidate, intent: OpenIntent) -> bool:
     """Whether the delivery was there before the intent was written down."""
     if candidate.created_on is None or intent.jet_time is None:
         return False
-    return candidate.created_on < intent.jet_time
+    return is_before(candidate.created_on, intent.jet_time)
 
 
 def _is_same(shown: str, asked: str) -> bool:

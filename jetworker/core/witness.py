@@ -2,8 +2,8 @@
 A witness: a reason to believe that Jet would show an unknown start, if there were one.
 
 Jet's documents are not documented: a job may show all its deliveries, the latest, or
-none. Only a delivery that we know tells which. Times are compared by Jet's clock where
-it can be had: ours may be wrong, and those of two workers may differ.
+none. Only a delivery that we know tells which. The worker knows what it started on the job
+before; others are compared by Jet's clock where it can be had, for ours may be wrong.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jetworker.core.command import DeliveryId
+from jetworker.core.jet_clock import is_before
+from jetworker.core.settle import OpenIntent
 
 _OLDEST, _NEWEST = 20, 10
 
@@ -46,17 +48,16 @@ def is_witnessed(
     listed: frozenset[DeliveryId],
     known: Sequence[Known],
     asked: Sequence[Known],
-    written_at: datetime,
-    jet_time: datetime | None,
+    start: OpenIntent,
 ) -> bool:
     """
-    Whether a start whose intent was written then would be among *listed*.
+    Whether an unknown start would be among *listed*.
 
     A known delivery is listed that is older than the intent, and the listing is not one
     of only the latest (there, a newer known delivery would hide ours); or two or more
     known ones are listed and none is missing. *asked* are `worth_asking`, dated.
     """
-    older = [each for each in asked if _is_older(each, written_at, jet_time)]
+    older = [each for each in asked if _is_older(each, start)]
     newer = [each for each in asked if each not in older]
     is_latest_only = len(listed) <= 1 and any(
         each.delivery_id not in listed for each in newer
@@ -67,7 +68,9 @@ def is_witnessed(
     return len(shown) > 1 and len(shown) == len(known)
 
 
-def _is_older(known: Known, written_at: datetime, jet_time: datetime | None) -> bool:
-    if known.created_on is None or jet_time is None:
-        return known.started_at < written_at
-    return known.created_on < jet_time
+def _is_older(known: Known, start: OpenIntent) -> bool:
+    if known.delivery_id == start.after:
+        return True
+    if known.created_on is None or start.jet_time is None:
+        return known.started_at < start.written_at
+    return is_before(known.created_on, start.jet_time)

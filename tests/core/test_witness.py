@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from jetworker.core.command import DeliveryId
+from jetworker.core.command import CommandId, DeliveryId
+from jetworker.core.settle import OpenIntent
 from jetworker.core.witness import Known, is_witnessed, worth_asking
 from tests.builders import NOW, SECOND
 
@@ -14,10 +15,18 @@ def known(name: str, at: timedelta, jet: timedelta | None = None) -> Known:
     return Known(DeliveryId(name), NOW + at, created_on)
 
 
-def witnessed(listed: str, *all_known: Known, jet_time: datetime | None = NOW) -> bool:
+def witnessed(
+    listed: str,
+    *all_known: Known,
+    jet_time: datetime | None = NOW,
+    after: str | None = None,
+) -> bool:
     shown = frozenset(map(DeliveryId, listed.split()))
     asked = worth_asking(shown, all_known)
-    return is_witnessed(shown, all_known, asked, NOW, jet_time)
+    start = OpenIntent(
+        CommandId("c-1"), NOW, jet_time, (), DeliveryId(after) if after else None
+    )
+    return is_witnessed(shown, all_known, asked, start)
 
 
 def test_an_older_known_delivery_that_is_listed_is_a_witness() -> None:
@@ -66,3 +75,10 @@ def test_jet_is_asked_for_the_oldest_that_are_listed_and_few_that_are_not() -> N
 
     assert worth_asking(listed, many) == tuple(many[10:30])
     assert worth_asking(frozenset(), many) == tuple(many[-10:])
+
+
+def test_what_the_worker_started_before_is_older_whatever_the_clocks_say() -> None:
+    just_before = known("mine", SECOND, SECOND)
+
+    assert witnessed("mine", just_before, after="mine")
+    assert not witnessed("mine", just_before, after="another")

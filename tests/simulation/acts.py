@@ -14,7 +14,7 @@ FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 
 def _command(luck: Random, number: int) -> dict[str, Any]:
     objects = [
-        {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100}
+        {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100 * number}
         for n in range(luck.randint(1, 2))
     ]
     return {
@@ -107,7 +107,9 @@ async def pause(world: World) -> None:
 async def visit(world: World) -> None:
     if world.luck.random() < 0.2:
         await asyncio.sleep(world.luck.uniform(0.0, 10.0))
-        world.jet.visit(world.luck.choice(JOBS))
+        job = world.luck.choice(JOBS)
+        if world.jet.listing[job] != "unfiled":  # nothing would tell theirs from ours
+            world.jet.visit(job)
 
 
 async def mislead(world: World) -> None:

@@ -25,7 +25,9 @@ class Delivery:
     seconds: float
     shown_at: float
     failed: int = 0
+    grown: int = 0
     is_lagging: bool = False
+    is_cut: bool = False
 
     @property
     def age(self) -> float:
@@ -45,7 +47,7 @@ def delivery(d: Delivery) -> dict[str, Any]:
     return {
         "deliveryId": d.delivery_id,
         "state": "PLANNING_SOMETHING" if queued else ended,
-        "createdOn": _text(d.created_at),
+        "createdOn": _text(int(d.created_at) if d.is_cut else d.created_at),
         "deliverySummary": _progress(d),
         "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
     }
@@ -75,10 +77,11 @@ def files(d: Delivery) -> list[dict[str, Any]]:
 
 def _progress(d: Delivery) -> dict[str, Any]:
     part = min(1.0, d.age / d.seconds)
+    size = sum(spec.get("sizeInBytes", 0) for spec in d.objects) + d.grown
     count = len(d.objects) if d.is_over else 0
     failed = d.failed if d.is_over else 0
     return {
-        "transferred": {"count": count - failed, "bytes": int(1000 * part)},
+        "transferred": {"count": count - failed, "bytes": int(size * part)},
         "skipped": {"count": 0, "bytes": 0},
         "failed": {"count": failed, "bytes": 0},
     }

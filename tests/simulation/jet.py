@@ -19,7 +19,7 @@ from tests.simulation.documents import Delivery, delivery, files, transfer
 
 JOBS = ("job-1", "job-2")
 _NOT_FOUND, _BELIEVED = 404, 3
-LISTINGS = ("all", "all", "all", "latest", "running", "nothing")
+LISTINGS = ("all", "all", "all", "unfiled", "latest", "running", "nothing")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Jet:
         self.deliveries: list[Delivery] = []
         self.posts: list[Post] = []
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
+        self._are_dates_cut = luck.random() < 0.5
         self._luck = luck
         self._tokens: set[str] = set()
         self._denied: Counter[str] = Counter()
@@ -187,44 +188,47 @@ class Jet:
             loop.time(),
             self._luck.choice((0.1, 1.0, 4.0)),
             loop.time() + (lag if self._luck.random() < 0.3 else 0.0),
+            grown=1000 * int(self._luck.random() < 0.2),
             failed=int(self._luck.random() < 0.1),
             is_lagging=self._luck.random() < 0.2,
+            is_cut=self._are_dates_cut,
         )
         self.deliveries.append(made)
         return made
 
     def _show(self, path: str) -> Reply:
         _, _, _, job_id, *rest = path.split("?", maxsplit=1)[0].split("/")
-        shown = [
-            d
-            for d in self.deliveries
-            if d.job_id == job_id and d.shown_at <= asyncio.get_running_loop().time()
-        ]
-        listing = self.listing[job_id]
-        if listing == "nothing":
-            shown = []
         match rest:
-            case []:
-                cut = {"all": shown, "latest": shown[-1:]}.get(listing, [])
-                return Reply(200, self._job(job_id, cut))
-            case ["transfers"]:
-                alive = [transfer(d) for d in shown if not d.is_over]
-                return Reply(200, {"items": alive})
+            case [what, wanted]:
+                documents = {"deliveries": delivery, "transfers": transfer}[what]
+                return _found([documents(d) for d in self.deliveries], wanted)
+            case ["files"] if self.listing[job_id] == "unfiled":
+                return Reply(404, {"message": "not found"})
             case ["files"]:
-                return Reply(200, {"items": [f for d in shown for f in files(d)]})
-            case ["deliveries", wanted]:
-                return _found(
-                    [delivery(d) for d in self.deliveries], "deliveryId", wanted
-                )
-            case ["transfers", wanted]:
-                return _found(
-                    [transfer(d) for d in self.deliveries], "transferId", wanted
-                )
+                listed = [f for d in self._shown(job_id) for f in files(d)]
+                return Reply(200, {"items": listed})
+            case ["transfers"]:
+                alive = [transfer(d) for d in self._shown(job_id) if not d.is_over]
+                return Reply(200, {"items": alive})
             case _:
-                pass
-        return Reply(404, {"message": path})
+                return Reply(200, self._job(job_id))
 
-    def _job(self, job_id: str, shown: list[Delivery]) -> dict[str, Any]:
+    def _shown(self, job_id: str) -> list[Delivery]:
+        """Return what Jet shows of a job anywhere by now."""
+        if self.listing[job_id] == "nothing":
+            return []
+        now = asyncio.get_running_loop().time()
+        return [d for d in self.deliveries if d.job_id == job_id and d.shown_at <= now]
+
+    def _job(self, job_id: str) -> dict[str, Any]:
+        shown = self._shown(job_id)
+        match self.listing[job_id]:
+            case "latest":
+                shown = shown[-1:]
+            case "all" | "unfiled":
+                pass
+            case _:
+                shown = []
         return {
             "jobId": job_id,
             "name": job_id,
@@ -233,8 +237,8 @@ class Jet:
         }
 
 
-def _found(items: list[dict[str, Any]], name: str, wanted: str) -> Reply:
+def _found(items: list[dict[str, Any]], wanted: str) -> Reply:
     for item in items:
-        if item[name] == wanted:
+        if wanted in (item.get("transferId"), item.get("deliveryId")):
             return Reply(200, item)
     return Reply(404, {"message": "not found"})

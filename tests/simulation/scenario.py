@@ -77,7 +77,8 @@ def _happened(world: World) -> Counter[str]:
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
             "of these started again": sum(e.data["attempt"] > 1 for e in ends),
-            "of these resolved by the operator": world.resolved,
+            "of these resolved by the operator": world.resolved.total(),
+            "of these where files are not shown": world.resolved["unfiled"],
             "deliveries of somebody else": sum(d.command_id is None for d in made),
         }
     )
@@ -207,7 +208,7 @@ def _resolve(world: World) -> None:
         if made:
             order |= {"action": "adopt", "deliveryId": made[0].delivery_id}
         world.say(f"{command_id} is held, the operator says: {order['action']}")
-        world.resolved += 1
+        world.resolved[world.jet.listing[events[-1].data["jobId"]]] += 1
         world.publish(order)
 
 

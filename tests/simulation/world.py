@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -102,7 +103,7 @@ class World:
     struck: int = 0
     is_calm: bool = False
     sent: set[str] = field(default_factory=set)
-    resolved: int = 0
+    resolved: Counter[str] = field(default_factory=Counter)
     trouble: float = 0.0
 
     @classmethod
