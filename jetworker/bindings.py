@@ -11,7 +11,7 @@ from jetworker.core.settle import OpenIntent
 from jetworker.core.witness import Known
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded
-from jetworker.store import keep
+from jetworker.restore import keep
 from jetworker.wire import snapshots
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})

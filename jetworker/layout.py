@@ -16,10 +16,15 @@ _EVENT_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is: its partitions and its settings."""
+    """A topic as it is: its partitions and its settings, none if we may not see them."""
 
     partitions: int
     settings: Mapping[str, str]
+
+    @property
+    def is_described(self) -> bool:
+        """Whether Kafka let us see its settings."""
+        return bool(self.settings)
 
     @property
     def record_bytes(self) -> int:
@@ -69,10 +74,11 @@ def problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str]:
     if missing:
         cure = "run `jetworker topics create`, or allow this user to see it"
         return [f"topic {name} does not exist: {cure}" for name in missing]
+    described = {name: topic for name, topic in found.items() if topic.is_described}
     return [
         *_count_problems(topics, found),
-        *_policy_problems(topics, found),
-        *_size_problems(topics, found),
+        *_policy_problems(topics, described),
+        *_size_problems(topics, described),
     ]
 
 
@@ -94,7 +100,7 @@ def _policy_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[s
         )
 
     wrong = []
-    if not found[topics.state].is_compacted:
+    if topics.state in found and not found[topics.state].is_compacted:
         wrong.append(
             f"{policy(topics.state)}: set it to compact, or deliveries are forgotten"
         )
@@ -102,11 +108,13 @@ def _policy_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[s
         f"{policy(name)}: set it to delete, compaction drops records and refuses those"
         " without a key"
         for name in (topics.events, topics.dead_letters)
-        if found[name].is_compacted
+        if name in found and found[name].is_compacted
     ]
 
 
 def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str]:
+    if topics.commands not in found:
+        return []
     double = 2 * found[topics.commands].record_bytes
     why = f"twice that of {topics.commands}"
     wanted = {
@@ -118,5 +126,5 @@ def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str
         f"topic {name} has max.message.bytes={found[name].record_bytes}: set it to at"
         f" least {least}, {reason}"
         for name, (least, reason) in wanted.items()
-        if found[name].record_bytes < least
+        if name in found and found[name].record_bytes < least
     ]

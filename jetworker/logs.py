@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -57,7 +57,22 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in _NOISY:  # httpx logs every URL at INFO
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.getLogger("aiokafka.conn").addFilter(_once("in the clear"))
     logging.captureWarnings(capture=True)
+
+
+def _once(part: str) -> Callable[[logging.LogRecord], bool]:
+    """Let a message through once that a library repeats at every connection."""
+    was_said = False
+
+    def is_new(record: logging.LogRecord) -> bool:
+        nonlocal was_said
+        if part not in str(record.msg):
+            return True
+        before, was_said = was_said, True
+        return not before
+
+    return is_new
 
 
 def _dumps(value: Any, **_: Any) -> str:

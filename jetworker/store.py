@@ -1,5 +1,5 @@
 """
-The state of one partition in Kafka: fence, barrier, restore, and the group commit.
+The state of one partition in Kafka: fence, barrier, and the group commit.
 
 Everything a worker knows is here. One transactional producer per partition, whose id
 `{group}-{topic}-{partition}` fences every earlier owner; every step is one part of one
@@ -12,16 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.clock import Clock
 from jetworker.errors import Fenced, StoreError
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka import Kafka
 from jetworker.metrics import Metrics
 from jetworker.wire.record import Record
-from jetworker.wire.snapshots import BARRIER, is_own
+from jetworker.wire.snapshots import BARRIER
 
 _BATCH_STEPS = 500
 
@@ -147,10 +147,16 @@ class Store:
             {self._commands: OffsetAndMetadata(self._offset, "")},
             self._config.group_id,
         )
-        sent = [await self._send(record) for step in steps for record in step.records]
-        positions = [(await future).offset for future in sent]
+        sent: list[asyncio.Future[Any]] = []
+        for record in (record for step in steps for record in step.records):
+            sent.append(await self._send(record))
+            sent[-1].add_done_callback(_retrieve)
+        answers: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
+        errors = [each for each in answers if isinstance(each, BaseException)]
+        if errors:
+            raise _cause(errors)
         await self._producer.commit_transaction()
-        return positions
+        return [metadata.offset for metadata in answers]
 
     async def _send(self, record: Record) -> Any:
         """Hand a record over; returns the future of its metadata."""
@@ -173,6 +179,18 @@ class Store:
         return await self._producer.send_batch(batch, record.topic, partition=partition)
 
 
+def _retrieve(sent: "asyncio.Future[Any]") -> None:
+    """Take note of an error that a record had after another one's was raised."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+def _cause(errors: list[BaseException]) -> BaseException:
+    """Return the error that says why: one record's makes the others' InvalidTxnState."""
+    telling = [each for each in errors if not isinstance(each, InvalidTxnState)]
+    return (telling or errors)[0]
+
+
 def _give_up(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_exception(StoreError("the partition's life is over"))
@@ -188,50 +206,3 @@ async def opened(
     transactional_id = f"{kafka.config.group_id}-{topic}-{partition}"
     async with kafka.producer(transactional_id) as producer:
         yield Store(producer, partition, kafka, metrics, clock)
-
-
-async def committed_offset(consumer: AIOKafkaConsumer, commands: TopicPartition) -> int:
-    """
-    Return where the group stands, or the partition's beginning.
-
-    To be asked only after the fence: before it, an open transaction of the previous
-    owner may still move the offset.
-    """
-    committed = await bounded(consumer.committed(commands), "asking for the offset")
-    if committed is not None:
-        return int(committed)
-    beginnings = await bounded(
-        consumer.beginning_offsets([commands]), "asking for the beginning"
-    )
-    return int(beginnings[commands])
-
-
-async def restore(kafka: Kafka, partition: int, barrier: int) -> dict[bytes, bytes]:
-    """
-    Read the state partition up to the barrier: the latest value of every key.
-
-    Comparing the position with the end offset would hang on trailing control records;
-    the barrier's own offset cannot be missed.
-    """
-    state = TopicPartition(kafka.topics.state, partition)
-    latest: dict[bytes, bytes] = {}
-    async with kafka.reader(state) as consumer:
-        await bounded(consumer.seek_to_beginning(state), "seeking to the beginning")
-        while True:
-            batches = await bounded(
-                consumer.getmany(timeout_ms=50, max_records=5000), "restoring"
-            )
-            for record in batches.get(state, []):
-                if record.offset >= barrier:
-                    return latest
-                keep(latest, record.key, record.value)
-
-
-def keep(latest: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
-    """Compact: a later value replaces, a tombstone removes, a barrier is skipped."""
-    if key is None or is_own(key):
-        return
-    # Moved to the end, so that what finished first is first in memory too.
-    latest.pop(key, None)
-    if value is not None:
-        latest[key] = value

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -24,6 +26,8 @@ from jetworker import layout
 from jetworker.config import Config, TopicsConfig
 from jetworker.errors import ConfigurationError, KafkaUnavailable
 from jetworker.layout import Topic
+
+log = structlog.get_logger()
 
 _COPIES = 3
 _TIMEOUT = 15.0
@@ -56,7 +60,11 @@ async def layout_problems(config: Config) -> list[str]:
     """Return what is wrong with the topics and its cure; raises KafkaUnavailable."""
     async with _admin(config) as admin:
         found = await _described(admin, layout.names(config.topics))
-        return layout.problems(config.topics, found)
+    hidden = [name for name, topic in found.items() if not topic.is_described]
+    if hidden:
+        cure = "allow this user DescribeConfigs to have them checked"
+        log.warning("the settings of topics are not checked", topics=hidden, cure=cure)
+    return layout.problems(config.topics, found)
 
 
 def _missing(
@@ -64,7 +72,8 @@ def _missing(
 ) -> list[NewTopic]:
     """Describe what is to be made, so that it fits what is there."""
     commands = found.get(topics.commands)
-    limit = commands.record_bytes if commands else layout.COMMAND_BYTES
+    known = commands if commands and commands.is_described else None
+    limit = known.record_bytes if known else layout.COMMAND_BYTES
     paired = commands or found.get(topics.state)
     counts = dict.fromkeys(layout.names(topics), partitions)
     if paired:
@@ -129,12 +138,9 @@ async def _read_settings(
         error = for_code(code)
         if error is UnknownTopicOrPartitionError:  # the broker we asked is behind
             continue
-        if code:
+        if code and error is not TopicAuthorizationFailedError:
             msg = f"the settings of {name} cannot be read: {error.__name__}: {message}"
-            if error.retriable:
-                raise KafkaUnavailable(msg)
-            msg = f"{msg}: allow this user to describe them"
-            raise ConfigurationError(msg)
+            raise (KafkaUnavailable if error.retriable else ConfigurationError)(msg)
         found[name] = {entry[0]: entry[1] for entry in entries}
     return found
 

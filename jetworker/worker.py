@@ -33,7 +33,8 @@ from jetworker.errors import StoreError
 from jetworker.kafka import Kafka
 from jetworker.life import Life
 from jetworker.logs import report_end
-from jetworker.store import committed_offset, opened, restore
+from jetworker.restore import committed_offset, restore
+from jetworker.store import opened
 
 log = structlog.get_logger()
 

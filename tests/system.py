@@ -87,6 +87,7 @@ class System:
     routes: str
     changes: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 4
+    replication: int = 1
     name: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
     workers: list[WorkerProcess] = field(default_factory=list)
 
@@ -127,7 +128,9 @@ class System:
 
     async def create(self) -> "System":
         """Make the topics."""
-        await topics.create(self.config, partitions=self.partitions, replication=1)
+        await topics.create(
+            self.config, partitions=self.partitions, replication=self.replication
+        )
         return self
 
     async def worker(self, **changes: str) -> WorkerProcess:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -30,15 +31,21 @@ class EmbeddedKafka:
     """
     One broker on free loopback ports, with its own or a given data folder.
 
-    It ends with its owner, also when the owner is killed. Raises ConfigurationError
+    *settings* are Kafka's names and replace ours. It ends with its owner, also when the owner is killed. Raises ConfigurationError
     if its parts are not installed or its data folder is in use, KafkaUnavailable if it
     does not come up.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        ports: tuple[int, int] | None = None,
+    ) -> None:
         self._given = data
         self._made: Path | None = None
-        self._port, self._controller = kafka_port.free_ports()
+        self._settings = settings or {}
+        self._port, self._controller = ports or kafka_port.free_ports()
         self._owner: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -204,6 +211,7 @@ class EmbeddedKafka:
             "log.cleaner.backoff.ms": "1000",
             "log.cleaner.dedupe.buffer.size": "8388608",
         }
+        settings |= self._settings
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 

@@ -17,7 +17,8 @@ from jetworker.core.finished import Finished, Memory, finish
 from jetworker.errors import Fenced, StoreError
 from jetworker.kafka import Kafka, bounded
 from jetworker.metrics import Metrics
-from jetworker.store import Step, Store, committed_offset, opened, restore
+from jetworker.restore import committed_offset, restore
+from jetworker.store import Step, Store, opened
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record
 from tests.builders import NOW, a_delivery

@@ -121,3 +121,15 @@ def test_every_problem_is_told_at_once() -> None:
         _NAMES.dead_letters,
         _NAMES.events,
     ]
+
+
+@pytest.mark.parametrize("name", layout.names(_NAMES))
+def test_settings_that_may_not_be_seen_are_not_judged_but_the_others_are(
+    name: str,
+) -> None:
+    hidden = {name: replace(_good()[name], settings={})}
+    wrong = _with(_NAMES.state, cleanup_policy="delete")
+
+    assert layout.problems(_NAMES, _good() | hidden) == []
+    judged = layout.problems(_NAMES, wrong | hidden)
+    assert bool(judged) is (name != _NAMES.state)

@@ -138,7 +138,7 @@ PLANTED = (
 FOUND = (
     Bug(
         "restore not up to a barrier",
-        "store.py",
+        "restore.py",
         "                if record.offset >= barrier:\n",
         "                if record.offset >= barrier - 5:\n",
     ),

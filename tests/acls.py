@@ -1,0 +1,113 @@
+"""A real Kafka that asks who you are, and what you may do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+from aiokafka.protocol.api import Request
+
+from jetworker.sandbox import kafka_port
+from jetworker.sandbox.kafka import EmbeddedKafka
+
+USER, PASSWORD = "jetworker", "kafka-canary"
+_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_ALLOW = 3
+
+
+class Resource(IntEnum):
+    """What a right is for (KIP-140's numbers)."""
+
+    TOPIC = 2
+    GROUP = 3
+    TRANSACTIONAL_ID = 5
+
+
+class Operation(IntEnum):
+    """What may be done with it (KIP-140's numbers)."""
+
+    READ = 3
+    WRITE = 4
+
+
+class Pattern(IntEnum):
+    """How it is named (KIP-290's numbers)."""
+
+    LITERAL = 3
+    PREFIXED = 4
+
+
+@dataclass(frozen=True)
+class Right:
+    """One line of an access list."""
+
+    resource: Resource
+    name: str
+    operation: Operation
+    pattern: Pattern = Pattern.LITERAL
+
+    @property
+    def fields(self) -> tuple[int, str, int, str, str, int, int]:
+        """As the protocol has it."""
+        return (
+            self.resource,
+            self.name,
+            self.pattern,
+            f"User:{USER}",
+            "*",
+            self.operation,
+            _ALLOW,
+        )
+
+
+def guarded() -> tuple[EmbeddedKafka, str]:
+    """
+    Return a broker, not started, and the address where our user signs in.
+
+    Without signing in, at its usual address, everything is allowed: for the test.
+    """
+    ports = kafka_port.free_ports()
+    sasl, _ = kafka_port.free_ports()
+    listeners = f"PLAINTEXT://127.0.0.1:{ports[0]},GUARDED://127.0.0.1:{sasl}"
+    settings = {
+        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{ports[1]}",
+        "advertised.listeners": listeners,
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT"
+        ),
+        "listener.name.guarded.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.guarded.plain.sasl.jaas.config": (
+            f'{_PLAIN} required user_{USER}="{PASSWORD}";'
+        ),
+        "authorizer.class.name": (
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+        ),
+        "super.users": "User:ANONYMOUS",
+    }
+    return EmbeddedKafka(settings=settings, ports=ports), f"127.0.0.1:{sasl}"
+
+
+async def grant(servers: str, rights: Iterable[Right]) -> None:
+    """Allow our user these."""
+    for right in rights:
+        answer = await _ask(servers, CreateAclsRequest(*right.fields))
+        assert answer.creation_responses[0][0] == 0, answer
+
+
+async def withdraw(servers: str, right: Right) -> None:
+    """Allow it no more."""
+    answer = await _ask(servers, DeleteAclsRequest(*right.fields))
+    assert len(answer.filter_responses[0][2]) == 1, answer
+
+
+async def _ask(servers: str, request: Request[Any]) -> Any:
+    """Send what the admin client has no method for."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        return await admin._send_to_controller(request)  # noqa: SLF001 -- no other way
+    finally:
+        await admin.close()
