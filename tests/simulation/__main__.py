@@ -19,17 +19,17 @@ _SHARE = 250
 
 @dataclass
 class Account:
-    """What some seeds showed; *wrong* is what the first bad one did, and its number."""
+    """What some seeds showed; *wrong* is what each bad one did, by its number."""
 
     checked: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
-    wrong: tuple[int, list[str]] | None = None
+    wrong: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, other: "Account") -> None:
         """Add what other seeds showed."""
         self.checked.update(other.checked)
         self.happened.update(other.happened)
-        self.wrong = self.wrong or other.wrong
+        self.wrong |= other.wrong
 
     @property
     def is_vacuous(self) -> bool:
@@ -43,13 +43,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    parser.add_argument("--all", action="store_true", help="go on after a wrong seed")
     parser.add_argument("--seed", type=int, help="replay one and print its trace")
     options = parser.parse_args()
     if options.seed is not None:
         return _replay(options.seed)
     seeds = range(options.first, options.first + options.seeds)
     began = time.monotonic()
-    return _tell(_run_all(seeds, options.jobs), len(seeds), began)
+    shares = [
+        (seeds[n : n + _SHARE], options.all) for n in range(0, len(seeds), _SHARE)
+    ]
+    return _tell(_run_all(shares, options.jobs), len(seeds), began)
 
 
 def _replay(seed: int) -> int:
@@ -67,42 +71,41 @@ def _runs(seeds: range) -> Iterator[Run]:
             yield simulated.run(seed)
 
 
-def _run_share(seeds: range) -> Account:
+def _run_share(share: tuple[range, bool]) -> Account:
+    seeds, is_to_go_on = share
     account = Account()
     for run in _runs(seeds):
         account.checked.update(run.judgement.checked)
         account.happened.update(run.happened)
         if run.wrong:
-            account.wrong = run.seed, run.wrong
-            break
+            account.wrong[run.seed] = run.wrong
+            if not is_to_go_on:
+                break
     return account
 
 
-def _run_all(seeds: range, jobs: int) -> Account:
-    shares = [seeds[n : n + _SHARE] for n in range(0, len(seeds), _SHARE)]
+def _run_all(shares: list[tuple[range, bool]], jobs: int) -> Account:
     if jobs == 1:
-        return _sum(map(_run_share, shares))
+        return _sum(shares, map(_run_share, shares))
     with ProcessPoolExecutor(jobs) as pool:
-        account = _sum(pool.map(_run_share, shares))
-        pool.shutdown(wait=False, cancel_futures=True)
-    return account
+        return _sum(shares, pool.map(_run_share, shares))
 
 
-def _sum(shares: Iterable[Account]) -> Account:
-    account = Account()
-    for share in shares:
-        account.add(share)
-        if account.wrong:
+def _sum(shares: list[tuple[range, bool]], accounts: Iterable[Account]) -> Account:
+    total = Account()
+    for (_, is_to_go_on), account in zip(shares, accounts, strict=False):
+        total.add(account)
+        if total.wrong and not is_to_go_on:
             break
-    return account
+    return total
 
 
 def _tell(account: Account, number: int, began: float) -> int:
-    if account.wrong:
-        seed, wrong = account.wrong
+    for seed, wrong in account.wrong.items():
         replay = f"python -m tests.simulation --seed {seed}"
-        wrong = [*wrong, f"seed {seed} went wrong; to replay it: {replay}"]
-        sys.stdout.write("\n".join(wrong) + "\n")
+        lines = [*wrong, f"seed {seed} went wrong; to replay it: {replay}"]
+        sys.stdout.write("\n".join(lines) + "\n")
+    if account.wrong:
         return 1
     for what, count in account.happened.items():
         sys.stdout.write(f"{count:>9} {what}\n")

@@ -20,6 +20,7 @@ from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, con
 
 STORM = 15.0
 CALM = 90.0
+_ORDERS = 3  # one that was resent may be lost and held again
 _TENDER = ("start", "commit", "fence", "begin")
 
 
@@ -164,7 +165,10 @@ async def _calm(world: World) -> None:
         node.thaw()
     world.say("calm")
     await _until(lambda: lag(world) == 0 and _is_quiet(world))
-    _resolve(world)
+    for _ in range(_ORDERS):
+        _resolve(world)
+        await asyncio.sleep(SESSION)
+        await _until(lambda: lag(world) == 0 and _is_quiet(world))
     await _until(lambda: lag(world) == 0 and _is_done(world))
     await asyncio.sleep(SESSION)
 
