@@ -52,7 +52,7 @@ class JetServer:
 
     *fault* is asked before every request with the operation: a response is answered
     instead, "lost_before" and "lost_after" close the connection without or after
-    applying, None goes on.
+    applying, None goes on. *delays* are seconds before anything about a job.
     """
 
     def __init__(self, seconds: float = 0.3) -> None:
@@ -61,6 +61,7 @@ class JetServer:
         self.deliveries: dict[str, Started] = {}
         self.requests: list[tuple[float, str, str]] = []
         self.fault: Fault = lambda _operation, _server: None
+        self.delays: dict[str, float] = {}
         self.listing = "all"
         self.tokens: set[str] = set()
         self.token_life = 3600
@@ -130,6 +131,7 @@ class JetServer:
             return web.json_response({"message": "Unauthorized"}, status=401)
         if "job" in request.match_info and request.match_info["job"] not in self.jobs:
             return web.json_response({"message": "no such job"}, status=404)
+        await asyncio.sleep(self.delays.get(request.match_info.get("job", ""), 0.0))
         response: web.StreamResponse = await handler(request)
         return self._hang_up(request) if fault == "lost_after" else response
 

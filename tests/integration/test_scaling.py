@@ -1,0 +1,82 @@
+"""Workers come and go under load: nothing is uncertain, and nobody waits long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.figures import waits
+from tests.judge import judge
+from tests.system import System, WorkerProcess, a_command
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+ROUTES = ("archive", "by-name", "by-profiles")
+_PAUSE = 10.0
+
+
+@asynccontextmanager
+async def load(system: System) -> AsyncIterator[list[dict[str, Any]]]:
+    """Publish four commands every fifth of a second; yields what was published."""
+    commands: list[dict[str, Any]] = []
+
+    async def publish() -> None:
+        while True:
+            fresh = [
+                a_command(f"n-{len(commands) + n}", ROUTES[n % 3]) for n in range(4)
+            ]
+            await system.publish(*fresh)
+            commands.extend(fresh)
+            await asyncio.sleep(0.2)
+
+    publishing = asyncio.create_task(publish())
+    try:
+        yield commands
+    finally:
+        publishing.cancel()
+        await asyncio.wait([publishing])
+
+
+async def started(system: System, commands: list[dict[str, Any]]) -> None:
+    """Wait until something that is published from now on has been started."""
+    wanted = f"/n-{len(commands) + 8}.mov"
+    deadline = asyncio.get_running_loop().time() + 30
+    while wanted not in system.jet.creations():
+        assert asyncio.get_running_loop().time() < deadline, "nothing is started"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_rolling_restart_leaves_no_uncertain_start(system: System) -> None:
+    workers = [await (await system.worker()).ready() for _ in range(3)]
+    codes = []
+    async with load(system) as commands:
+        for old in workers:
+            await started(system, commands)
+            codes.append(await old.stop())
+            await (await system.worker()).ready()
+        await started(system, commands)
+    events = await system.terminal(len(commands))
+
+    judge(events, commands, system.jet)
+    assert codes == [0, 0, 0]
+    assert "delivery.uncertain" not in {event.kind for event in events}
+    assert max((await waits(system, events)).values()) < _PAUSE
+
+
+async def test_scaling_out_and_in_stops_the_work_only_shortly(system: System) -> None:
+    workers: list[WorkerProcess] = [await (await system.worker()).ready()]
+    async with load(system) as commands:
+        await started(system, commands)
+        workers += [await system.worker() for _ in range(3)]
+        for worker in workers:
+            await worker.ready()
+        await started(system, commands)
+        codes = [await worker.stop() for worker in workers[:2]]
+        await started(system, commands)
+    events = await system.terminal(len(commands))
+
+    judge(events, commands, system.jet)
+    assert codes == [0, 0]
+    assert "delivery.uncertain" not in {event.kind for event in events}
+    assert max((await waits(system, events)).values()) < _PAUSE
