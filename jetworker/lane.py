@@ -182,10 +182,15 @@ class Lane:
         return self._obstacle_of(outcome, entry)
 
     def _doubt(self, entry: Entry, job_id: JobId) -> None:
-        """Ask before the next start, and keep others off while this one is unknown."""
+        """
+        Ask before the next start, and keep others off while this one is unknown.
+
+        Not where nothing was started yet: others go on there, and become witnesses.
+        """
         self._sender.suspect(self.name)
         delivery = entry.delivery
-        if delivery is not None and delivery.state is State.UNCERTAIN:
+        is_uncertain = delivery is not None and delivery.state is State.UNCERTAIN
+        if is_uncertain and self._sender.has_started(job_id):
             self._dispatch.doubt(job_id, entry.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:

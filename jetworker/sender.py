@@ -32,6 +32,10 @@ class Sender:
         """Return what is written down before a start is sent."""
         return Intent(job_id, written_at, self._jet.jet_time, self._latest.get(job_id))
 
+    def has_started(self, job_id: JobId) -> bool:
+        """Whether a start on this job was accepted by Jet since this process began."""
+        return job_id in self._latest
+
     def suspect(self, route: RouteName) -> None:
         """Ask for the job before the next start of this route."""
         self._suspected.add(route)

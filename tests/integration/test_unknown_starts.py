@@ -64,6 +64,31 @@ async def test_of_many_lost_answers_every_command_ends_completed_and_once(
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
 
 
+async def test_where_nothing_was_started_before_later_starts_are_the_witnesses(
+    system: System,
+) -> None:
+    routes = ("archive", "by-name", "by-profiles")
+    commands = [a_command(f"f-{n}", routes[n % 3]) for n in range(30)]
+    lost: set[str] = set()
+
+    def lose_the_first(operation: str, server: JetServer) -> str | None:
+        path = server.requests[-1][2]
+        if operation != "start_delivery" or path in lost:
+            return None
+        lost.add(path)
+        return "lost_before"
+
+    system.jet.fault = lose_the_first
+    await (await system.worker()).ready()
+
+    await system.publish(*commands)
+    events = await system.terminal(len(commands))
+
+    judge(events, commands, system.jet)
+    assert len(lost) == 3
+    assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
+
+
 async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
     system: System,
 ) -> None:
