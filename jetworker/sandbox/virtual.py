@@ -46,11 +46,12 @@ def advance(files: list[File], fraction: float, failing: str | None) -> None:
     for place, file in enumerate(files):
         if file.state is not FileState.IN_PROGRESS or done <= place:
             continue
-        size = file.size or 0
-        if done < place + 1:
-            file.copied = int(size * (done - place))
-        elif failing is not None and failing in file.path:
-            file.copied, file.state = 0, FileState.FAILED
-            file.error = "fails because its path contains virtual_failing"
-        else:
+        size, is_over = file.size or 0, done >= place + 1
+        if failing is not None and failing in file.path:
+            if is_over:  # not a byte before: what was shown is never taken back
+                file.state = FileState.FAILED
+                file.error = "fails because its path contains virtual_failing"
+        elif is_over:
             file.copied, file.state = size, FileState.COMPLETED
+        else:
+            file.copied = int(size * (done - place))
