@@ -9,10 +9,12 @@ from jetworker.sandbox.bodies import (
     NUMBER,
     POSITIVE,
     TEXT,
-    WHOLE,
     Json,
     Rule,
     check,
+    is_number,
+    is_text,
+    is_whole,
     one_of,
     or_none,
     required,
@@ -47,14 +49,23 @@ KINDS = (
     "unknown_state",
     "expire_tokens",
 )
+_STATUS: Rule = (
+    lambda v: is_whole(v) and 200 <= v <= 599,  # noqa: PLR2004 -- HTTP, final answers
+    "a whole number from 200 to 599",
+)
+_HEADER: Rule = (
+    lambda v: is_text(v) and v.isascii() and v.isprintable(),
+    "a text that fits into a header",
+)
+_SHARE: Rule = (lambda v: is_number(v) and v <= 1, "a number from 0 to 1")
 _RULES: Mapping[str, Rule] = {
     "operation": one_of(OPERATIONS),
     "kind": one_of(KINDS),
-    "status": WHOLE,
-    "retry_after": TEXT,
+    "status": _STATUS,
+    "retry_after": or_none(_HEADER),
     "seconds": NUMBER,
     "times": or_none(POSITIVE),
-    "probability": NUMBER,
+    "probability": _SHARE,
     "job": or_none(TEXT),
 }
 

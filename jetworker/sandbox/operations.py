@@ -50,9 +50,13 @@ class Operations:
         return {"access_token": token, "expires_in": life, "token_type": "Bearer"}
 
     def list_profiles(self, _call: Call) -> Json:
-        """GET /v1/storageProfiles and its search."""
+        """GET /v1/storageProfiles."""
         profiles = self._world.profiles.values()
         return {"items": [documents.profile(each) for each in profiles]}
+
+    def search_profiles(self, call: Call) -> Json:
+        """POST /v1/storageProfiles/search: finds all, what it takes is not known."""
+        return self.list_profiles(call)
 
     def list_jobs(self, _call: Call) -> Json:
         """GET /v1/jobs."""
@@ -170,6 +174,10 @@ class Operations:
             if wanted in (None, file.state)
         ]
         return {"items": shown}
+
+    def unknown(self, _call: Call) -> Json:
+        """Whatever Jet does not document: asked for in vain, but in the ledger."""
+        raise Refused(404, "Jet documents no such method and path")
 
     def _job(self, call: Call) -> Job:
         return self._world.job(call.path["job"])

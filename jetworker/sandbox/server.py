@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +10,8 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
-from jetworker.sandbox import bodies, tuning
+from jetworker.sandbox import bodies
+from jetworker.sandbox.controls import Controls, json_answer
 from jetworker.sandbox.faults import Fault, Faults
 from jetworker.sandbox.ledger import Ledger, Request
 from jetworker.sandbox.operations import Call, Operations
@@ -24,7 +24,7 @@ _JOB = "/v1/jobs/{job}"
 _ROUTES = (
     ("POST", "/oauth/token", "token"),
     ("GET", "/v1/storageProfiles", "list_profiles"),
-    ("POST", "/v1/storageProfiles/search", "list_profiles"),
+    ("POST", "/v1/storageProfiles/search", "search_profiles"),
     ("GET", "/v1/jobs", "list_jobs"),
     ("POST", "/v1/jobs", "create_job"),
     ("POST", "/v1/jobs/search", "search_jobs"),
@@ -36,18 +36,9 @@ _ROUTES = (
     ("GET", f"{_JOB}/transfers", "list_transfers"),
     ("GET", f"{_JOB}/transfers/{{transfer}}", "get_transfer"),
     ("GET", f"{_JOB}/files", "list_files"),
+    ("*", "/v1/{rest:.*}", "unknown"),
 )
 _HUGE = 80 << 20
-_HELP = """The jetworker sandbox: Signiant Jet's API over local folders.
-
-GET    /_sandbox/ledger[?since=N]   every request and creation
-GET    /_sandbox/faults             the faults that are set
-POST   /_sandbox/faults             set one: {"operation", "kind", ...}
-DELETE /_sandbox/faults             clear them
-GET    /_sandbox/settings           the tuning
-POST   /_sandbox/settings           change it
-POST   /_sandbox/deliveries         a foreign delivery: {"job", "objects"}
-"""
 
 
 class Sandbox:
@@ -71,7 +62,7 @@ class Sandbox:
         app = web.Application(client_max_size=32 << 20)
         for method, path, operation in _ROUTES:
             app.router.add_route(method, path, self._handler(operation))
-        self._add_controls(app)
+        Controls(self.world, self.ledger, self.faults, self._operations).add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
@@ -109,7 +100,7 @@ class Sandbox:
     ) -> web.Response:
         match fault:
             case Fault(kind="status"):
-                answer = _json({"message": "a fault was set"}, fault.status)
+                answer = json_answer({"message": "a fault was set"}, fault.status)
                 if fault.retry_after is not None:
                     answer.headers["Retry-After"] = fault.retry_after
                 call.entry.status = fault.status
@@ -117,7 +108,7 @@ class Sandbox:
             case Fault(kind="lost_before"):
                 return _hang_up(request)
             case Fault(kind="late_apply"):
-                self._apply_late(operation, call, fault.seconds)
+                self._apply_late(operation, request, call, fault.seconds)
                 return _hang_up(request)
             case Fault(kind="delay"):
                 await asyncio.sleep(fault.seconds)
@@ -136,14 +127,16 @@ class Sandbox:
         try:
             if operation != "token":
                 self._tokens.check(authorization)
-            return _json(self._operations.find(operation)(call))
+            return json_answer(self._operations.find(operation)(call))
         except Refused as refused:
-            return _json({"message": refused.message}, refused.status)
+            return json_answer({"message": refused.message}, refused.status)
 
-    def _apply_late(self, operation: str, call: Call, seconds: float) -> None:
+    def _apply_late(
+        self, operation: str, request: web.Request, call: Call, seconds: float
+    ) -> None:
         async def apply() -> None:
             await asyncio.sleep(seconds)
-            self._operations.find(operation)(call)
+            self._apply(operation, request, call)
 
         task = asyncio.create_task(apply(), name="late")
         self._late.add(task)
@@ -163,59 +156,6 @@ class Sandbox:
             delivery=request.match_info.get("delivery"),
             connection=str(peer),
         )
-
-    def _add_controls(self, app: web.Application) -> None:
-        add = app.router.add_route
-        add("GET", "/_sandbox/", self._help)
-        add("GET", "/_sandbox/ledger", self._control(self._ledger))
-        add(
-            "GET",
-            "/_sandbox/faults",
-            self._control(lambda _r, _b: self.faults.encode()),
-        )
-        add("POST", "/_sandbox/faults", self._control(self._add_fault))
-        add("DELETE", "/_sandbox/faults", self._control(self._clear_faults))
-        add("GET", "/_sandbox/settings", self._control(self._tuning))
-        add("POST", "/_sandbox/settings", self._control(self._tune))
-        add("POST", "/_sandbox/deliveries", self._control(self._foreign))
-
-    def _control(
-        self, act: Callable[[web.Request, bytes], bodies.Json]
-    ) -> Callable[[web.Request], Any]:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                return _json(act(request, await request.read()))
-            except (Refused, ValueError) as refused:
-                return _json({"message": str(refused)}, 400)
-
-        return handle
-
-    async def _help(self, _request: web.Request) -> web.Response:
-        return web.Response(text=_HELP)
-
-    def _ledger(self, request: web.Request, _body: bytes) -> bodies.Json:
-        return self.ledger.since(int(request.query.get("since", "0")))
-
-    def _add_fault(self, _request: web.Request, body: bytes) -> bodies.Json:
-        self.faults.add(bodies.decode(body))
-        return self.faults.encode()
-
-    def _clear_faults(self, _request: web.Request, _body: bytes) -> bodies.Json:
-        self.faults.active.clear()
-        return self.faults.encode()
-
-    def _tuning(self, _request: web.Request, _body: bytes) -> bodies.Json:
-        return tuning.encode(self.world.tuning)
-
-    def _tune(self, _request: web.Request, body: bytes) -> bodies.Json:
-        self.world.tune(tuning.decode(bodies.decode(body), replace(self.world.tuning)))
-        return tuning.encode(self.world.tuning)
-
-    def _foreign(self, _request: web.Request, body: bytes) -> bodies.Json:
-        fields = bodies.decode(body)
-        job = self.world.job(bodies.required(fields, "job", bodies.TEXT))
-        objects = bodies.required(fields, "objects", bodies.LIST)
-        return {"deliveryId": self._operations.start(job, objects, None).delivery_id}
 
 
 async def serve(
@@ -249,15 +189,14 @@ async def _spoil(
             await cut.write(whole[: len(whole) // 2])
             return _hang_up(request)
         case Fault(kind="unknown_state"):
-            shown = orjson.loads(
-                answer.body if isinstance(answer.body, bytes) else b"{}"
-            )
-            return _json(shown | {"state": "PONDERING"}, answer.status)
+            whole = answer.body if isinstance(answer.body, bytes) else b"{}"
+            return json_answer(_ponder(orjson.loads(whole)), answer.status)
         case _:
             return answer
 
 
-def _json(value: bodies.Json, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), status=status, content_type="application/json"
-    )
+def _ponder(shown: bodies.Json) -> bodies.Json:
+    """Make every state that is shown, alone or in a list, one that nobody knows."""
+    pondering = {"state": "PONDERING"} if "state" in shown else {}
+    items = [_ponder(each) for each in shown.get("items", ())]
+    return shown | pondering | ({"items": items} if items else {})
