@@ -1,0 +1,348 @@
+"""Faults are set at run time and strike what they name, as often as they say."""
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jetworker.sandbox.faults import KINDS, OPERATIONS
+from tests import sandboxes
+from tests.sandboxes import CREDENTIALS, Site, body_of, tree, write
+from tests.system import until
+
+ENDS = {
+    "source": {"storageProfileId": "Source"},
+    "destination": {"storageProfileId": "Target"},
+}
+NEW_JOB = {"name": "new", "actions": [{"type": "TRANSFER", "data": ENDS}]}
+REQUESTS: dict[str, tuple[str, str, Any]] = {
+    "token": ("POST", "/oauth/token", CREDENTIALS),
+    "list_profiles": ("GET", "/v1/storageProfiles", None),
+    "search_profiles": ("POST", "/v1/storageProfiles/search", {}),
+    "list_jobs": ("GET", "/v1/jobs", None),
+    "search_jobs": ("POST", "/v1/jobs/search", {}),
+    "get_job": ("GET", "{job}", None),
+    "create_job": ("POST", "/v1/jobs", NEW_JOB),
+    "set_paused": ("PATCH", "{job}", {"paused": False}),
+    "delete_job": ("DELETE", "{job}", None),
+    "start_delivery": ("POST", "{job}/deliveries", body_of("/a")),
+    "get_delivery": ("GET", "{delivery}", None),
+    "list_transfers": ("GET", "{job}/transfers?state=IN_PROGRESS", None),
+    "get_transfer": ("GET", "{transfer}", None),
+    "list_files": ("GET", "{job}/files", None),
+}
+
+
+@pytest.fixture
+async def ready(site: Site) -> Site:
+    write(site.source, {"/a": b"content"})
+    return site
+
+
+async def start(site: Site) -> httpx.Response:
+    return await site.http.post(f"{await site.job()}/deliveries", json=body_of("/a"))
+
+
+async def created(site: Site) -> int:
+    return len((await site.ledger())["creations"])
+
+
+def test_every_operation_has_a_request_here() -> None:
+    assert {*REQUESTS, "*"} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+async def test_a_fault_strikes_the_operation_it_names_once_and_no_other(
+    ready: Site, operation: str
+) -> None:
+    job = await ready.job()
+    delivery = await ready.start("/a")
+    done = await ready.finished(delivery)
+    transfer = f"{job}/transfers/{done['transfers'][0]['transferId']}"
+    await ready.fault(operation, "status", status=418)
+
+    last = (*(o for o in REQUESTS if o != "delete_job"), "delete_job")
+    answers = {}
+    for each in last:
+        method, path, body = REQUESTS[each]
+        url = path.format(job=job, delivery=delivery, transfer=transfer)
+        answers[each] = (await ready.http.request(method, url, json=body)).status_code
+
+    assert answers == dict.fromkeys(REQUESTS, 200) | {operation: 418}
+    assert (await ready.ask("GET", "/_sandbox/faults"))["faults"] == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504])
+async def test_a_status_is_answered_instead_and_nothing_is_done(
+    ready: Site, status: int
+) -> None:
+    await ready.fault("start_delivery", "status", status=status)
+
+    first, second = await start(ready), await start(ready)
+
+    assert (first.status_code, second.status_code) == (status, 200)
+    assert "message" in first.json()
+    assert await created(ready) == 1
+
+
+@pytest.mark.parametrize("patience", ["7", "Wed, 21 Oct 2026 07:28:00 GMT"])
+async def test_too_many_requests_say_when_to_come_back(
+    ready: Site, patience: str
+) -> None:
+    await ready.fault("list_jobs", "status", status=429, retry_after=patience)
+
+    answer = await ready.http.get("/v1/jobs")
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, patience)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_once", "later"),
+    [("lost_before", 0, 0), ("lost_after", 1, 1), ("late_apply", 0, 1)],
+)
+async def test_an_answer_is_lost_before_after_or_long_before_it_is_applied(
+    ready: Site, kind: str, at_once: int, later: int
+) -> None:
+    await ready.fault("start_delivery", kind, seconds=0.3)
+
+    with pytest.raises(httpx.TransportError):
+        await start(ready)
+
+    assert await created(ready) == at_once
+    await asyncio.sleep(0.4)  # so long it may be applied, or must not be
+    await until(lambda: len(tree(ready.target)) == later, "the file that was asked for")
+    ledger = await ready.ledger()
+    assert len(ledger["creations"]) == later
+    (request,) = (e for e in ledger["requests"] if e["operation"] == "start_delivery")
+    assert (request["status"], request["fault"]) == (None, kind)
+
+
+async def test_a_late_start_that_is_refused_by_then_is_refused_quietly(
+    ready: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await ready.job()
+    await ready.fault("start_delivery", "late_apply", seconds=0.1)
+    with pytest.raises(httpx.TransportError):
+        await start(ready)
+    await ready.ask("PATCH", job, {"paused": True})
+
+    await asyncio.sleep(0.2)
+
+    assert await created(ready) == 0
+    assert caplog.records == []
+
+
+async def test_a_start_without_a_token_is_not_applied_late_either(ready: Site) -> None:
+    job = await ready.job()
+    await ready.fault("start_delivery", "late_apply", seconds=0.0)
+    with pytest.raises(httpx.TransportError):
+        await ready.http.post(
+            f"{job}/deliveries",
+            json=body_of("/a"),
+            headers={"Authorization": "Bearer nonsense"},
+        )
+
+    await asyncio.sleep(0.1)
+
+    assert await created(ready) == 0
+
+
+async def test_a_delay_is_only_a_delay(ready: Site) -> None:
+    await ready.fault("get_job", "delay", seconds=0.3)
+    job = await ready.job()
+    begun = asyncio.get_running_loop().time()
+
+    await ready.ask("GET", job)
+
+    assert asyncio.get_running_loop().time() - begun > 0.29
+
+
+async def test_tokens_expire_all_at_once(ready: Site) -> None:
+    await ready.fault("get_job", "expire_tokens")
+    job = await ready.job()
+
+    await ready.ask("GET", job, status=401)
+
+    await ready.ask("GET", "/v1/jobs", status=401)
+    await ready.sign_in()
+    await ready.ask("GET", job)
+
+
+@pytest.mark.parametrize(
+    "operation", ["get_delivery", "get_transfer", "list_transfers"]
+)
+async def test_a_state_can_be_one_that_nobody_knows(
+    ready: Site, operation: str
+) -> None:
+    await ready.tune(bandwidth=1)
+    delivery = await ready.start("/a")
+    job = delivery.partition("/deliveries/")[0]
+    url = f"{job}/transfers?state=IN_PROGRESS"
+
+    async def is_listed() -> bool:
+        return bool((await ready.ask("GET", url))["items"])
+
+    await until(is_listed, "a transfer in progress")
+    (item,) = (await ready.ask("GET", url))["items"]
+    transfer = f"{job}/transfers/{item['transferId']}"
+    await ready.fault(operation, "unknown_state")
+
+    asked = {"get_delivery": delivery, "get_transfer": transfer, "list_transfers": url}
+    answer = await ready.ask("GET", asked[operation])
+
+    shown = answer["items"] if operation == "list_transfers" else [answer]
+    assert [each["state"] for each in shown] == ["PONDERING"]
+    assert (await ready.ask("GET", delivery))["state"] == "IN_PROGRESS"
+
+
+async def test_an_unknown_state_makes_no_state_where_none_is_shown(
+    ready: Site,
+) -> None:
+    await ready.fault("*", "unknown_state", times=2)
+
+    assert "state" not in await ready.ask("GET", "/v1/jobs")
+    assert set(await ready.ask("GET", "/v1/jobs/none", status=404)) == {"message"}
+
+
+async def test_garbage_is_no_json_but_was_applied(ready: Site) -> None:
+    await ready.fault("start_delivery", "garbage")
+
+    answer = await start(ready)
+
+    assert (answer.status_code, answer.text) == (200, "<html>oops")
+    assert await created(ready) == 1
+
+
+async def test_an_answer_can_break_off_in_the_middle(
+    ready: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await ready.fault("start_delivery", "truncate")
+
+    with pytest.raises(httpx.TransportError):
+        await start(ready)
+
+    assert await created(ready) == 1
+    assert caplog.records == []
+
+
+async def test_an_answer_can_be_larger_than_anybody_should_read(ready: Site) -> None:
+    await ready.fault("list_jobs", "huge")
+
+    async with ready.http.stream("GET", "/v1/jobs") as answer:
+        assert int(answer.headers["Content-Length"]) > 64 << 20
+
+
+async def test_a_listing_lags_behind_what_was_started(ready: Site) -> None:
+    await ready.tune(listing_lag_seconds=0.5)
+    job = await ready.job()
+
+    delivery = await ready.start("/a")
+
+    assert (await ready.ask("GET", job))["deliveries"] == []
+    assert (await ready.ask("GET", delivery))["deliveryId"] in delivery
+
+    async def is_shown() -> bool:
+        return bool((await ready.ask("GET", job))["deliveries"])
+
+    await until(is_shown, "the delivery to be listed")
+
+
+@pytest.mark.parametrize(("visible", "shown"), [("yes", 2), ("latest", 1), ("no", 0)])
+async def test_a_job_shows_all_the_latest_or_none_of_its_deliveries(
+    ready: Site, visible: str, shown: int
+) -> None:
+    started = [(await ready.start("/a")).rpartition("/")[2] for _ in range(2)]
+    await ready.tune(deliveries_visible=visible)
+
+    document = await ready.ask("GET", await ready.job())
+
+    ids = [each["deliveryId"] for each in document["deliveries"]]
+    assert ids == started[2 - shown :]
+
+
+async def test_a_fault_can_be_for_one_job_only_and_for_good(ready: Site) -> None:
+    one, other = await ready.job("copy"), await ready.job("grow")
+    job_id = one.rpartition("/")[2]
+    await ready.fault("*", "status", times=None, job=job_id)
+
+    for _ in range(3):
+        await ready.ask("GET", one, status=503)
+        await ready.ask("GET", other)
+
+    assert await ready.ask("DELETE", "/_sandbox/faults") == {"faults": []}
+    await ready.ask("GET", one)
+
+
+async def test_a_fault_strikes_as_often_as_it_says_and_tells_how_often_is_left(
+    ready: Site,
+) -> None:
+    await ready.fault("list_jobs", "status", status=500, times=3)
+
+    await ready.ask("GET", "/v1/jobs", status=500)
+
+    (left,) = (await ready.ask("GET", "/_sandbox/faults"))["faults"]
+    assert left == {
+        "operation": "list_jobs",
+        "kind": "status",
+        "status": 500,
+        "retry_after": None,
+        "seconds": 1.0,
+        "times": 2,
+        "probability": 1.0,
+        "job": None,
+    }
+
+
+async def test_luck_repeats_itself_with_the_same_seed(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        async with sandboxes.site(tmp_path) as site:
+            await site.fault("list_jobs", "status", times=None, probability=0.5)
+            answers = [(await site.http.get("/v1/jobs")).status_code for _ in range(60)]
+            runs.append(answers)
+
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {200, 503}
+    assert len(list(itertools.groupby(runs[0]))) > 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({}, "operation is required"),
+        ({"operation": "list_jobs"}, "kind is required"),
+        ({"operation": "list_job", "kind": "delay"}, "operation must be one of token"),
+        ({"operation": "*", "kind": "explode"}, "kind must be one of status"),
+        ({"operation": "*", "kind": "status", "status": 99}, "status must be"),
+        ({"operation": "*", "kind": "status", "status": 1000}, "status must be"),
+        ({"operation": "*", "kind": "delay", "second": 1}, "second is not known"),
+        ({"operation": "*", "kind": "delay", "times": 0}, "times must be"),
+        ({"operation": "*", "kind": "delay", "seconds": -1}, "seconds must be"),
+        (
+            {"operation": "*", "kind": "status", "retry_after": "1\r\nX: y"},
+            "retry_after must be",
+        ),
+        (
+            {"operation": "*", "kind": "status", "probability": 1.5},
+            "probability must be",
+        ),
+        ([], "the body must be a JSON object"),
+    ],
+)
+async def test_a_fault_that_could_not_strike_is_refused(
+    site: Site, fault: Any, said: str
+) -> None:
+    answer = await site.ask("POST", "/_sandbox/faults", fault, status=400)
+
+    assert said in answer["message"]
+    assert await site.ask("GET", "/_sandbox/faults") == {"faults": []}
+
+
+def test_every_kind_of_fault_is_tried_here() -> None:
+    """The names of the kinds stand in this file; a new one needs its test."""
+    here = Path(__file__).read_text(encoding="utf-8")
+
+    assert [kind for kind in KINDS if f'"{kind}"' not in here] == []
