@@ -126,6 +126,10 @@ class Metrics:
             "Deliveries seen on a job after an unknown start that nobody asked for.",
             "route",
         )
+        self.jet_unknown_states_total = self._counter(
+            "jet_unknown_states_total",
+            "Polls that showed a delivery in a state that this version does not know.",
+        )
         self.transferred_bytes_total = self._counter(
             "transferred_bytes_total", "Bytes that Jet transferred.", "route"
         )

@@ -113,7 +113,7 @@ def assemble(
     )
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
-    follower = Follower(Poll(jet, clock), pace, clock)
+    follower = Follower(Poll(jet, clock, metrics), pace, clock)
     services = Services(starter, follower, lookup, sweep, census, metrics, clock)
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     watchdog = Watchdog(clock, metrics)

@@ -9,7 +9,7 @@ import structlog
 from jetworker.budget import Priority
 from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, TransferId
-from jetworker.core.delivery import Delivery, is_final_in_jet
+from jetworker.core.delivery import Delivery, is_final_in_jet, is_known_in_jet
 from jetworker.core.following import Seen, measure
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
@@ -18,12 +18,14 @@ from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, JetNotFound
 from jetworker.jet import JetClient
+from jetworker.metrics import Metrics
 
 log = structlog.get_logger()
 
 _TRANSFERS_A_TIME = 20
 _FURTHER_ASKS = 3
 _CONFIRMATIONS = 3
+_WARNINGS = 20
 _NEAR_THE_END = timedelta(seconds=5)
 
 
@@ -52,9 +54,11 @@ class Followed:
 class Poll:
     """Asks Jet about deliveries and tells them what it says."""
 
-    def __init__(self, jet: JetClient, clock: Clock) -> None:
+    def __init__(self, jet: JetClient, clock: Clock, metrics: Metrics) -> None:
         self._jet = jet
         self._clock = clock
+        self._metrics = metrics
+        self._unknown: set[str | None] = set()
 
     async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
         """Return the job's transfers in progress; raises JetError."""
@@ -83,6 +87,8 @@ class Poll:
             await self._miss(followed)
             return
         reach(Point.POLLED)
+        if not is_known_in_jet(shown.state):
+            self._warn(followed, shown.state)
         followed.missing = followed.failures = 0
         now = self._clock.monotonic()
         followed.seen = measure(followed.seen, delivery, shown.progress, now)
@@ -91,6 +97,17 @@ class Poll:
             await self._ask_last(followed, shown)
         else:
             await self._ask_running(followed, shown)
+
+    def _warn(self, followed: Followed, state: str | None) -> None:
+        """Count a state that we do not know, and say so once for each."""
+        self._metrics.jet_unknown_states_total.inc()
+        if state not in self._unknown and len(self._unknown) < _WARNINGS:
+            self._unknown.add(state)
+            log.warning(
+                "jet shows an unknown state, it is taken as in progress",
+                state=state,
+                delivery_id=followed.delivery_id,
+            )
 
     async def _ask_running(self, followed: Followed, shown: JetDelivery) -> None:
         told = followed.entry.apply(StatusObserved(shown))

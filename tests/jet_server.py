@@ -52,7 +52,8 @@ class JetServer:
 
     *fault* is asked before every request with the operation: a response is answered
     instead, "lost_before" and "lost_after" close the connection without or after
-    applying, None goes on. *delays* are seconds before anything about a job.
+    applying, None goes on. *delays* are seconds before anything about a job;
+    with *lateness* a start is applied so many seconds after its answer was lost.
     """
 
     def __init__(self, seconds: float = 0.3) -> None:
@@ -62,6 +63,7 @@ class JetServer:
         self.requests: list[tuple[float, str, str]] = []
         self.fault: Fault = lambda _operation, _server: None
         self.delays: dict[str, float] = {}
+        self.lateness = 0.0
         self.listing = "all"
         self.tokens: set[str] = set()
         self.token_life = 3600
@@ -69,6 +71,7 @@ class JetServer:
         self.profiles = {"London": "p-london", "Paris": "p-paris"}
         self.base_url = ""
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
 
     def add_job(self, name: str, job_id: str | None = None) -> Job:
         """Make a job."""
@@ -105,9 +108,25 @@ class JetServer:
         add("GET", f"{base}/files", self.list_files, name="list_files")
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await self.up()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
+
+    async def up(self) -> None:
+        """Take connections, where they were taken before."""
+        assert self._runner is not None
+        port = int(self.base_url.rpartition(":")[2] or 0)
+        self._site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await self._site.start()
+
+    async def down(self) -> None:
+        """Refuse connections, and drop those that are."""
+        assert self._site is not None
+        assert self._runner is not None
+        assert self._runner.server is not None
+        await self._site.stop()
+        for connection in list(self._runner.server.connections):
+            connection.force_close()
 
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
@@ -176,6 +195,10 @@ class JetServer:
         if job.paused:
             return web.json_response({"message": "job is paused"}, status=400)
         objects = (await request.json())["objects"]
+        if self.lateness:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.lateness, self.start, job.job_id, objects)
+            return self._hang_up(request)
         started = self.start(job.job_id, objects)
         answer = {"objects": objects, "deliveryId": started.delivery_id}
         return web.json_response(answer)

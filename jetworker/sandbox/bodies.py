@@ -77,3 +77,10 @@ def required(fields: Mapping[str, Any], name: str, rule: Rule, where: str = "") 
     if name not in fields or not is_right(fields[name]):
         raise Refused(400, f"{where}{name} is required and must be {text}")
     return fields[name]
+
+
+def optional(
+    fields: Mapping[str, Any], name: str, rule: Rule, default: Any, where: str = ""
+) -> Any:
+    """Return a field that may be missing, but is right if it is there."""
+    return required(fields, name, rule, where) if name in fields else default

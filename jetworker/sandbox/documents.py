@@ -17,13 +17,15 @@ from jetworker.sandbox.model import (
 from jetworker.sandbox.settings import Visible
 from jetworker.wire import times
 
+_ON_PREMISE = "ON_PREMISE_FILE_STORAGE"
+
 
 def profile(shown: Profile) -> dict[str, Any]:
     """Return a storage profile."""
     return {
         "storageProfileId": shown.profile_id,
         "name": shown.name,
-        "storageProfileType": "ON_PREMISE_FILE_STORAGE",
+        "storageProfileType": _ON_PREMISE,
         "createdOn": times.encode(shown.created_on),
     }
 
@@ -66,10 +68,14 @@ def job_found(shown: Job) -> dict[str, Any]:
     }
 
 
-def delivery(shown: Delivery) -> dict[str, Any]:
+def delivery(owner: Job, shown: Delivery) -> dict[str, Any]:
     """Return a delivery."""
     return {
-        "metadata": {"jobId": shown.job_id, "actionId": shown.job_id},
+        "metadata": {
+            "jobId": shown.job_id,
+            "actionId": shown.job_id,
+            "baseUrl": owner.source.folder.as_uri(),
+        },
         "createdByUser": "unknown",
         "lastModifiedByUser": "unknown",
         "deliverySummary": _progress(summary_of(shown)),
@@ -83,7 +89,7 @@ def delivery(shown: Delivery) -> dict[str, Any]:
     }
 
 
-def transfer(owner: Delivery, shown: Transfer) -> dict[str, Any]:
+def transfer(job: Job, owner: Delivery, shown: Transfer) -> dict[str, Any]:
     """Return a transfer."""
     progress = shown.progress or progress_of(shown.files)
     expected = Tally(len(shown.files), sum(f.size or 0 for f in shown.files))
@@ -95,10 +101,13 @@ def transfer(owner: Delivery, shown: Transfer) -> dict[str, Any]:
         "metadata": {
             "isRetry": shown.is_retry,
             "jobId": owner.job_id,
+            "executionId": shown.batch_id,
             "deliveryId": owner.delivery_id,
             "deliveryBatchId": shown.batch_id,
             "disableRetry": False,
         },
+        "source": _place(job.source),
+        "destination": _place(job.destination),
         "options": {"areGrowingObjects": shown.is_growing},
         "objectsManifest": {"summary": _tally(expected)},
         "transferProgress": _progress(progress) | {"remaining": _tally(left)},
@@ -118,6 +127,17 @@ def file(owner: Job, transfer_id: str, shown: File) -> dict[str, Any]:
         "url": f"file://{owner.source.folder}{shown.path}",
         "sizeInBytes": shown.size or 0,
         "fileType": "file",
+    }
+
+
+def _place(shown: Profile) -> dict[str, Any]:
+    return {
+        "accountId": "sandbox",
+        "serviceId": "sandbox",
+        "endpointId": shown.profile_id,
+        "storageProfileType": _ON_PREMISE,
+        "type": "INTERNAL",
+        "url": shown.folder.as_uri(),
     }
 
 

@@ -7,12 +7,29 @@ from typing import Any
 
 from jetworker.core.command import ObjectSpec, TransferId
 from jetworker.sandbox import bodies, documents
-from jetworker.sandbox.bodies import FLAG, LIST, OBJECT, TEXT, Json, required
+from jetworker.sandbox.bodies import (
+    FLAG,
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    WHOLE,
+    Json,
+    Rule,
+    optional,
+    required,
+)
 from jetworker.sandbox.ledger import Ledger, Request
 from jetworker.sandbox.model import Delivery, Job
 from jetworker.sandbox.refusal import Refused
 from jetworker.sandbox.tokens import Tokens
 from jetworker.sandbox.world import World
+
+_MOST = 100
+_PAGE: Rule = (
+    lambda v: bodies.is_whole(v) and v <= _MOST,
+    f"a whole number from 0 to {_MOST}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +83,10 @@ class Operations:
     def search_jobs(self, call: Call) -> Json:
         """POST /v1/jobs/search."""
         fields = bodies.decode(call.body)
-        text = str((fields.get("query") or {}).get("text", "")).lower()
+        text = str(optional(fields, "query", OBJECT, {}).get("text", "")).lower()
         found = [j for j in self._world.jobs.values() if text in j.name.lower()]
-        first = int(fields.get("offset", 0))
-        page = found[first : first + min(int(fields.get("limit", 100)), 100)]
+        first = optional(fields, "offset", WHOLE, 0)
+        page = found[first : first + optional(fields, "limit", _PAGE, _MOST)]
         items = [documents.job_found(job) for job in page]
         return {"items": items, "totalResultCount": len(found)}
 
@@ -81,7 +98,7 @@ class Operations:
         """POST /v1/jobs."""
         fields = bodies.decode(call.body)
         name = required(fields, "name", TEXT)
-        action = required(fields, "actions", LIST)[0]
+        action = required({"0": required(fields, "actions", LIST)[0]}, "0", OBJECT)
         data = required(action, "data", OBJECT, "actions.0.")
         ends = [
             required(
@@ -92,7 +109,7 @@ class Operations:
             )
             for end in ("source", "destination")
         ]
-        options = data.get("transferOptions") or {}
+        options = _transfer_options(data)
         job = self._world.create_job(name, ends[0], ends[1], options)
         return documents.job(job, datetime.now(UTC))
 
@@ -136,8 +153,9 @@ class Operations:
 
     def get_delivery(self, call: Call) -> Json:
         """GET /v1/jobs/{jobId}/deliveries/{deliveryId}."""
-        found = self._world.refreshed(self._job(call), call.path["delivery"])
-        return documents.delivery(found)
+        job = self._job(call)
+        found = self._world.refreshed(job, call.path["delivery"])
+        return documents.delivery(job, found)
 
     def list_transfers(self, call: Call) -> Json:
         """GET /v1/jobs/{jobId}/transfers?state=IN_PROGRESS."""
@@ -146,7 +164,7 @@ class Operations:
         job = self._job(call)
         self._world.refresh_open(job)
         shown = [
-            documents.transfer(delivery, transfer)
+            documents.transfer(job, delivery, transfer)
             for delivery in job.open.values()
             for transfer in delivery.transfers
             if transfer.state == "IN_PROGRESS"
@@ -160,7 +178,7 @@ class Operations:
         if found is None:
             raise Refused(404, "there is no such transfer on this job")
         self._world.refreshed(job, found[0].delivery_id)
-        return documents.transfer(*found)
+        return documents.transfer(job, *found)
 
     def list_files(self, call: Call) -> Json:
         """GET /v1/jobs/{jobId}/files[?state=]."""
@@ -183,6 +201,15 @@ class Operations:
         return self._world.job(call.path["job"])
 
 
+def _transfer_options(data: Json) -> Json:
+    """Read how the job transfers; what is not known here is kept as it is."""
+    where = "actions.0.data.transferOptions."
+    options: Json = optional(data, "transferOptions", OBJECT, {}, "actions.0.data.")
+    growing = optional(options, "growingObjects", OBJECT, {}, where)
+    optional(growing, "growingIdleTimeoutInSeconds", NUMBER, None, where)
+    return options
+
+
 def _spec(place: int, fields: Any) -> ObjectSpec:
     """Read one object of a start; the errors are Jet's kind: 400 with a message."""
     where = f"objects.{place}."
@@ -190,7 +217,11 @@ def _spec(place: int, fields: Any) -> ObjectSpec:
         raise Refused(400, f"objects.{place} must be a JSON object")
     path = required(fields, "relativePath", TEXT, where)
     parts = path.removeprefix("/").split("/")
-    if not path.startswith("/") or (path != "/" and {"", ".", ".."} & set(parts)):
+    if (
+        not path.startswith("/")
+        or "\0" in path
+        or (path != "/" and {"", ".", ".."} & set(parts))
+    ):
         raise Refused(400, f"{where}relativePath must be absolute and plain")
     is_directory = fields.get("isDirectory") is True
     size = fields.get("sizeInBytes")

@@ -33,7 +33,8 @@ class Tokens:
         )
         token = f"{token}.{secrets.token_urlsafe(32)}"
         self._ends[token] = self._now() + self._lifetime
-        return token, self._lifetime
+        life = self._lifetime  # Jet's is a whole number, and some clients insist
+        return token, int(life) if life.is_integer() else life
 
     def is_valid(self, header: str | None) -> bool:
         """Whether an Authorization header carries a token that has not expired."""
