@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install lint types imports check test pure integration nightly simulate \
+.PHONY: help install lint types imports check test pure integration nightly simulate measure \
 	demo schemas sbom audit-dependencies image clean
 
 help: ## Show this list.
@@ -51,6 +51,9 @@ nightly: install ## What takes too long for every commit.
 SEEDS ?= 100000
 simulate: install ## Seeded lives in virtual time; SEEDS=100000 is most of an hour.
 	$(RUN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
+
+measure: install ## Latencies of one worker on this machine, as it is now.
+	$(RUN)/python -m tests.measure
 
 demo: install ## Everything on this machine: Kafka, Jet sandbox, two workers, an account.
 	$(RUN)/jetworker demo

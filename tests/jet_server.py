@@ -1,6 +1,7 @@
 """An in-memory Jet over real HTTP, whose faults a test sets; it keeps every request."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +53,8 @@ class JetServer:
 
     *fault* is asked before every request with the operation: a response is answered
     instead, "lost_before" and "lost_after" close the connection without or after
-    applying, None goes on. *delays* are seconds before anything about a job;
+    applying, None goes on. *ended_at* is when each delivery was first shown to be over
+    (Unix time). *delays* are seconds before anything about a job;
     with *lateness* a start is applied so many seconds after its answer was lost.
     """
 
@@ -64,6 +66,7 @@ class JetServer:
         self.fault: Fault = lambda _operation, _server: None
         self.delays: dict[str, float] = {}
         self.lateness = 0.0
+        self.ended_at: dict[str, float] = {}
         self.listing = "all"
         self.tokens: set[str] = set()
         self.token_life = 3600
@@ -213,6 +216,8 @@ class JetServer:
         each = self.deliveries.get(request.match_info["id"])
         if each is None or each.job_id != request.match_info["job"]:
             return web.json_response({"message": "no such delivery"}, status=404)
+        if each.is_over:
+            self.ended_at.setdefault(each.delivery_id, time.time())
         answer = {
             "metadata": {"jobId": each.job_id, "baseUrl": "https://storage.example/x"},
             "deliverySummary": self._progress(each),
