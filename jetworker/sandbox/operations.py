@@ -98,7 +98,9 @@ class Operations:
         """POST /v1/jobs."""
         fields = bodies.decode(call.body)
         name = required(fields, "name", TEXT)
-        action = required({"0": required(fields, "actions", LIST)[0]}, "0", OBJECT)
+        action = required(
+            {"0": required(fields, "actions", LIST)[0]}, "0", OBJECT, "actions."
+        )
         data = required(action, "data", OBJECT, "actions.0.")
         ends = [
             required(
