@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from tests.figures import lag
 from tests.judge import judge
 from tests.system import System, a_command, until
 
@@ -12,14 +13,15 @@ pytestmark = pytest.mark.integration
 
 async def test_commands_over_three_routes_end_once_each(system: System) -> None:
     routes = ("archive", "by-name", "by-profiles")
-    commands = [a_command(f"c-{n}", routes[n % 3]) for n in range(60)]
+    commands = [a_command(f"c-{n}", routes[n % 3]) for n in range(200)]
     for worker in [await system.worker(), await system.worker()]:
         await worker.ready()
 
     await system.publish(*commands, traceparent=b"00-abc-01")
-    events = await system.terminal(60)
+    events = await system.terminal(200)
 
     judge(events, commands, system.jet)
+    assert await lag(system) == 0
     assert {event.headers["traceparent"] for event in events} == {"00-abc-01"}
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
     names = [job.name for job in system.jet.jobs.values()]
