@@ -67,10 +67,12 @@ class Engine:
         upto = min(batches, stage.batch + 1)
         if stage.state in {DeliveryState.CREATED, DeliveryState.QUEUED}:
             upto = 0
-        while len(delivery.transfers) < upto:
-            at = len(delivery.transfers) * size
+        begun_already = len(_going_on(delivery))
+        is_retry = begun_already < len(delivery.transfers)
+        for at in range(begun_already * size, upto * size, size):
             specs = delivery.objects[at : at + size]
-            self._add(job, delivery, [File(s.relative_path, s.size) for s in specs])
+            files = [File(s.relative_path, s.size) for s in specs]
+            self._add(job, delivery, files, is_retry=is_retry)
         self._advance(job, delivery, stage)
 
     def stop(self, job: Job) -> None:
@@ -87,7 +89,7 @@ class Engine:
 
     def _advance(self, job: Job, delivery: Delivery, stage: virtual.Stage) -> None:
         failing = job.tuning.virtual_failing
-        for number, transfer in enumerate(delivery.transfers):
+        for number, transfer in enumerate(_going_on(delivery)):
             if transfer.progress is not None:
                 continue
             if number < stage.batch:
@@ -110,9 +112,7 @@ class Engine:
             found = await asyncio.to_thread(expand, job.source.folder, delivery.objects)
             rest = [one for one in found if one.path not in _done(delivery)]
             files = await self._prepare(job, rest)
-            is_retry = any(
-                t.state is TransferState.CANCELLED for t in delivery.transfers
-            )
+            is_retry = len(_going_on(delivery)) < len(delivery.transfers)
             at = 0
             while at < len(files):
                 size = job.tuning.batch_size
@@ -214,8 +214,12 @@ def _outcome(progress: Progress) -> DeliveryState:
 
 def _done(delivery: Delivery) -> set[str]:
     """Return what was settled before a restart; an interrupted transfer was not."""
-    ended = [t for t in delivery.transfers if t.state is not TransferState.CANCELLED]
-    return {file.path for transfer in ended for file in transfer.files}
+    return {file.path for transfer in _going_on(delivery) for file in transfer.files}
+
+
+def _going_on(delivery: Delivery) -> list[Transfer]:
+    """Return the transfers that no restart interrupted."""
+    return [t for t in delivery.transfers if t.state is not TransferState.CANCELLED]
 
 
 def _file(found: Found) -> File:

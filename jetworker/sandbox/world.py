@@ -17,7 +17,7 @@ from jetworker.core.command import (
 from jetworker.core.observation import Progress, Tally
 from jetworker.sandbox.engine import Engine
 from jetworker.sandbox.gate import Gate
-from jetworker.sandbox.journal import Journal
+from jetworker.sandbox.journal import Journal, times_of
 from jetworker.sandbox.model import (
     Delivery,
     DeliveryState,
@@ -196,7 +196,7 @@ class World:
             entry["destination"],
             entry["options"],
         )
-        job.created_on = datetime.fromisoformat(entry["createdOn"])
+        job.created_on, job.changed_on = times_of(entry)
         job.paused = entry["paused"]
         if job.paused:
             job.gate.close()
@@ -205,7 +205,7 @@ class World:
 
     def _restore_delivery(self, job: Job, entry: dict[str, Any]) -> None:
         delivery_id = DeliveryId(entry["deliveryId"])
-        created = datetime.fromisoformat(entry["createdOn"])
+        created, changed = times_of(entry)
         delivery = job.deliveries.setdefault(
             delivery_id,
             Delivery(
@@ -213,10 +213,11 @@ class World:
                 job.job_id,
                 tuple(ObjectSpec(**spec) for spec in entry["objects"]),
                 created,
-                created,
+                changed,
                 is_foreign=entry["foreign"],
             ),
         )
+        delivery.changed_on = changed
         state = DeliveryState(entry["state"])
         delivery.state = state if state.is_final else DeliveryState.CREATED
 
@@ -224,12 +225,12 @@ class World:
         """Restore a transfer; one that was interrupted is cancelled and made anew."""
         delivery = job.deliveries[DeliveryId(entry["deliveryId"])]
         transfer_id = TransferId(entry["transferId"])
-        created = datetime.fromisoformat(entry["createdOn"])
         files = [
             File(f["path"], f["size"], FileState(f["state"]), f["copied"])
             for f in entry["files"]
         ]
-        transfer = Transfer(transfer_id, entry["batchId"], created, created, files)
+        transfer = Transfer(transfer_id, entry["batchId"], *times_of(entry), files)
+        transfer.is_retry, transfer.is_growing = entry["isRetry"], entry["isGrowing"]
         state = TransferState(entry["state"])
         ended = state not in {TransferState.SCHEDULED, TransferState.IN_PROGRESS}
         transfer.state = state if ended else TransferState.CANCELLED
