@@ -4,9 +4,10 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-_FORM = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
+_NUMBER = r"\d+(\.\d+)?"
+_FORM = re.compile(rf"(?P<number>{_NUMBER})(?P<unit>ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -27,4 +28,18 @@ def _read(value: object) -> object:
     return parse(value) if isinstance(value, str | int | float) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_read), Field(gt=timedelta())]
+# What pydantic says of a timedelta (ISO 8601) is not what we read.
+_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^{_NUMBER}(ms|s|m|h|d)?$"},
+        {"type": "number", "exclusiveMinimum": 0},
+    ],
+    "description": "More than nothing: 500ms, 30s, 5m, 24h, 7d, or plain seconds.",
+}
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read),
+    Field(gt=timedelta()),
+    WithJsonSchema(_SCHEMA),
+]
