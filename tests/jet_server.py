@@ -4,47 +4,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiohttp import web
 
+from tests.jet_documents import Job, Started
+
 Fault = Callable[[str, "JetServer"], "web.Response | str | None"]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@dataclass
-class Job:
-    """A manual job."""
-
-    job_id: str
-    name: str
-    profiles: tuple[str, str]
-    paused: bool = False
-    created_on: str = field(default_factory=_now)
-
-
-@dataclass
-class Started:
-    """A delivery; it is over *seconds* after it was created."""
-
-    delivery_id: str
-    job_id: str
-    objects: list[dict[str, Any]]
-    seconds: float
-    created_on: str = field(default_factory=_now)
-    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-    end_state: str = "COMPLETED"
-    failed: int = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its time has passed."""
-        return asyncio.get_running_loop().time() - self.began >= self.seconds
 
 
 class JetServer:
@@ -101,6 +67,7 @@ class JetServer:
         add("GET", "/v1/storageProfiles", self.list_profiles, name="list_profiles")
         add("GET", "/v1/jobs", self.list_jobs, name="list_jobs")
         add("POST", "/v1/jobs", self.create_job, name="create_job")
+        add("POST", "/v1/jobs/search", self.search_jobs, name="search_jobs")
         add("GET", "/v1/jobs/{job}", self.get_job, name="get_job")
         add("PATCH", "/v1/jobs/{job}", self.set_paused, name="set_paused")
         base = "/v1/jobs/{job}"
@@ -109,6 +76,7 @@ class JetServer:
         add("GET", f"{base}/transfers", self.list_transfers, name="list_transfers")
         add("GET", f"{base}/transfers/{{id}}", self.get_transfer, name="get_transfer")
         add("GET", f"{base}/files", self.list_files, name="list_files")
+        add("*", "/v1/{rest:.*}", self.unknown, name="unknown")
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await self.up()
@@ -149,10 +117,10 @@ class JetServer:
         if fault == "expire":
             self.tokens.clear()
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if operation not in {"token", "unknown"} and bearer not in self.tokens:
-            return web.json_response({"message": "Unauthorized"}, status=401)
+        if operation != "token" and bearer not in self.tokens:
+            return _refuse(401, "Unauthorized")
         if "job" in request.match_info and request.match_info["job"] not in self.jobs:
-            return web.json_response({"message": "no such job"}, status=404)
+            return _refuse(404, "no such job")
         await asyncio.sleep(self.delays.get(request.match_info.get("job", ""), 0.0))
         response: web.StreamResponse = await handler(request)
         return self._hang_up(request) if fault == "lost_after" else response
@@ -164,7 +132,7 @@ class JetServer:
 
     async def token(self, request: web.Request) -> web.Response:
         if (await request.json())["client_secret"] != self.secret:
-            return web.json_response({"message": "invalid client"}, status=401)
+            return _refuse(401, "invalid client")
         token = f"token-{uuid.uuid4()}"
         self.tokens.add(token)
         answer = {"access_token": token, "expires_in": self.token_life}
@@ -182,22 +150,38 @@ class JetServer:
 
     async def create_job(self, request: web.Request) -> web.Response:
         body = await request.json()
+        data = body["actions"][0]["data"]
+        ends = [data[end]["storageProfileId"] for end in ("source", "destination")]
         job = self.add_job(body["name"])
+        job.profiles = (ends[0], ends[1])
         return web.json_response(self._job(job))
+
+    async def search_jobs(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        text = body.get("query", {}).get("text", "").lower()
+        found = [j.found() for j in self.jobs.values() if text in j.name.lower()]
+        first = body.get("offset", 0)
+        page = found[first : first + body.get("limit", 100)]
+        return web.json_response({"items": page, "totalResultCount": len(found)})
 
     async def get_job(self, request: web.Request) -> web.Response:
         return web.json_response(self._job(self.jobs[request.match_info["job"]]))
 
     async def set_paused(self, request: web.Request) -> web.Response:
         job = self.jobs[request.match_info["job"]]
-        job.paused = (await request.json())["paused"]
+        paused = (await request.json()).get("paused")
+        if not isinstance(paused, bool):
+            return _refuse(400, "paused")
+        job.paused = paused
         return web.json_response(self._job(job) | {"paused": job.paused})
 
     async def start_delivery(self, request: web.Request) -> web.Response:
         job = self.jobs[request.match_info["job"]]
         if job.paused:
-            return web.json_response({"message": "job is paused"}, status=400)
-        objects = (await request.json())["objects"]
+            return _refuse(400, "job is paused")
+        objects = (await request.json()).get("objects")
+        if not objects or not all("relativePath" in each for each in objects):
+            return _refuse(400, "objects")
         if self.lateness:
             loop = asyncio.get_running_loop()
             loop.call_later(self.lateness, self.start, job.job_id, objects)
@@ -215,86 +199,39 @@ class JetServer:
     async def get_delivery(self, request: web.Request) -> web.Response:
         each = self.deliveries.get(request.match_info["id"])
         if each is None or each.job_id != request.match_info["job"]:
-            return web.json_response({"message": "no such delivery"}, status=404)
+            return _refuse(404, "no such delivery")
         if each.is_over:
             self.ended_at.setdefault(each.delivery_id, time.time())
-        answer = {
-            "metadata": {"jobId": each.job_id, "baseUrl": "https://storage.example/x"},
-            "deliverySummary": self._progress(each),
-            "state": each.end_state if each.is_over else "IN_PROGRESS",
-            "deliveryId": each.delivery_id,
-            "createdOn": each.created_on,
-            "transfers": [{"transferId": f"t-{each.delivery_id}"[:40]}],
-        }
-        return web.json_response(answer)
+        return web.json_response(each.document())
 
     async def list_transfers(self, request: web.Request) -> web.Response:
         if request.query.get("state") != "IN_PROGRESS":
-            return web.json_response({"message": "state"}, status=400)
-        job_id = request.match_info["job"]
-        items = [
-            self._transfer(each)
-            for each in self.deliveries.values()
-            if each.job_id == job_id and not each.is_over
-        ]
-        return web.json_response({"items": items})
+            return _refuse(400, "state")
+        going_on = [each for each in self._of(request) if not each.is_over]
+        return web.json_response({"items": [each.transfer() for each in going_on]})
 
     async def get_transfer(self, request: web.Request) -> web.Response:
-        wanted = request.match_info["id"]
-        for each in self.deliveries.values():
-            if f"t-{each.delivery_id}"[:40] == wanted:
-                return web.json_response(self._transfer(each))
-        return web.json_response({"message": "no such transfer"}, status=404)
+        for each in self._of(request):
+            if each.transfer_id == request.match_info["id"]:
+                return web.json_response(each.transfer())
+        return _refuse(404, "no such transfer")
 
     async def list_files(self, request: web.Request) -> web.Response:
-        items = [
-            {
-                "url": f"file:///storage{spec['relativePath']}",
-                "transferId": f"t-{each.delivery_id}"[:40],
-                "state": "IN_PROGRESS",
-            }
-            for each in self.deliveries.values()
-            if each.job_id == request.match_info["job"]
-            for spec in each.objects
-        ]
+        items = [file for each in self._of(request) for file in each.files()]
         return web.json_response({"items": items})
+
+    async def unknown(self, _request: web.Request) -> web.Response:
+        return _refuse(404, "Jet documents no such method and path")
+
+    def _of(self, request: web.Request) -> list[Started]:
+        job_id = request.match_info["job"]
+        return [d for d in self.deliveries.values() if d.job_id == job_id]
 
     def _job(self, job: Job) -> dict[str, Any]:
         own = [d for d in self.deliveries.values() if d.job_id == job.job_id]
         shown = {"all": own, "latest": own[-1:], "none": []}[self.listing]
-        document: dict[str, Any] = {
-            "jobId": job.job_id,
-            "name": job.name,
-            "createdOn": job.created_on,
-            "actions": [
-                {
-                    "type": "TRANSFER",
-                    "data": {
-                        "source": {"storageProfileId": job.profiles[0]},
-                        "destination": {"storageProfileId": job.profiles[1]},
-                    },
-                }
-            ],
-            "activity": {"deliveries": [{"deliveryId": d.delivery_id} for d in shown]},
-        }
-        return document | ({"paused": True} if job.paused else {})
+        return job.document(shown)
 
-    def _transfer(self, each: Started) -> dict[str, Any]:
-        return {
-            "transferId": f"t-{each.delivery_id}"[:40],
-            "state": each.end_state if each.is_over else "IN_PROGRESS",
-            "metadata": {"deliveryId": each.delivery_id, "isRetry": False},
-            "transferProgress": self._progress(each),
-            "source": {"url": "https://storage.example/secret"},
-        }
 
-    def _progress(self, each: Started) -> dict[str, Any]:
-        passed = asyncio.get_running_loop().time() - each.began
-        part = 1.0 if each.is_over else passed / each.seconds
-        total = sum(spec.get("sizeInBytes", 0) for spec in each.objects)
-        done = int(part * len(each.objects)) - (each.failed if each.is_over else 0)
-        return {
-            "transferred": {"count": done, "bytes": int(total * part)},
-            "skipped": {"count": 0, "bytes": 0},
-            "failed": {"count": each.failed if each.is_over else 0, "bytes": 0},
-        }
+def _refuse(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)
