@@ -25,7 +25,8 @@ from tests.helm.charts import (
     values,
 )
 
-KUBERNETES = ("1.29", "1.34")
+# The oldest that Chart.yaml allows, and the newest whose schemas there are.
+KUBERNETES = ("1.27", "1.37")
 OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "PodMonitor"} | {
     "PrometheusRule",
     "KafkaTopic",

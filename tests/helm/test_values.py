@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
 
@@ -230,4 +229,4 @@ def test_more_objects_are_rendered_as_templates_whether_maps_or_texts() -> None:
 
     assert more["metadata"]["name"] == "test-jet-more"
     assert more["data"] == {"group": "jetworker"}
-    assert yaml.safe_dump(text["metadata"]) == "name: test-text\n"
+    assert text["metadata"] == {"name": "test-text", "namespace": "media"}
