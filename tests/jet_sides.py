@@ -1,5 +1,6 @@
 """The two servers that stand for Jet in the tests, made to do the same things."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,9 @@ from typing import Protocol
 import httpx
 from aiohttp import web
 
-from jetworker.core.command import ObjectSpec
+from jetworker.core.command import DeliveryId, ObjectSpec
+from jetworker.core.observation import JetDelivery, JetJob, StartAccepted, StartAnswer
+from jetworker.jet import JetClient
 from jetworker.sandbox.settings import SandboxSettings
 from tests import sandboxes
 from tests.jet_server import JetServer
@@ -152,3 +155,33 @@ async def token(side: Side, **changes: str) -> httpx.Response:
         "grant_type": "client_credentials",
     }
     return await raw(side, "POST", "/oauth/token", given | changes)
+
+
+async def start(jet: JetClient, job: JetJob, *more: ObjectSpec) -> DeliveryId:
+    """Start OBJECTS and *more*; returns the id."""
+    answer = await ask_start(jet, job, *more)
+    assert isinstance(answer, StartAccepted)
+    return answer.delivery_id
+
+
+async def ask_start(jet: JetClient, job: JetJob, *more: ObjectSpec) -> StartAnswer:
+    """Start OBJECTS and *more*; returns the answer."""
+    objects = (*OBJECTS, *more)
+    return await jet.start_delivery(job.job_id, objects, guard=lambda: None)
+
+
+async def watched(
+    jet: JetClient, job: JetJob, delivery: DeliveryId
+) -> list[JetDelivery]:
+    """Return every look of a delivery until it is over."""
+    seen: list[JetDelivery] = []
+    async with asyncio.timeout(sandboxes.PATIENCE):
+        while not seen or seen[-1].state not in sandboxes.FINAL:
+            seen.append(await jet.get_delivery(job.job_id, delivery))
+            await asyncio.sleep(0.02)
+    return seen
+
+
+async def bearer(side: Side) -> str:
+    """Return a token."""
+    return str((await token(side)).json()["access_token"])
