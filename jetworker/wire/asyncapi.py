@@ -1,8 +1,13 @@
 """The AsyncAPI document: which topics carry what, for whom."""
 
+from collections import defaultdict
+from typing import Any
+
+import orjson
 import yaml
 
 from jetworker.core.delivery import EventType
+from jetworker.wire import examples
 
 _ANSWERS = {
     "command.rejected": "command-rejected",
@@ -35,15 +40,18 @@ def _document() -> dict[str, object]:
             "events": _channel(
                 "jet.events", {_key(kind): _key(kind) for kind in events}
             ),
+            "deadLetters": _channel("jet.dead-letters", {"deadLetter": "dead-letter"}),
         },
         "operations": {
             "readCommands": _operation("receive", "commands"),
             "publishEvents": _operation("send", "events"),
+            "parkCommands": _operation("send", "deadLetters"),
         },
         "components": {
             "messages": {
                 "command": _command(),
                 **{_key(kind): _event(kind, schema) for kind, schema in events.items()},
+                "dead-letter": _dead_letter(),
             },
             "schemas": {"cloudEventHeaders": _headers()},
         },
@@ -103,7 +111,37 @@ def _event(kind: str, schema: str) -> dict[str, object]:
         "headers": {"$ref": "#/components/schemas/cloudEventHeaders"},
         "payload": {"$ref": f"./events/{schema}.v1.schema.json"},
         "bindings": _key_binding("The commandId."),
+        "examples": _examples()[f"io.jetworker.{kind}"],
     }
+
+
+def _dead_letter() -> dict[str, object]:
+    text = {"type": "string"}
+    names = ("reason", "message", "topic", "partition", "offset")
+    headers = {f"jetworker-{name}": text for name in names}
+    return {
+        "name": "dead letter",
+        "title": "A record that was not carried out, byte for byte",
+        "summary": "Its key, value and headers, and where and why in headers of ours.",
+        "headers": {
+            "type": "object",
+            "properties": headers,
+            "required": list(headers),
+        },
+        "payload": {"description": "Whatever it was, also what is not JSON."},
+        "bindings": _key_binding("The record's own."),
+        "examples": _examples()["dead letter"],
+    }
+
+
+def _examples() -> dict[str, list[dict[str, Any]]]:
+    """Return a record of each kind as AsyncAPI shows it, by the message's name."""
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in examples.records():
+        headers = {name: value.decode() for name, value in record.headers}
+        shown = {"headers": headers, "payload": orjson.loads(record.value or b"")}
+        found[headers.get("ce_type", "dead letter")].append(shown)
+    return found
 
 
 def _headers() -> dict[str, object]:

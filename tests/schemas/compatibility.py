@@ -1,0 +1,137 @@
+"""Whether everything that is valid by one JSON Schema is valid by another."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+_NOTES = {"title", "description", "examples", "default", "$id", "$schema", "$defs"}
+_AT_LEAST = {"minLength", "minimum", "exclusiveMinimum", "minItems", "minProperties"}
+_AT_MOST = {"maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties"}
+_SAME = {"pattern", "format", "propertyNames"}
+_READ = {"type", "enum", "const", "properties", "required", "additionalProperties"}
+_KNOWN = _NOTES | _AT_LEAST | _AT_MOST | _SAME | _READ | {"items", "anyOf", "$ref"}
+
+
+class UnknownKeyword(ValueError):
+    """A schema says something that is not understood here: teach it, do not guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A schema within a document, and where it stands."""
+
+    document: Schema
+    schema: Schema
+    path: str
+
+    @classmethod
+    def of(cls, document: Schema, schema: Schema, path: str) -> "_Part":
+        """Follow references, and refuse what is not understood."""
+        while "$ref" in schema:
+            name = schema["$ref"].removeprefix("#/$defs/")
+            schema = document["$defs"][name]
+        unknown = schema.keys() - _KNOWN
+        if unknown:
+            msg = f"{path}: {sorted(unknown)}"
+            raise UnknownKeyword(msg)
+        return cls(document, schema, path)
+
+    def at(self, schema: Schema, name: str) -> "_Part":
+        """Return a schema below this one."""
+        return _Part.of(self.document, schema, f"{self.path}/{name}")
+
+
+def problems(narrow: Schema, wide: Schema) -> list[str]:
+    """Return where *narrow* allows what *wide* does not; none: all of it is allowed."""
+    return list(_compare(_Part.of(narrow, narrow, ""), _Part.of(wide, wide, "")))
+
+
+def _compare(narrow: _Part, wide: _Part) -> Iterator[str]:
+    if "anyOf" in narrow.schema:
+        for number, each in enumerate(narrow.schema["anyOf"]):
+            yield from _compare(narrow.at(each, str(number)), wide)
+        return
+    if "anyOf" in wide.schema:
+        fits = [
+            not list(_compare(narrow, wide.at(each, "")))
+            for each in wide.schema["anyOf"]
+        ]
+        if not any(fits):
+            yield f"{narrow.path}: no alternative takes it"
+        return
+    yield from _compare_values(narrow, wide)
+    yield from _compare_limits(narrow, wide)
+    yield from _compare_objects(narrow, wide)
+    if "items" in wide.schema:
+        inside = narrow.at(narrow.schema.get("items", {}), "items")
+        yield from _compare(inside, wide.at(wide.schema["items"], "items"))
+
+
+def _compare_values(narrow: _Part, wide: _Part) -> Iterator[str]:
+    types = narrow.schema.get("type"), wide.schema.get("type")
+    if types[1] is not None and types not in {
+        (types[1], types[1]),
+        ("integer", "number"),
+    }:
+        yield f"{narrow.path}: type {types[0]}, not {types[1]}"
+    allowed, given = _values(wide.schema), _values(narrow.schema)
+    if allowed is not None and not (given is not None and given <= allowed):
+        yield f"{narrow.path}: one of {_listed(given)}, not of {_listed(allowed)}"
+
+
+def _values(schema: Schema) -> set[Any] | None:
+    if "const" in schema:
+        return {schema["const"]}
+    return set(schema["enum"]) if "enum" in schema else None
+
+
+def _listed(values: set[Any] | None) -> str:
+    return "anything" if values is None else ", ".join(sorted(map(str, values)))
+
+
+def _compare_limits(narrow: _Part, wide: _Part) -> Iterator[str]:
+    for name in wide.schema.keys() & (_AT_LEAST | _AT_MOST | _SAME):
+        limit, given = wide.schema[name], narrow.schema.get(name)
+        if name in _SAME:
+            is_kept = given == limit
+        elif given is None:
+            is_kept = False
+        else:
+            is_kept = given >= limit if name in _AT_LEAST else given <= limit
+        if not is_kept:
+            yield f"{narrow.path}: {name} {given}, not {limit}"
+
+
+def _compare_objects(narrow: _Part, wide: _Part) -> Iterator[str]:
+    has: Schema = narrow.schema.get("properties", {})
+    takes: Schema = wide.schema.get("properties", {})
+    others = wide.schema.get("additionalProperties", True)
+    for name in set(wide.schema.get("required", ())) - set(
+        narrow.schema.get("required", ())
+    ):
+        yield f"{narrow.path}/{name}: required"
+    for name in has.keys() & takes.keys():
+        yield from _compare(narrow.at(has[name], name), wide.at(takes[name], name))
+    for name in has.keys() - takes.keys():
+        if others is False:
+            yield f"{narrow.path}/{name}: not taken"
+        elif others is not True:
+            yield from _compare(narrow.at(has[name], name), wide.at(others, name))
+    yield from _compare_others(narrow, wide, takes.keys() - has.keys())
+
+
+def _compare_others(narrow: _Part, wide: _Part, missing: set[str]) -> Iterator[str]:
+    """Compare what may stand under names that *narrow* does not have."""
+    given = narrow.schema.get("additionalProperties", True)
+    if given is False or wide.schema.get("type") != "object":
+        return
+    for name in sorted(missing):
+        yield f"{narrow.path}/{name}: not described any more"
+    others = wide.schema.get("additionalProperties", True)
+    if others is False:
+        yield f"{narrow.path}: takes further names"
+    elif others is not True:
+        inside = narrow.at({} if given is True else given, "*")
+        yield from _compare(inside, wide.at(others, "*"))

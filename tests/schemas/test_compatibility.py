@@ -1,0 +1,143 @@
+"""No change may break who publishes commands or who reads events."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from packaging.version import Version
+
+from jetworker import schemas
+from tests.schemas.compatibility import UnknownKeyword, problems
+
+FOLDER = Path(__file__).parents[2] / "schemas"
+RELEASED = sorted(
+    (FOLDER / "released").iterdir(), key=lambda folder: Version(folder.name)
+)
+NOW = {
+    name: orjson.loads(content)
+    for name, content in schemas.documents()
+    if name.endswith(".json")
+}
+FROZEN = [
+    (folder.name, path.relative_to(folder).as_posix())
+    for folder in RELEASED
+    for path in sorted(folder.rglob("*.json"))
+]
+
+
+def released(version: str, name: str) -> Any:
+    """Return a schema as it was released."""
+    return orjson.loads((FOLDER / "released" / version / name).read_bytes())
+
+
+@pytest.mark.parametrize(("version", "name"), FROZEN, ids=map("-".join, FROZEN))
+def test_what_was_released_is_still_understood(version: str, name: str) -> None:
+    """Events are compared the other way round: what we write must fit what was read."""
+    then, now = released(version, name), NOW[name]
+    is_written = name.startswith("events/")
+
+    broken = problems(now, then) if is_written else problems(then, now)
+
+    assert broken == []
+
+
+def test_every_schema_is_released_with_its_version() -> None:
+    assert {name for version, name in FROZEN if version == RELEASED[-1].name} == set(
+        NOW
+    )
+
+
+COMMANDS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "maxLength": 9, "pattern": "^a"},
+        "how": {"enum": ["a", "b"]},
+        "size": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
+        "parts": {"type": "array", "items": {"$ref": "#/$defs/Part"}, "maxItems": 3},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "required": ["id"],
+    "additionalProperties": False,
+    "$defs": {"Part": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+}
+
+Change = Callable[[dict[str, Any]], object]
+
+NARROWED: dict[str, Change] = {
+    "a new required field": lambda s: s["required"].append("how"),
+    "a field that is taken no more": lambda s: s["properties"].pop("how"),
+    "a shorter text": lambda s: s["properties"]["id"].update(maxLength=8),
+    "a new limit": lambda s: s["properties"]["id"].update(minLength=1),
+    "another pattern": lambda s: s["properties"]["id"].update(pattern="^b"),
+    "another type": lambda s: s["properties"]["id"].update(type="integer"),
+    "a value less": lambda s: s["properties"]["how"].update(enum=["a"]),
+    "an alternative less": lambda s: s["properties"]["size"]["anyOf"].pop(),
+    "a higher least": lambda s: s["properties"]["size"]["anyOf"][0].update(minimum=1),
+    "another type of a part": lambda s: s["$defs"]["Part"]["properties"].update(
+        n={"type": "string"}
+    ),
+    "parts of another kind": lambda s: s["properties"]["parts"].update(
+        items={"type": "string"}
+    ),
+    "labels of another type": lambda s: s["properties"]["labels"].update(
+        additionalProperties={"type": "integer"}
+    ),
+    "no labels": lambda s: s["properties"]["labels"].update(additionalProperties=False),
+}
+WIDENED: dict[str, Change] = {
+    "nothing": lambda _: None,
+    "a new optional field": lambda s: s["properties"].update(new={"type": "string"}),
+    "an optional field": lambda s: s["required"].clear(),
+    "a longer text": lambda s: s["properties"]["id"].update(maxLength=10),
+    "no pattern": lambda s: s["properties"]["id"].pop("pattern"),
+    "a value more": lambda s: s["properties"]["how"].update(enum=["a", "b", "c"]),
+    "any number": lambda s: s["properties"]["size"]["anyOf"].append({"type": "number"}),
+    "further names": lambda s: s.update(additionalProperties=True),
+    "another description": lambda s: s.update(description="better"),
+}
+
+
+def changed(change: Change) -> dict[str, Any]:
+    """Return the commands' schema with a change."""
+    schema = deepcopy(COMMANDS)
+    change(schema)
+    return schema
+
+
+@pytest.mark.parametrize("what", NARROWED)
+def test_what_takes_less_breaks_who_wrote_more(what: str) -> None:
+    assert problems(COMMANDS, changed(NARROWED[what])) != []
+
+
+@pytest.mark.parametrize("what", WIDENED)
+def test_what_takes_more_breaks_nobody(what: str) -> None:
+    assert problems(COMMANDS, changed(WIDENED[what])) == []
+
+
+def test_an_event_may_gain_fields_but_not_lose_or_loosen_them() -> None:
+    event: dict[str, Any] = {
+        "type": "object",
+        "properties": {"state": {"enum": ["a", "b"]}, "at": {"type": "string"}},
+        "required": ["state"],
+    }
+    gained = deepcopy(event) | {
+        "properties": event["properties"] | {"new": {"type": "integer"}}
+    }
+    lost = event | {"properties": {"state": {"enum": ["a", "b"]}}}
+    loosened = event | {
+        "properties": event["properties"] | {"state": {"enum": ["a", "b", "c"]}}
+    }
+    optional = event | {"required": []}
+
+    assert problems(gained, event) == []
+    assert problems(lost, event) == ["/at: not described any more"]
+    assert problems(loosened, event) == ["/state: one of a, b, c, not of a, b"]
+    assert problems(optional, event) == ["/state: required"]
+
+
+def test_a_keyword_that_is_not_understood_is_no_pass() -> None:
+    with pytest.raises(UnknownKeyword):
+        problems(COMMANDS, {"not": {}})
