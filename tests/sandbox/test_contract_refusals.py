@@ -86,23 +86,25 @@ async def test_a_lost_answer_is_unknown_and_the_job_shows_what_came_of_it(
     assert len((await jet.get_job(job.job_id)).delivery_ids) == applied
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 409, 429, 500, 503])
 async def test_a_refused_start_is_answered_and_starts_nothing(
-    side: Side, jet: JetClient, job: JetJob, status: int
+    side: Side, jet: JetClient, job: JetJob
 ) -> None:
-    await side.refuse("start_delivery", status)
+    refused = [401, 403, 404, 409, 429, 500, 503]
+    found = []
+    for status in refused:
+        await side.refuse("start_delivery", status)
+        answer = await ask_start(jet, job)
+        assert isinstance(answer, StartAnswered)
+        found.append(answer.status)
 
-    answer = await ask_start(jet, job)
-
-    assert isinstance(answer, StartAnswered)
-    assert answer.status == status
+    assert found == refused
     assert (await jet.get_job(job.job_id)).delivery_ids == ()
 
 
 async def test_a_question_that_is_not_answered_once_is_asked_again(
     side: Side, jet: JetClient, job: JetJob
 ) -> None:
-    for status in (429, 500, 503):
+    for status in (429, 503):
         await side.refuse("get_job", status)
         assert await jet.get_job(job.job_id) == job
     await side.refuse("get_job", 403)
