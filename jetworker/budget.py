@@ -13,6 +13,7 @@ from enum import IntEnum
 from jetworker.clock import Clock
 from jetworker.core.bucket import Bucket
 from jetworker.core.command import RouteName
+from jetworker.errors import JetUnavailable
 from jetworker.metrics import Metrics
 
 _FOR_THE_LAST = 5  # one turn in so many: a flood of starts must not blind us
@@ -86,6 +87,12 @@ class Budget:
         """Hold back every call of *operation*, as Jet's Retry-After says."""
         until = self._clock.monotonic() + seconds
         self._held[operation] = max(until, self._held.get(operation, 0.0))
+
+    def check(self, operation: str) -> None:
+        """Raise JetUnavailable if a Retry-After came after a call's turn was given."""
+        if operation in self._holding(self._clock.monotonic()):
+            msg = f"Jet asked that {operation} be held back"
+            raise JetUnavailable(msg)
 
     def slow(self) -> None:
         """Halve the rate: Jet said that it is too much."""

@@ -60,7 +60,7 @@ class Calls:
         credentials: Callable[[], tuple[str, str]],
     ) -> None:
         self._connection = connection
-        self._budget = budget
+        self.budget = budget
         self._clock = clock
         self._metrics = metrics
         self._timeout = timeout.total_seconds()
@@ -95,11 +95,17 @@ class Calls:
         """
         Send one start, whose turn in the budget was taken before.
 
-        Raises what *guard* raises, and JetError if no token is to be had: nothing was
-        sent then. Everything else is an answer.
+        Raises what *guard* raises, and JetError if no token is to be had or Jet asked
+        meanwhile that starts be held back: nothing was sent then. Everything else is
+        an answer.
         """
         token = await self.tokens.get()
-        current = Handover(guard)
+
+        def allow() -> None:
+            guard()
+            self.budget.check("start_delivery")
+
+        current = Handover(allow)
         reset = handover.set(current)
         try:
             async with asyncio.timeout(self._timeout):
@@ -127,7 +133,7 @@ class Calls:
             return await self._ask_with(question, await self.tokens.get())
 
     async def _ask_with(self, question: Question, token: str) -> Any:
-        await self._budget.take(question.operation, question.priority, question.route)
+        await self.budget.take(question.operation, question.priority, question.route)
         return read(await self._answer(question, token))
 
     async def _answer(self, question: Question, token: str | None) -> Answer:
@@ -179,7 +185,7 @@ class Calls:
 
     async def _fetch_token(self, body: bytes) -> Any:
         question = Question("token", "POST", "/oauth/token", body, Priority.TOKEN)
-        await self._budget.take(question.operation, question.priority)
+        await self.budget.take(question.operation, question.priority)
         answer = await self._answer(question, None)
         if answer.status == _UNAUTHORIZED:
             raise JetRejected(answer.status, wire.said(answer.body))
@@ -188,9 +194,9 @@ class Calls:
     def _obey(self, operation: str, answer: Answer) -> None:
         """Hold back what Jet asks to hold back, and slow down when it is too much."""
         if answer.retry_after is not None and answer.status >= 400:  # noqa: PLR2004 -- HTTP
-            self._budget.hold(operation, answer.retry_after)
+            self.budget.hold(operation, answer.retry_after)
         if answer.status == _TOO_MANY:
-            self._budget.slow()
+            self.budget.slow()
 
     def _hear(self, response: httpx.Response) -> None:
         try:
@@ -222,5 +228,5 @@ class Calls:
             self._metrics.jet_requests_total.labels(operation, outcome).inc()
             self._metrics.jet_request_duration_seconds.labels(operation).observe(took)
             if took > max(2.0, 5 * self._usual):
-                self._budget.slow()
+                self.budget.slow()
             self._usual += (took - self._usual) / 20

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from jetworker.budget import Budget
 from jetworker.census import Census
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
@@ -38,7 +37,6 @@ class Means:
 
     dispatch: Dispatch
     sender: Sender
-    budget: Budget
     census: Census
     clock: Clock
     max_active: int

@@ -52,6 +52,10 @@ class JetClient:
         """Obtain a token, if there is none."""
         await self._calls.tokens.get()
 
+    async def start_turn(self, route: RouteName) -> None:
+        """Wait for a start's turn in the budget."""
+        await self._calls.budget.take("start_delivery", Priority.START, route)
+
     async def start_delivery(
         self,
         job_id: JobId,
@@ -63,7 +67,7 @@ class JetClient:
         Start a delivery, once (POST /v1/jobs/{jobId}/deliveries).
 
         *guard* is called directly before the first byte leaves; what it raises is
-        raised, and proves that nothing was sent. The budget is the caller's to take.
+        raised, and proves that nothing was sent. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
         return await self._calls.start(path, wire.start_body(objects), guard)

@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import structlog
 
-from jetworker.budget import Priority
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
 from jetworker.core.expiry import is_expired, soonest_expiry
@@ -155,7 +154,7 @@ class Lane:
         obstacle = await self._sender.probe(route, job_id)
         if obstacle is not None:
             return obstacle
-        await self._means.budget.take("start_delivery", Priority.START, route.name)
+        await self._sender.turn(route)
         delivery = entry.delivery
         if not self._may_begin(entry, delivery) or self._is_full(route, entry):
             return None

@@ -105,7 +105,6 @@ def assemble(
         resolver,
         Sender(jet, resolver),
         lookup,
-        budget,
         census,
         clock,
         max_active=config.limits.max_active,

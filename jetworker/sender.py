@@ -61,6 +61,10 @@ class Sender:
         self._suspected.discard(route.name)
         return None
 
+    async def turn(self, route: Route) -> None:
+        """Wait until the budget allows a start."""
+        await self._jet.start_turn(route.name)
+
     async def send(
         self,
         route: Route,
@@ -77,6 +81,8 @@ class Sender:
         """
         try:
             for is_second in (False, True):
+                if is_second:
+                    await self.turn(route)
                 answer = await self._jet.start_delivery(job_id, objects, guard=guard)
                 if isinstance(answer, StartAccepted):
                     self._latest[job_id] = answer.delivery_id
@@ -88,7 +94,7 @@ class Sender:
         except LeaseLost as exc:
             return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
         except JetError as exc:
-            return unavailable(exc)  # no token was to be had: nothing was sent
+            return unavailable(exc)  # no token, or starts held back: nothing was sent
         return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
 
     async def _decide(

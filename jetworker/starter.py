@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jetworker.budget import Budget
 from jetworker.census import Census
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
@@ -27,7 +26,6 @@ class Starter:
         resolver: JobResolver,
         sender: Sender,
         lookup: Lookup,
-        budget: Budget,
         census: Census,
         clock: Clock,
         *,
@@ -37,7 +35,7 @@ class Starter:
         self._routes = routes
         self._resolver = resolver
         self._lookup = lookup
-        self._means = Means(self, sender, budget, census, clock, max_active, backoff)
+        self._means = Means(self, sender, census, clock, max_active, backoff)
         self._lanes: dict[RouteName, Lane] = {}
         self._locks: dict[JobId, asyncio.Lock] = {}
         self._new: asyncio.Queue[Lane] = asyncio.Queue()

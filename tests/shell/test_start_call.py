@@ -191,6 +191,20 @@ async def test_a_guard_that_refuses_keeps_every_byte_back() -> None:
     assert received == []
 
 
+async def test_a_start_that_had_its_turn_before_a_retry_after_is_kept_back() -> None:
+    throttled = answer(b"", "429 Too Many Requests", "Retry-After: 60\r\n")
+    raw = RawServer(answering(throttled))
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
+    objects = (ObjectSpec("/a"),)
+    async with server, client(server.sockets[0].getsockname()[1]) as jet:
+        first = await jet.start_delivery(JobId("j"), objects, guard=lambda: None)
+        with pytest.raises(JetUnavailable, match="start_delivery be held back"):
+            await jet.start_delivery(JobId("j"), objects, guard=lambda: None)
+
+    assert isinstance(first, StartAnswered)
+    assert (first.status, raw.starts) == (429, 1)
+
+
 async def test_a_refused_connection_was_not_sent() -> None:
     raw = RawServer(hang)
     server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
