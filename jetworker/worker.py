@@ -63,7 +63,6 @@ class Worker(ConsumerRebalanceListener):
         self._consumer: AIOKafkaConsumer
         self._backoff = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
         self.has_joined = False
-        self.polled_at = 0.0
 
     @property
     def lives(self) -> dict[int, Life]:
@@ -140,7 +139,6 @@ class Worker(ConsumerRebalanceListener):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
-        clock = self._services.clock
         while not stopping.is_set():
             try:
                 batches = await consumer.getmany(
@@ -150,7 +148,6 @@ class Worker(ConsumerRebalanceListener):
                 log.warning("kafka gave no records, asking again", error=str(exc))
                 await _wait(stopping, 0.5)
                 continue
-            self.polled_at = clock.monotonic()
             for partition, records in batches.items():
                 self._receive(partition.partition, records)
             self._relieve(consumer)
