@@ -6,6 +6,7 @@ Looking up what became of a start whose outcome is unknown.
 2. Look at the job twice, and only then read the whole state topic: a delivery that a
    command is bound to by then is not ours, one that is bound later was not shown yet.
 3. Only what both looks show alike, of the deliveries that are nobody's, is observed.
+   Witnesses are those that were bound before the looks: a later one hides nothing.
 4. Decide (`core.settle`), or look again; held after twice the settle time.
 
 A held delivery is looked at slowly and may still be adopted; it is never started
@@ -13,13 +14,13 @@ again by itself. An operator's adopt is checked with Jet here too.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
 from jetworker.bindings import Bindings, open_intent
+from jetworker.case import Case
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
@@ -42,18 +43,7 @@ from jetworker.watcher import Watcher, tell_unexplained
 log = structlog.get_logger()
 
 _SKEW = timedelta(seconds=2)  # Jet's clocks need not agree to the second
-_NOT_ASKED = LookAgain("Jet could not be asked")
 _UNHEARD = timedelta(minutes=10)  # Jet's clock was never heard: ours may be wrong
-
-
-@dataclass(slots=True, eq=False)
-class _Case:
-    """One unknown start that is looked after."""
-
-    entry: Entry
-    began: float
-    called: asyncio.Event = field(default_factory=asyncio.Event)
-    last: LookAgain = _NOT_ASKED
 
 
 class Lookup:
@@ -72,8 +62,8 @@ class Lookup:
         self._clock = clock
         self._settle = settle.total_seconds()
         self._metrics = metrics
-        self._new: asyncio.Queue[_Case] = asyncio.Queue()
-        self._cases: dict[CommandId, _Case] = {}
+        self._new: asyncio.Queue[Case] = asyncio.Queue()
+        self._cases: dict[CommandId, Case] = {}
         self._blocked: dict[JobId, set[CommandId]] = {}
         self._free = asyncio.Condition()
 
@@ -83,7 +73,7 @@ class Lookup:
         if case is not None and case.entry.owner is entry.owner:
             case.called.set()
             return
-        case = _Case(entry, self._clock.monotonic())
+        case = Case(entry, self._clock.monotonic())
         self._cases[entry.command_id] = case
         self._new.put_nowait(case)
 
@@ -103,12 +93,12 @@ class Lookup:
                 case = await self._new.get()
                 tasks.create_task(self._look_after(case), name="look-up")
 
-    async def _look_after(self, case: _Case) -> None:
+    async def _look_after(self, case: Case) -> None:
         try:
-            delivery = _unsettled(case.entry)
+            delivery = case.unsettled
             if delivery is not None and delivery.pending is None:
-                await self._wait(case, self._settle)
-            while (delivery := _unsettled(case.entry)) is not None:
+                await case.wait(self._settle)
+            while (delivery := case.unsettled) is not None:
                 if delivery.state is State.HELD:
                     await self._unblock(case)
                 await self._step(case, delivery)
@@ -119,34 +109,34 @@ class Lookup:
                 del self._cases[case.entry.command_id]
             await self._unblock(case)
 
-    async def _step(self, case: _Case, delivery: Delivery) -> None:
+    async def _step(self, case: Case, delivery: Delivery) -> None:
         if delivery.pending is not None:
             await self._check_adopt(case, delivery, delivery.pending)
             return
         decision = await self._in_time(case, delivery)
-        if not _is_as_before(case.entry, delivery):
+        if not case.is_as_before(delivery):
             return  # an operator's order came meanwhile
         if await self._carry_out(case, delivery, decision):
             return
         held_at = case.began + 2 * self._settle
         if delivery.state is State.UNCERTAIN and self._clock.monotonic() >= held_at:
             await case.entry.apply(Undecided(case.last.message))
-        await self._wait(case, self._interval(case))
+        await case.wait(self._interval(case))
 
-    async def _in_time(self, case: _Case, delivery: Delivery) -> Decision:
+    async def _in_time(self, case: Case, delivery: Delivery) -> Decision:
         """Decide, but not beyond the moment when it has to be held."""
         left = case.began + 2 * self._settle - self._clock.monotonic()
         limit = left if delivery.state is State.UNCERTAIN else self._settle
         try:
             async with asyncio.timeout(max(self._settle / 2, limit)):
-                return await self._decide(delivery)
+                return await self._decide(case, delivery)
         except TimeoutError:
             return case.last
         except (JetError, StoreError) as exc:
             return LookAgain(f"it could not be looked up: {exc}")
 
     async def _carry_out(
-        self, case: _Case, delivery: Delivery, decision: Decision
+        self, case: Case, delivery: Delivery, decision: Decision
     ) -> bool:
         """Apply a decision; returns whether the delivery is settled by it."""
         match decision:
@@ -171,14 +161,18 @@ class Lookup:
             case _:
                 assert_never(decision)
 
-    async def _decide(self, delivery: Delivery) -> Decision:
+    async def _decide(self, case: Case, delivery: Delivery) -> Decision:
         ours = open_intent(delivery)
         assert delivery.intent is not None
         job_id = delivery.intent.job_id
+        if case.known is None:
+            case.known = frozenset((await self._bindings.read(job_id)).bound)
         first = await self._watcher.look(job_id)
         await asyncio.sleep(min(0.5, self._settle / 10))
         second = await self._watcher.look(job_id)
         book = await self._bindings.read(job_id)
+        known = [each for each in book.known if each.delivery_id in case.known]
+        case.known = frozenset(book.bound)
         if not any(i.command_id == ours.command_id for i in book.intents):
             return LookAgain("the state topic does not show this start itself")
         unbound = second.seen - book.bound.keys()
@@ -187,12 +181,12 @@ class Lookup:
         since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
         candidates = await self._watcher.candidates(job_id, unbound, since)
         listed = first.listed & second.listed
-        witnessed = await self._watcher.is_witnessed(ours, job_id, listed, book.known)
+        witnessed = await self._watcher.is_witnessed(ours, job_id, listed, known)
         others = [i for i in book.intents if i.command_id != ours.command_id]
         return decide(ours, others, Observation(candidates, witnessed))
 
     async def _check_adopt(
-        self, case: _Case, delivery: Delivery, pending: PendingAdopt
+        self, case: Case, delivery: Delivery, pending: PendingAdopt
     ) -> None:
         """Ask Jet whether the operator's delivery is one that can be ours."""
         assert delivery.intent is not None
@@ -202,46 +196,24 @@ class Lookup:
             book = await self._bindings.read(job_id)
         except (JetError, StoreError) as exc:
             log.warning("an adopt waits until Jet can be asked", reason=str(exc))
-            await self._wait(case, min(5.0, self._settle))
+            await case.wait(min(5.0, self._settle))
             return
-        if not _is_as_before(case.entry, delivery):
+        if not case.is_as_before(delivery):
             return
         if shown is None or pending.delivery_id in book.bound:
             await case.entry.apply(AdoptRefused())
         else:
             await case.entry.apply(Found(pending.delivery_id, shown.created_on))
 
-    async def _wait(self, case: _Case, seconds: float) -> None:
-        """Wait, or until an operator's order comes."""
-        try:
-            async with asyncio.timeout(seconds):
-                await case.called.wait()
-        except TimeoutError:
-            pass
-        case.called.clear()
-
-    def _interval(self, case: _Case) -> float:
+    def _interval(self, case: Case) -> float:
         """Return the wait before the next look; a held one is looked at slowly."""
         delivery = case.entry.delivery
         if delivery and delivery.state is State.UNCERTAIN:
             return min(5.0, max(0.2, self._settle / 5))
         return min(60.0, max(5.0, self._settle))
 
-    async def _unblock(self, case: _Case) -> None:
+    async def _unblock(self, case: Case) -> None:
         async with self._free:
             for blocking in self._blocked.values():
                 blocking.discard(case.entry.command_id)
             self._free.notify_all()
-
-
-def _unsettled(entry: Entry) -> Delivery | None:
-    delivery = entry.delivery
-    if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
-        return None
-    return delivery
-
-
-def _is_as_before(entry: Entry, then: Delivery) -> bool:
-    """Whether what was looked up is still what is asked."""
-    now = _unsettled(entry)
-    return now is not None and (now.intent, now.pending) == (then.intent, then.pending)

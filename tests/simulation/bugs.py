@@ -42,8 +42,8 @@ PLANTED = (
     Bug(
         "no settle",
         "lookup.py",
-        "await self._wait(case, self._settle)\n",
-        "await self._wait(case, 0.001)\n",
+        "await case.wait(self._settle)\n",
+        "await case.wait(0.001)\n",
     ),
     Bug(
         "blind retry on 502",

@@ -1,0 +1,50 @@
+"""One unknown start that is looked after, and what is remembered between two looks."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from jetworker.core.command import DeliveryId
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.settle import LookAgain
+from jetworker.entry import Entry
+
+_NOT_ASKED = LookAgain("Jet could not be asked")
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """
+    An unknown start; *began* is when this process learnt of it (monotonic).
+
+    *called* is set when an operator's order came. *last* says why it is not decided.
+    *known* are the deliveries that commands were bound to before the next look.
+    """
+
+    entry: Entry
+    began: float
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    last: LookAgain = _NOT_ASKED
+    known: frozenset[DeliveryId] | None = None
+
+    @property
+    def unsettled(self) -> Delivery | None:
+        """The delivery as it is now, None once its start is settled."""
+        delivery = self.entry.delivery
+        if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
+            return None
+        return delivery
+
+    def is_as_before(self, then: Delivery) -> bool:
+        """Whether what was looked up is still what is asked."""
+        now = self.unsettled
+        asked = (then.intent, then.pending)
+        return now is not None and (now.intent, now.pending) == asked
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, or until an operator's order comes."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.called.wait()
+        except TimeoutError:
+            pass
+        self.called.clear()

@@ -1,0 +1,119 @@
+"""The look-up of an unknown start while others are started on the same job."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.bindings import Bindings, Book, open_intent
+from jetworker.clock import Clock
+from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.lifecycle import Policy, transition
+from jetworker.core.settle import Candidate, OpenIntent
+from jetworker.core.trigger import Absent, Trigger
+from jetworker.core.witness import Known, is_witnessed
+from jetworker.entry import Entry
+from jetworker.lookup import Lookup
+from jetworker.metrics import Metrics
+from jetworker.watcher import Look, Watcher
+from tests.builders import NOW, SECOND, a_delivery
+
+
+@dataclass
+class OneDelivery:
+    """Owns a delivery, and keeps what it was told."""
+
+    delivery: Delivery
+    told: list[Trigger] = field(default_factory=list)
+    is_draining: bool = False
+    is_over: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def find(self, command_id: CommandId) -> Delivery | None:
+        return self.delivery if command_id == self.delivery.command_id else None
+
+    def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
+        assert command_id == self.delivery.command_id
+        self.told.append(trigger)
+        self.delivery = transition(self.delivery, trigger, NOW, Policy()).delivery
+        self.changed.set()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def sending(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def check_lease(self, written_at: float) -> None:
+        raise AssertionError(written_at)
+
+
+class BusyJob:
+    """A job that shows all that was started on it; every reading finds one more."""
+
+    def __init__(self, unknown: OpenIntent) -> None:
+        self.unknown = unknown
+        self.started = [DeliveryId("d-0"), DeliveryId("d-1")]
+
+    def read(self) -> Book:
+        self.started.append(DeliveryId(f"d-{len(self.started)}"))
+        when = NOW + SECOND
+        bound = {each: (CommandId(each), when) for each in self.started}
+        return Book(bound, [self.unknown])
+
+
+class BusyBindings(Bindings):
+    def __init__(self, job: BusyJob) -> None:
+        self._job = job
+
+    @override
+    async def read(self, job_id: JobId) -> Book:
+        return self._job.read()
+
+
+class BusyWatcher(Watcher):
+    def __init__(self, job: BusyJob) -> None:
+        self._job = job
+
+    @override
+    async def look(self, job_id: JobId) -> Look:
+        shown = frozenset(self._job.started)
+        return Look(shown, shown)
+
+    @override
+    async def candidates(
+        self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
+    ) -> tuple[Candidate, ...]:
+        assert not frozenset(unbound)
+        return ()
+
+    @override
+    async def is_witnessed(
+        self,
+        start: OpenIntent,
+        job_id: JobId,
+        listed: frozenset[DeliveryId],
+        known: Sequence[Known],
+    ) -> bool:
+        return is_witnessed(listed, known, known, start)
+
+
+async def test_a_delivery_that_is_bound_after_the_looks_hides_nothing() -> None:
+    """Where starts never cease, no listing has them all by the time they are read."""
+    owner = OneDelivery(a_delivery(State.UNCERTAIN))
+    job = BusyJob(open_intent(owner.delivery))
+    metrics = Metrics(CollectorRegistry())
+    settle = timedelta(seconds=0.2)
+    lookup = Lookup(BusyWatcher(job), BusyBindings(job), Clock(), settle, metrics)
+
+    running = asyncio.create_task(lookup.run())
+    lookup.take(Entry(owner, owner.delivery.command_id))
+    await asyncio.wait_for(owner.changed.wait(), 10)
+    running.cancel()
+
+    assert owner.told == [Absent()]
