@@ -160,25 +160,32 @@ class Lane:
             return None
         assert delivery is not None
         with entry.owner.sending():
-            written_at = self._clock.monotonic()
-            if delivery.attempt:
-                self._census.resent(delivery)
-            reach(Point.BEFORE_INTENT)
-            await entry.apply(self._begun(route, job_id))
-            reach(Point.AFTER_INTENT)
-            outcome = await self._sender.send(
-                route,
-                job_id,
-                delivery.objects,
-                lambda: entry.owner.check_lease(written_at),
-            )
-            reach(Point.ANSWERED)
-            self._entries.pop(entry.command_id, None)
-            await entry.apply(outcome)
-            reach(Point.AFTER_STARTED)
-            if isinstance(outcome, Lost):
-                self._doubt(entry, job_id)
+            outcome = await self._send(entry, delivery, route, job_id)
         return self._obstacle_of(outcome, entry)
+
+    async def _send(
+        self, entry: Entry, delivery: Delivery, route: Route, job_id: JobId
+    ) -> Trigger:
+        """Write the intent down, send it, and write down what came of it."""
+        written_at = self._clock.monotonic()
+        if delivery.attempt:
+            self._census.resent(delivery)
+        reach(Point.BEFORE_INTENT)
+        await entry.apply(self._begun(route, job_id))
+        reach(Point.AFTER_INTENT)
+        outcome = await self._sender.send(
+            route,
+            job_id,
+            delivery.objects,
+            lambda: entry.owner.check_lease(written_at),
+        )
+        reach(Point.ANSWERED)
+        self._entries.pop(entry.command_id, None)
+        await entry.apply(outcome)
+        reach(Point.AFTER_STARTED)
+        if isinstance(outcome, Lost):
+            self._doubt(entry, job_id)
+        return outcome
 
     def _doubt(self, entry: Entry, job_id: JobId) -> None:
         """

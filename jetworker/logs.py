@@ -22,21 +22,7 @@ _NOISY = ("aiokafka", "kafka", "aiohttp", "httpx", "httpcore", "asyncio", "stami
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
     """Send our logs and those of the libraries to stderr, in one form."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-        structlog.processors.ExceptionRenderer(
-            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        )
-        if form == "json"
-        else structlog.processors.format_exc_info,
-        _mask,
-    ]
-    renderer: Any = (
-        structlog.processors.JSONRenderer(_dumps)
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    shared, renderer = _shared(form), _renderer(form)
     number = logging.getLevelNamesMapping()[level]
     structlog.configure(
         processors=[*shared, renderer],
@@ -59,6 +45,28 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.getLogger("aiokafka.conn").addFilter(_once("in the clear"))
     logging.captureWarnings(capture=True)
+
+
+def _shared(form: Literal["json", "console"]) -> list[Any]:
+    """Return what every line passes through, ours or a library's."""
+    trace: Any = structlog.processors.format_exc_info
+    if form == "json":
+        without_locals = structlog.tracebacks.ExceptionDictTransformer(
+            show_locals=False
+        )
+        trace = structlog.processors.ExceptionRenderer(without_locals)
+    return [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        trace,
+        _mask,
+    ]
+
+
+def _renderer(form: Literal["json", "console"]) -> Any:
+    if form == "json":
+        return structlog.processors.JSONRenderer(_dumps)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
 
 def _once(part: str) -> Callable[[logging.LogRecord], bool]:

@@ -43,6 +43,8 @@ class Metrics:
         self.registry = registry
         self._commands()
         self._deliveries()
+        self._starts()
+        self._following()
         self._jet()
         self._kafka()
         self._process(version)
@@ -109,6 +111,8 @@ class Metrics:
             "route",
             "outcome",
         )
+
+    def _starts(self) -> None:
         self.start_latency_seconds = self._histogram(
             "start_latency_seconds",
             "From the command's timestamp to started.",
@@ -126,6 +130,8 @@ class Metrics:
             "Deliveries seen on a job after an unknown start that nobody asked for.",
             "route",
         )
+
+    def _following(self) -> None:
         self.jet_unknown_states_total = self._counter(
             "jet_unknown_states_total",
             "Polls that showed a delivery in a state that this version does not know.",

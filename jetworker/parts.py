@@ -83,19 +83,15 @@ class Parts:
 def assemble(
     config: Config, outside: Outside, is_stopping: Callable[[], bool]
 ) -> Parts:
-    """Put the parts of one worker together; nothing runs yet."""
+    """
+    Put the parts of one worker together; nothing runs yet.
+
+    Longer than others: a list of what there is, in the order in which it is needed.
+    """
     kafka, book = outside.kafka, outside.book
     clock, metrics = outside.clock, outside.metrics
     census = Census(metrics)
-    budget = Budget(config.jet.requests_per_second, clock, metrics)
-    calls = Calls(
-        outside.connection,
-        budget,
-        clock,
-        metrics,
-        timeout=config.jet.request_timeout,
-        credentials=outside.credentials,
-    )
+    calls = _calls(config, outside)
     jet = JetClient(calls)
     resolver = JobResolver(jet)
     unknown = (Watcher(jet), Bindings(kafka), clock, config.starts.settle, metrics)
@@ -132,6 +128,18 @@ def assemble(
         is_stopping,
     )
     return Parts(worker, starter, follower, lookup, sweep, book, watchdog, calls, facts)
+
+
+def _calls(config: Config, outside: Outside) -> Calls:
+    budget = Budget(config.jet.requests_per_second, outside.clock, outside.metrics)
+    return Calls(
+        outside.connection,
+        budget,
+        outside.clock,
+        outside.metrics,
+        timeout=config.jet.request_timeout,
+        credentials=outside.credentials,
+    )
 
 
 async def _keep_signed_in(calls: Calls) -> None:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from jetworker.audit import history
 from jetworker.config import Config
-from jetworker.core.audit import judge
+from jetworker.core.audit import Told, judge
 from jetworker.events import Seen
 from jetworker.sandbox.script import Script
 from jetworker.sandbox.server import Sandbox
+
+_ENDS = {
+    "delivery.completed": "completed",
+    "delivery.failed": "failed",
+    "delivery.cancelled": "cancelled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +72,38 @@ async def account(
     """Add everything up."""
     kept = await history(config)
     verdict = judge(kept)
-    ends: Counter[str] = Counter()
-    outcomes: Counter[str] = Counter()
-    wrong = moved = 0
-    for event in kept.events:
-        outcome = event.kind.removeprefix("delivery.")
-        if outcome not in {"completed", "failed", "cancelled"} or not event.command_id:
-            continue
-        ends[event.command_id] += 1
-        outcomes[outcome] += 1
-        wrong += (outcome == "failed") != (event.command_id in script.failing)
-        progress = event.data.get("progress") or {}
-        moved += progress.get("transferred", {}).get("bytes", 0)
+    ends = [event for event in kept.events if event.kind in _ENDS and event.command_id]
+    ended = Counter(event.command_id for event in ends)
     made = Counter((c.job, tuple(c.objects)) for c in sandbox.ledger.creations)
-    answers = Counter(
-        event.kind.removeprefix("command.")
-        for event in events
-        if event.kind.startswith("command.")
-    )
     return Account(
         commands=len(script.commands),
-        outcomes=dict(outcomes),
-        lost=len(script.commands) - len(ends),
-        doubled=sum(n - 1 for n in made.values()) + sum(n - 1 for n in ends.values()),
-        wrong=wrong,
-        answers=dict(answers),
+        outcomes=dict(Counter(_ENDS[event.kind] for event in ends)),
+        lost=len(script.commands) - len(ended),
+        doubled=sum(n - 1 for n in (*made.values(), *ended.values())),
+        wrong=sum(_is_wrong(event, script) for event in ends),
+        answers=_answers(events),
         dead_letters=len(kept.dead_letters),
         checks=sum(verdict.checked.values()),
         violations=len(verdict.violations),
-        bytes=moved,
+        bytes=sum(_moved(event) for event in ends),
         takeover=takeover,
         expected=(script.rejected, script.duplicates),
     )
+
+
+def _is_wrong(event: Told, script: Script) -> bool:
+    """Whether it ended otherwise than the script meant."""
+    return (event.kind == "delivery.failed") != (event.command_id in script.failing)
+
+
+def _moved(event: Told) -> int:
+    progress = event.data.get("progress") or {}
+    return int(progress.get("transferred", {}).get("bytes", 0))
+
+
+def _answers(events: list[Seen]) -> dict[str, int]:
+    kinds = [event.kind for event in events if event.kind.startswith("command.")]
+    return dict(Counter(kind.removeprefix("command.") for kind in kinds))
 
 
 def compare(script: Script) -> list[str]:

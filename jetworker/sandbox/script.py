@@ -35,35 +35,38 @@ def prepare(folder: Path) -> Script:
     source, destination = folder / "London", folder / "Paris"
     source.mkdir()
     destination.mkdir()
-    paths = [f"/clip-{n:02}.mov" for n in range(54)]
-    for path in paths:
-        _write(source / path[1:], _SMALL)
+    clips = [f"/clip-{n:02}.mov" for n in range(54)]
     large = [f"/large-{n}.bin" for n in range(4)]
+    tree = [f"/show/part-{n % 3}/{n:02}.mxf" for n in range(_TREE)]
+    for path in (*clips, *tree):
+        _write(source / path[1:], _SMALL)
     for path in large:
         _write(source / path[1:], _LARGE)
-    tree = [f"/show/part-{n % 3}/{n:02}.mxf" for n in range(_TREE)]
-    for path in tree:
-        _write(source / path[1:], _SMALL)
     _write(source / "growing.mxf", _GROWN // 10)
-    routes = ("london-to-paris", "by-profiles", "vault")
-    commands = [
-        _send(f"clip-{n:02}", routes[n % 3], [_file(source, path)])
-        for n, path in enumerate(paths)
-    ]
-    commands += [
-        _send(f"large-{n}", "london-to-paris", [_file(source, path)])
-        for n, path in enumerate(large)
-    ]
-    folder_object = {"relativePath": "/show", "isDirectory": True}
-    commands.append(_send("show", "by-profiles", [folder_object]))
-    commands.append(_send("growing", "growing", [{"relativePath": "/growing.mxf"}]))
-    missing = {"relativePath": "/is-not-there.mov"}
-    commands.append(
-        _send("half", "london-to-paris", [_file(source, paths[0]), missing])
-    )
+    commands = _commands(source, clips, large)
     oddities = [commands[0], b'{"commandId": "odd", "rout": "vault"}']
-    sent = (*paths, *large, *tree, "/growing.mxf")
+    sent = (*clips, *large, *tree, "/growing.mxf")
     return Script(source, destination, commands, oddities, sent, frozenset({"half"}))
+
+
+def _commands(source: Path, clips: list[str], large: list[str]) -> list[bytes]:
+    """Return a command for every file, one for a folder, and one that half fails."""
+    routes = ("london-to-paris", "by-profiles", "vault")
+    folder = {"relativePath": "/show", "isDirectory": True}
+    missing = {"relativePath": "/is-not-there.mov"}
+    return [
+        *(
+            _send(f"clip-{n:02}", routes[n % 3], [_file(source, path)])
+            for n, path in enumerate(clips)
+        ),
+        *(
+            _send(f"large-{n}", "london-to-paris", [_file(source, path)])
+            for n, path in enumerate(large)
+        ),
+        _send("show", "by-profiles", [folder]),
+        _send("growing", "growing", [{"relativePath": "/growing.mxf"}]),
+        _send("half", "london-to-paris", [_file(source, clips[0]), missing]),
+    ]
 
 
 async def grow(script: Script) -> None:
