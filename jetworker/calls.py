@@ -35,8 +35,8 @@ from jetworker.errors import (
 from jetworker.exchange import Answer, Question, read, read_start, worth_repeating
 from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
-from jetworker.wire import jet as wire
 from jetworker.wire import retry_after
+from jetworker.wire.quoting import quote, quote_answer
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
 
@@ -115,7 +115,7 @@ class Calls:
                     )
                     count(answer.status)
         except (*_FOREIGN, TimeoutError) as exc:
-            said = wire.quote(f"{type(exc.__cause__ or exc).__name__}: {exc}")
+            said = quote(f"{type(exc.__cause__ or exc).__name__}: {exc}")
             return StartLost(said) if current.is_done else StartNotSent(said)
         finally:
             handover.reset(reset)
@@ -188,7 +188,7 @@ class Calls:
         await self.budget.take(question.operation, question.priority)
         answer = await self._answer(question, None)
         if answer.status == _UNAUTHORIZED:
-            raise JetRejected(answer.status, wire.said(answer.body))
+            raise JetRejected(answer.status, quote_answer(answer.body))
         return read(answer)
 
     def _obey(self, operation: str, answer: Answer) -> None:

@@ -18,6 +18,7 @@ from jetworker.errors import (
     JetUnavailable,
 )
 from jetworker.wire import jet as wire
+from jetworker.wire.quoting import quote_answer
 
 _WORTH_WAITING = 2.0
 _UNAUTHORIZED, _NOT_FOUND = 401, 404
@@ -54,7 +55,7 @@ def read(answer: Answer) -> Any:
             return wire.loads(answer.body)
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
-    said = wire.said(answer.body)
+    said = quote_answer(answer.body)
     if status == _UNAUTHORIZED:
         msg = "Jet refuses the token"
         raise JetUnauthorized(msg)
@@ -69,7 +70,7 @@ def read(answer: Answer) -> Any:
 def read_start(answer: Answer) -> StartAnswer:
     """Return what a start is answered with."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
-        return StartAnswered(answer.status, wire.said(answer.body))
+        return StartAnswered(answer.status, quote_answer(answer.body))
     try:
         delivery_id = wire.delivery_id(wire.loads(answer.body))
     except wire.NoAnswer:

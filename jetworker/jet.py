@@ -29,6 +29,7 @@ from jetworker.core.observation import (
 from jetworker.core.route import Growing
 from jetworker.errors import JetNotFound, JetUnavailable
 from jetworker.exchange import Question
+from jetworker.wire import bodies
 from jetworker.wire import jet as wire
 
 _PAGE = 100
@@ -70,7 +71,7 @@ class JetClient:
         raised, and proves that nothing was sent. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
-        return await self._calls.start(path, wire.start_body(objects), guard)
+        return await self._calls.start(path, bodies.start_body(objects), guard)
 
     async def get_delivery(
         self,
@@ -168,7 +169,7 @@ class JetClient:
         route: RouteName | None = None,
     ) -> JetJob:
         """Create a manual job (POST /v1/jobs); never asked twice by itself."""
-        body = wire.job_body(name, source, destination, growing)
+        body = bodies.job_body(name, source, destination, growing)
         question = Question(
             "create_job",
             "POST",

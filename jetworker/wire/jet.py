@@ -6,7 +6,7 @@ an answer is useless without (an id, a state) is required.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ import orjson
 from jetworker.core.command import (
     DeliveryId,
     JobId,
-    ObjectSpec,
     ProfileId,
     TransferId,
 )
@@ -28,11 +27,8 @@ from jetworker.core.observation import (
     StorageProfile,
     Tally,
 )
-from jetworker.core.route import Growing
 
 ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_QUOTED = 200
 _MOST = 2**63 - 1
 _T = TypeVar("_T")
 
@@ -133,60 +129,6 @@ def items(answer: Any, read: Callable[[Any], _T]) -> tuple[_T, ...]:
         except NoAnswer:
             continue
     return tuple(found)
-
-
-def start_body(objects: Sequence[ObjectSpec]) -> bytes:
-    """Return the body of a start: only the keys that the vendor's page shows."""
-    return orjson.dumps({"objects": [_object(spec) for spec in objects]})
-
-
-def job_body(
-    name: str, source: ProfileId, destination: ProfileId, growing: Growing | None
-) -> bytes:
-    """Return the body that creates a manual job."""
-    data: dict[str, Any] = {
-        "source": {"storageProfileId": source},
-        "destination": {"storageProfileId": destination},
-    }
-    if growing is not None:
-        idle = max(1, round(growing.idle_timeout.total_seconds()))
-        options: dict[str, Any] = {
-            "areGrowingObjects": True,
-            "growingObjects": {"growingIdleTimeoutInSeconds": idle},
-        }
-        if growing.part_size_mib is not None:
-            options["partSizeInMiB"] = growing.part_size_mib
-        data["transferOptions"] = options
-    return orjson.dumps({"name": name, "actions": [{"type": "TRANSFER", "data": data}]})
-
-
-def quote(text: str) -> str:
-    """Return what Jet said without URLs and control characters, at most 200 long."""
-    plain = _URL.sub("(url)", text)
-    printable = "".join(c if c.isprintable() else " " for c in plain)
-    return " ".join(printable.split())[:_QUOTED]
-
-
-def said(body: bytes) -> str:
-    """Return the message of an error answer, quoted."""
-    try:
-        fields = _fields(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return quote(body[:2000].decode("utf-8", "replace"))
-    for name in ("message", "error_description", "error", "title", "detail"):
-        found = _text(fields.get(name))
-        if found:
-            return quote(found)
-    return quote(body[:2000].decode("utf-8", "replace"))
-
-
-def _object(spec: ObjectSpec) -> dict[str, Any]:
-    body: dict[str, Any] = {"relativePath": spec.relative_path}
-    if spec.size is not None:
-        body["sizeInBytes"] = spec.size
-    if spec.is_directory:
-        body["isDirectory"] = True
-    return body
 
 
 def _delivery_ids(document: Any) -> Iterator[DeliveryId]:

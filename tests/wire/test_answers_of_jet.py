@@ -19,7 +19,8 @@ from jetworker.core.observation import (
     Tally,
 )
 from jetworker.core.route import Growing
-from jetworker.wire import durations, jet, retry_after
+from jetworker.wire import bodies, durations, jet, retry_after
+from jetworker.wire.quoting import quote, quote_answer
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 COUNTS = {"transferred": {"count": 12, "bytes": 5}, "failed": {"count": 1}}
@@ -152,7 +153,7 @@ def test_a_start_s_answer_has_an_id_or_none() -> None:
 def test_a_start_sends_only_the_documented_keys() -> None:
     objects = (ObjectSpec("/a", 5), ObjectSpec("/b", is_directory=True))
 
-    assert orjson.loads(jet.start_body(objects)) == {
+    assert orjson.loads(bodies.start_body(objects)) == {
         "objects": [
             {"relativePath": "/a", "sizeInBytes": 5},
             {"relativePath": "/b", "isDirectory": True},
@@ -161,11 +162,11 @@ def test_a_start_sends_only_the_documented_keys() -> None:
 
 
 def test_a_job_is_created_with_growing_objects_if_the_route_says_so() -> None:
-    plain = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), None))
+    plain = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), None))
     growing = Growing(timedelta(seconds=30), 16)
-    made = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), growing))
+    made = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), growing))
     bare = Growing(timedelta(milliseconds=1))
-    least = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), bare))
+    least = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), bare))
 
     assert plain["actions"][0]["data"] == {
         "source": {"storageProfileId": "s"},
@@ -183,7 +184,7 @@ def test_a_job_is_created_with_growing_objects_if_the_route_says_so() -> None:
 def test_what_jet_said_is_quoted_without_urls_and_short() -> None:
     text = "see https://storage.example/secret?sig=1 \x00 now " + "x" * 500
 
-    quoted = jet.quote(text)
+    quoted = quote(text)
 
     assert "storage" not in quoted
     assert quoted.startswith("see (url) now x")
@@ -191,10 +192,11 @@ def test_what_jet_said_is_quoted_without_urls_and_short() -> None:
 
 
 def test_the_message_of_an_error_is_found() -> None:
-    assert jet.said(b'{"message":"no"}') == "no"
-    assert jet.said(b'{"error":"bad"}') == "bad"
-    assert jet.said(b"<html>oops") == "<html>oops"
-    assert jet.said(b'{"code":3}') == '{"code":3}'
+    assert quote_answer(b'{"message":"no"}') == "no"
+    assert quote_answer(b'{"error":"bad"}') == "bad"
+    assert quote_answer(b"<html>oops") == "<html>oops"
+    assert quote_answer(b'{"code":3}') == '{"code":3}'
+    assert quote_answer(b'["no"]') == '["no"]'
 
 
 @pytest.mark.parametrize(
