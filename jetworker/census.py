@@ -5,8 +5,8 @@ from typing import assert_never
 
 from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, State
-from jetworker.core.lifecycle import Transition
 from jetworker.core.observation import Progress, Tally
+from jetworker.core.steps import Transition
 from jetworker.metrics import Metrics
 
 

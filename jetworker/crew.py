@@ -11,8 +11,8 @@ from jetworker.clock import Clock
 from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
-from jetworker.core.lifecycle import Policy
 from jetworker.core.route import Route
+from jetworker.core.steps import Policy
 from jetworker.entry import Entry
 from jetworker.metrics import Metrics
 from jetworker.wire.answers import Answers

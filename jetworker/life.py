@@ -17,8 +17,9 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
 from jetworker.core.finished import Memory, finish
-from jetworker.core.lifecycle import Transition, transition
+from jetworker.core.lifecycle import transition
 from jetworker.core.reception import Known
+from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
 from jetworker.crash import Point, reach, reach_effect
 from jetworker.crew import Services, Terms

@@ -15,8 +15,8 @@ from jetworker.census import Census
 from jetworker.clock import Clock
 from jetworker.config import Config
 from jetworker.connection import Connection
-from jetworker.core.lifecycle import Policy
 from jetworker.core.pace import Backoff, Pace
+from jetworker.core.steps import Policy
 from jetworker.crew import Services, Terms
 from jetworker.errors import JetError
 from jetworker.facts import Facts

@@ -16,8 +16,9 @@ from jetworker.core.delivery import (
     Terms,
 )
 from jetworker.core.effect import Effect
-from jetworker.core.lifecycle import Policy, accept, transition
+from jetworker.core.lifecycle import accept, transition
 from jetworker.core.route import OnUncertain
+from jetworker.core.steps import Policy, Transition
 from jetworker.core.trigger import (
     AbandonOrdered,
     Absent,
@@ -116,7 +117,7 @@ def test_a_final_state_is_final() -> None:
 
             step = transition(delivery, trigger, NOW, POLICY)
 
-            assert step == lifecycle.Transition(delivery)
+            assert step == Transition(delivery)
 
 
 def test_an_illegal_trigger_is_a_bug_and_says_so() -> None:

@@ -1,0 +1,201 @@
+"""
+The steps of a delivery: what each edge of the lifecycle makes of it.
+
+Which step is taken when is said by `lifecycle` alone.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from jetworker.core import progress
+from jetworker.core.command import DeliveryId
+from jetworker.core.delivery import (
+    Delivery,
+    Event,
+    EventType,
+    PendingAdopt,
+    Reason,
+    ReasonCode,
+    State,
+)
+from jetworker.core.effect import Effect, effect_of
+from jetworker.core.route import OnUncertain
+from jetworker.core.trigger import Begun, Blocked, Found, StatusObserved
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide: `starts.max_attempts`, `events.progress_interval`."""
+
+    max_attempts: int = 3
+    progress_interval: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """
+    What a trigger makes of a delivery.
+
+    *effect* is None where the delivery goes on with what it was doing.
+    """
+
+    delivery: Delivery
+    events: tuple[Event, ...] = ()
+    effect: Effect | None = None
+
+
+def wait(delivery: Delivery, trigger: Blocked) -> Transition:
+    """Go back to waiting; the same reason in a row is told once."""
+    reason = Reason(trigger.code, trigger.message)
+    same = delivery.reason is not None and delivery.reason.code is reason.code
+    told = delivery.published is State.WAITING and same
+    if told and delivery.state is State.WAITING:
+        return Transition(delivery)
+    refused = delivery.state is State.STARTING
+    waiting = replace(
+        delivery,
+        state=State.WAITING,
+        attempt=delivery.attempt - refused,
+        intent=None,
+        reason=reason,
+    )
+    if told:
+        return Transition(waiting, effect=Effect.QUEUE_START)
+    return tell(waiting, EventType.WAITING)
+
+
+def begin(delivery: Delivery, trigger: Begun) -> Transition:
+    """Write an intent down: a start is sent only after it is durable."""
+    begun = replace(
+        delivery,
+        state=State.STARTING,
+        attempt=delivery.attempt + 1,
+        intent=trigger.intent,
+        terms=trigger.terms,
+        job_id=trigger.intent.job_id,
+    )
+    return Transition(begun, effect=effect_of(begun))
+
+
+def start(delivery: Delivery, delivery_id: DeliveryId, now: datetime) -> Transition:
+    """Bind the delivery that Jet answered our start with."""
+    return _bind(replace(delivery, delivery_id=delivery_id), now)
+
+
+def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
+    """Bind a delivery that was found; it started when Jet made it."""
+    adopted = replace(delivery, delivery_id=found.delivery_id, adopted=True)
+    return _bind(adopted, found.created_on or now)
+
+
+def _bind(delivery: Delivery, started_at: datetime) -> Transition:
+    """Follow it from now on; what was asked for is no longer needed in memory."""
+    started = replace(
+        delivery,
+        state=State.STARTED,
+        objects=(),
+        intent=None,
+        reason=None,
+        pending=None,
+        started_at=started_at,
+    )
+    return tell(started, EventType.STARTED)
+
+
+def doubt(
+    delivery: Delivery, message: str, now: datetime, policy: Policy
+) -> Transition:
+    """Say that the outcome is unknown; a route that says resend goes on at once."""
+    resend = delivery.terms.on_uncertain is OnUncertain.RESEND
+    if resend:
+        message = f"{message}; the route says resend: a second delivery is possible"
+    reason = Reason(ReasonCode.START_UNKNOWN, message)
+    doubted = replace(delivery, state=State.UNCERTAIN, reason=reason, doubted_at=now)
+    told = tell(doubted, EventType.UNCERTAIN)
+    if not resend:
+        return told
+    again = start_again(told.delivery, policy)
+    return replace(again, events=told.events + again.events)
+
+
+def start_again(delivery: Delivery, policy: Policy) -> Transition:
+    """Let it be started again, unless its attempts are used up."""
+    if delivery.attempt >= policy.max_attempts:
+        return hold(delivery, f"all {policy.max_attempts} attempts are used up")
+    return clear(delivery)
+
+
+def ask(delivery: Delivery, pending: PendingAdopt) -> Transition:
+    """Remember an operator's adopt until Jet was asked."""
+    asked = replace(delivery, pending=pending)
+    return Transition(asked, effect=effect_of(asked))
+
+
+def refuse_adopt(delivery: Delivery) -> Transition:
+    """Forget an operator's adopt that Jet does not bear out."""
+    return Transition(replace(delivery, pending=None))
+
+
+def clear(delivery: Delivery) -> Transition:
+    """Let it be started again."""
+    cleared = replace(delivery, state=State.CLEARED, intent=None, pending=None)
+    return Transition(cleared, effect=effect_of(cleared))
+
+
+def hold(delivery: Delivery, message: str) -> Transition:
+    """Leave it to an operator; it may still be adopted by itself."""
+    reason = Reason(ReasonCode.HELD, message)
+    return tell(replace(delivery, state=State.HELD, reason=reason), EventType.UNCERTAIN)
+
+
+def observe(
+    delivery: Delivery, seen: StatusObserved, now: datetime, policy: Policy
+) -> Transition:
+    """Tell what changed at Jet, and the end if it came."""
+    observed = progress.observe(delivery, seen, now, policy.progress_interval)
+    if observed.verdict is None:
+        return Transition(observed.delivery, observed.events)
+    state, kind, reason = observed.verdict
+    ended = _finish(observed.delivery, state, kind, reason, now)
+    return replace(ended, events=observed.events + ended.events)
+
+
+def fail(
+    delivery: Delivery, code: ReasonCode, message: str, now: datetime
+) -> Transition:
+    """End it without success."""
+    reason = Reason(code, message)
+    return _finish(delivery, State.FAILED, EventType.FAILED, reason, now)
+
+
+def cancel(delivery: Delivery, now: datetime) -> Transition:
+    """End it before anything was sent."""
+    return _finish(delivery, State.CANCELLED, EventType.CANCELLED, None, now)
+
+
+def _finish(
+    delivery: Delivery,
+    state: State,
+    kind: EventType,
+    reason: Reason | None,
+    now: datetime,
+) -> Transition:
+    refused = delivery.state is State.STARTING
+    finished = replace(
+        delivery,
+        state=state,
+        attempt=delivery.attempt - refused,
+        reason=reason,
+        finished_at=now,
+        objects=(),
+        intent=None,
+        pending=None,
+    )
+    return tell(finished, kind)
+
+
+def tell(delivery: Delivery, kind: EventType) -> Transition:
+    """Tell of the delivery itself, under the next number."""
+    state = State.UNCERTAIN if delivery.state is State.HELD else delivery.state
+    told = replace(delivery, sequence=delivery.sequence + 1, published=state)
+    return Transition(told, (Event(kind, told),), effect_of(told))
