@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
-from jetworker.core.settle import OpenIntent
+from jetworker.core.evidence import OpenIntent
 from jetworker.core.witness import Known
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded

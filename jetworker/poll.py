@@ -9,8 +9,9 @@ import structlog
 from jetworker.budget import Priority
 from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, TransferId
-from jetworker.core.delivery import Delivery, is_final_in_jet, is_known_in_jet
+from jetworker.core.delivery import Delivery
 from jetworker.core.following import Seen, measure
+from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved

@@ -10,8 +10,9 @@ import structlog
 
 from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
+from jetworker.core.evidence import Evidence, OpenIntent
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
-from jetworker.core.settle import Candidate, Evidence, OpenIntent
+from jetworker.core.settle import Candidate
 from jetworker.core.witness import Known, is_witnessed, worth_asking
 from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient

@@ -20,8 +20,8 @@ from jetworker.core.delivery import (
     ReasonCode,
     State,
     Transfer,
-    is_final_in_jet,
 )
+from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.trigger import StatusObserved
 

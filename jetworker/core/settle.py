@@ -14,33 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+from jetworker.core.command import DeliveryId
+from jetworker.core.evidence import (
+    NOTHING_SHOWN,
+    Evidence,
+    OpenIntent,
+    is_proven,
+    is_too_much,
+    shows_other_files,
+)
 from jetworker.core.jet_clock import is_before
-
-
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
-    """A start of some command on this job whose outcome is not known (yet)."""
-
-    command_id: CommandId
-    written_at: datetime
-    jet_time: datetime | None
-    objects: tuple[ObjectSpec, ...]
-    after: DeliveryId | None = None
-
-    @property
-    def contents(self) -> tuple[tuple[str, int | None, bool], ...]:
-        """What it asked for, comparable."""
-        return tuple((o.relative_path, o.size, o.is_directory) for o in self.objects)
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What Jet shows of a delivery's contents; None and empty: nothing is shown."""
-
-    paths: frozenset[str] = frozenset()
-    count: int | None = None
-    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +36,7 @@ class Candidate:
 
     delivery_id: DeliveryId
     created_on: datetime | None
-    evidence: Evidence = Evidence()
+    evidence: Evidence = NOTHING_SHOWN
     is_shown: bool = True
 
 
@@ -110,7 +93,7 @@ def decide(
     if not candidates:
         return _decide_absence(seen)
     fitting = [c for c in candidates if _fits(c, ours, rivals)]
-    proven = [c for c in fitting if is_proven(c, ours)]
+    proven = [c for c in fitting if is_proven(c.evidence, ours)]
     choice = _in_order(proven or fitting, ours, alike)
     if choice is None:
         return LookAgain(
@@ -129,21 +112,10 @@ def _is_a_rival_s(
     candidate: Candidate, ours: OpenIntent, rivals: tuple[OpenIntent, ...]
 ) -> bool:
     """Whether every file is shown, and they are a rival's and not ours."""
-    shown = bool(candidate.evidence.paths) and _shows_other_files(
+    shown = bool(candidate.evidence.paths) and shows_other_files(
         candidate.evidence, ours
     )
-    return shown and any(is_proven(candidate, rival) for rival in rivals)
-
-
-def is_proven(candidate: Candidate, intent: OpenIntent) -> bool:
-    """Whether what Jet shows of the contents is exactly what *intent* asked for."""
-    evidence, files = candidate.evidence, _files(intent)
-    if evidence.paths:
-        return len(evidence.paths) == len(files) == len(intent.objects) and all(
-            any(_is_same(path, file) for file in files) for path in evidence.paths
-        )
-    whole = evidence.count == len(intent.objects) == len(files)
-    return whole and evidence.bytes is not None and evidence.bytes == _total(intent)
+    return shown and any(is_proven(candidate.evidence, rival) for rival in rivals)
 
 
 def _fits(
@@ -158,17 +130,17 @@ def _fits(
     """
     if not candidate.is_shown:
         return False
-    if _is_older(candidate, ours) or _shows_other_files(candidate.evidence, ours):
+    if _is_older(candidate, ours) or shows_other_files(candidate.evidence, ours):
         return False
     if not rivals:
         return True
-    if is_proven(candidate, ours):
-        return not any(is_proven(candidate, rival) for rival in rivals)
-    if _is_too_much(candidate.evidence, ours):
+    if is_proven(candidate.evidence, ours):
+        return not any(is_proven(candidate.evidence, rival) for rival in rivals)
+    if is_too_much(candidate.evidence, ours):
         return False
     return all(
-        _shows_other_files(candidate.evidence, rival)
-        or _is_too_much(candidate.evidence, rival)
+        shows_other_files(candidate.evidence, rival)
+        or is_too_much(candidate.evidence, rival)
         or _is_older(candidate, rival)
         for rival in rivals
     )
@@ -201,51 +173,8 @@ def _decide_absence(seen: Observation) -> Decision:
     return LookAgain("nothing in the job document shows whether it was started")
 
 
-def _shows_other_files(evidence: Evidence, intent: OpenIntent) -> bool:
-    """Whether a file is shown that the intent did not ask for."""
-    folders = [o.relative_path for o in intent.objects if o.is_directory]
-    files = _files(intent)
-    return any(
-        not any(_is_same(path, file) for file in files)
-        and not any(_is_below(path, folder) for folder in folders)
-        for path in evidence.paths
-    )
-
-
-def _is_too_much(evidence: Evidence, intent: OpenIntent) -> bool:
-    """Whether Jet has moved more than the intent asked for."""
-    if any(spec.is_directory for spec in intent.objects):
-        return False
-    if evidence.count is not None and evidence.count > len(intent.objects):
-        return True
-    total = _total(intent)
-    return total is not None and evidence.bytes is not None and evidence.bytes > total
-
-
 def _is_older(candidate: Candidate, intent: OpenIntent) -> bool:
     """Whether the delivery was there before the intent was written down."""
     if candidate.created_on is None or intent.jet_time is None:
         return False
     return is_before(candidate.created_on, intent.jet_time)
-
-
-def _is_same(shown: str, asked: str) -> bool:
-    """Whether a path that storage shows is the one asked for, below some root."""
-    return shown == asked or shown.endswith(asked)
-
-
-def _is_below(shown: str, folder: str) -> bool:
-    return folder == "/" or f"{folder}/" in shown or shown.endswith(folder)
-
-
-def _files(intent: OpenIntent) -> frozenset[str]:
-    return frozenset(o.relative_path for o in intent.objects if not o.is_directory)
-
-
-def _total(intent: OpenIntent) -> int | None:
-    total = 0
-    for spec in intent.objects:
-        if spec.size is None:
-            return None
-        total += spec.size
-    return total

@@ -13,8 +13,8 @@ from jetworker.core.delivery import (
     Reason,
     ReasonCode,
     Transfer,
-    is_final_in_jet,
 )
+from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import Progress
 from jetworker.wire import times
 from jetworker.wire.event_models import (

@@ -1,19 +1,23 @@
 """An unknown start: adopted only when it can be no other's, repeated only by proof."""
 
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+from jetworker.core.evidence import (
+    Evidence,
+    OpenIntent,
+    is_proven,
+    shows_other_files,
+)
 from jetworker.core.settle import (
     Adopt,
     Candidate,
-    Evidence,
     LookAgain,
     Observation,
-    OpenIntent,
     StartAgain,
     decide,
-    is_proven,
 )
 from tests.builders import NOW, SECOND
 
@@ -134,12 +138,44 @@ def test_contents_are_proven_by_all_files_or_by_exact_counts() -> None:
     )
     unsized = intent(size=None)
 
-    assert is_proven(candidate(paths=frozenset({"/root/a"})), intent())
-    assert not is_proven(candidate(paths=frozenset({"/root/a", "/root/b"})), intent())
-    assert is_proven(candidate(count=1, bytes=5), intent())
-    assert not is_proven(candidate(count=1), intent())
-    assert not is_proven(candidate(count=1, bytes=5), unsized)
-    assert not is_proven(candidate(paths=frozenset({"/root/a/x"})), folder)
+    assert is_proven(Evidence(paths=frozenset({"/root/a"})), intent())
+    assert not is_proven(Evidence(paths=frozenset({"/root/a", "/root/b"})), intent())
+    assert is_proven(Evidence(count=1, bytes=5), intent())
+    assert not is_proven(Evidence(count=1), intent())
+    assert not is_proven(Evidence(count=1, bytes=5), unsized)
+    assert not is_proven(Evidence(paths=frozenset({"/root/a/x"})), folder)
+
+
+def seconds_to_compare(number: int) -> float:
+    """Compare so many files and folders with as many that are shown, all alike."""
+    files = [f"/in/{n}.mov" for n in range(number)]
+    folders = [f"/tree/{n}" for n in range(number)]
+    objects = (
+        *(ObjectSpec(path) for path in files),
+        *(ObjectSpec(path, is_directory=True) for path in folders),
+    )
+    many = replace(intent(), objects=objects)
+    shown = {f"/root{path}" for path in files} | {f"/root{f}/x.mxf" for f in folders}
+
+    began = time.process_time()
+    assert not shows_other_files(Evidence(frozenset(shown)), many)
+    took = time.process_time() - began
+
+    assert shows_other_files(Evidence(frozenset({*shown, "/root/other"})), many)
+    return took
+
+
+def test_ten_thousand_files_are_compared_without_comparing_each_with_each() -> None:
+    """The event loop stands still meanwhile: a lease is not to be lost by it."""
+    few = min(seconds_to_compare(1_000) for _ in range(3))
+    many = min(seconds_to_compare(10_000) for _ in range(3))
+
+    assert many / few < 40  # each with each: 100
+
+
+def test_a_path_that_storage_shows_without_a_root_is_the_one_asked_for() -> None:
+    assert is_proven(Evidence(frozenset({"a"})), intent())
+    assert not is_proven(Evidence(frozenset({"ba"})), intent())
 
 
 def test_a_folder_covers_what_is_below_it() -> None:

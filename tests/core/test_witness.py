@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId
-from jetworker.core.settle import OpenIntent
+from jetworker.core.evidence import OpenIntent
 from jetworker.core.witness import Known, is_witnessed, worth_asking
 from tests.builders import NOW, SECOND
 

@@ -13,8 +13,9 @@ from jetworker.bindings import Bindings, Book, open_intent
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
+from jetworker.core.evidence import OpenIntent
 from jetworker.core.lifecycle import transition
-from jetworker.core.settle import Candidate, OpenIntent
+from jetworker.core.settle import Candidate
 from jetworker.core.steps import Policy
 from jetworker.core.trigger import Absent, Trigger
 from jetworker.core.witness import Known, is_witnessed

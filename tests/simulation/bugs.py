@@ -151,11 +151,11 @@ FOUND = (
     Bug(
         "a grown file held against its own delivery",
         "core/settle.py",
-        "    if is_proven(candidate, ours):\n        return not any(",
+        "    if is_proven(candidate.evidence, ours):\n        return not any(",
         """\
-    if _is_too_much(candidate.evidence, ours):
+    if is_too_much(candidate.evidence, ours):
         return False
-    if is_proven(candidate, ours):
+    if is_proven(candidate.evidence, ours):
         return not any(""",
     ),
 )
