@@ -43,6 +43,7 @@ from jetworker.watcher import Watcher, tell_unexplained
 log = structlog.get_logger()
 
 _SKEW = timedelta(seconds=2)  # Jet's clocks need not agree to the second
+_UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
 _UNHEARD = timedelta(minutes=10)  # Jet's clock was never heard: ours may be wrong
 
 
@@ -126,7 +127,7 @@ class Lookup:
     async def _in_time(self, case: Case, delivery: Delivery) -> Decision:
         """Decide, but not beyond the moment when it has to be held."""
         left = case.began + 2 * self._settle - self._clock.monotonic()
-        limit = left if delivery.state is State.UNCERTAIN else self._settle
+        limit = left if delivery.state is State.UNCERTAIN else _UNHURRIED
         try:
             async with asyncio.timeout(max(self._settle / 2, limit)):
                 return await self._decide(case, delivery)

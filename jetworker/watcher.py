@@ -40,6 +40,7 @@ class Watcher:
         self._jet = jet
         self._deliveries: dict[DeliveryId, datetime] = {}
         self._transfers: dict[TransferId, DeliveryId] = {}
+        self._refusals: dict[JobId, int] = {}  # to show files, in a row
 
     async def look(self, job_id: JobId) -> Look:
         """
@@ -81,6 +82,7 @@ class Watcher:
             files = await self._files(job_id) if files is None else files
             evidence = _evidence(shown, files)
             found.append(Candidate(delivery_id, shown.created_on, evidence))
+        self._refusals.pop(job_id, None)
         return tuple(found)
 
     async def is_witnessed(
@@ -129,15 +131,20 @@ class Watcher:
         Return the job's files; none if Jet refuses to show any, three times in a row.
 
         A single refusal would make a person's delivery look like it might be ours.
+        Refusals count on from look to look until a decision is reached, or each look
+        would take its time anew and a short settle time would not be enough.
         """
-        for _ in range(_BELIEVED):
+        while True:
             try:
                 found = await self._jet.list_files(job_id, priority=Priority.LOOKUP)
             except JetRejected:
+                self._refusals[job_id] = self._refusals.get(job_id, 0) + 1
+                if self._refusals[job_id] >= _BELIEVED:
+                    return []
                 await asyncio.sleep(_BETWEEN_REFUSALS)
             else:
+                self._refusals.pop(job_id, None)
                 return list(found)
-        return []
 
     async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
         """Files name transfers, transfers name deliveries."""

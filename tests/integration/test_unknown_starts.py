@@ -154,6 +154,27 @@ async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
     assert 'uncertain_starts_total{resolution="adopted",route="archive"} 1.0' in metrics
 
 
+async def test_a_jet_that_shows_neither_files_nor_transfers_delays_no_adoption(
+    system: System,
+) -> None:
+    first = iter(["lost_after"])
+
+    def fault(operation: str, _server: JetServer) -> "web.Response | str | None":
+        if operation in {"list_transfers", "list_files"}:
+            return web.json_response({"message": "not found"}, status=404)
+        return next(first, None) if operation == "start_delivery" else None
+
+    system.jet.fault = fault
+    await (await system.worker()).ready()
+
+    await system.publish(a_command("n-1"))
+    events = await system.terminal(1)
+
+    told = [e.kind for e in of(events, "n-1") if e.kind.startswith("delivery.")]
+    assert told.count("delivery.uncertain") == 1
+    assert told[-1] == "delivery.completed"
+
+
 async def test_a_route_that_says_hold_adopts_but_never_starts_again(
     system: System,
 ) -> None:
