@@ -115,7 +115,7 @@ class Calls:
                     )
                     count(answer.status)
         except (*_FOREIGN, TimeoutError) as exc:
-            said = quote(f"{type(exc.__cause__ or exc).__name__}: {exc}")
+            said = _why(exc)
             return StartLost(said) if current.is_done else StartNotSent(said)
         finally:
             handover.reset(reset)
@@ -149,8 +149,7 @@ class Calls:
                     )
                     count(answer.status)
         except (*_FOREIGN, TimeoutError) as exc:
-            cause = type(exc.__cause__ or exc).__name__
-            msg = f"Jet did not answer {question.operation}: {cause}"
+            msg = f"Jet did not answer {question.operation}: {_why(exc)}"
             raise JetUnavailable(msg) from exc
         self._obey(question.operation, answer)
         return answer
@@ -230,3 +229,11 @@ class Calls:
             if took > max(2.0, 5 * self._usual):
                 self.budget.slow()
             self._usual += (took - self._usual) / 20
+
+
+def _why(exc: Exception) -> str:
+    """Return why there is no answer; our own deadline only says that it was cancelled."""
+    cause = exc.__cause__ or exc
+    if isinstance(cause, asyncio.CancelledError):
+        return "no answer in time"
+    return quote(f"{type(cause).__name__}: {exc}")
