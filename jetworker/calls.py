@@ -179,7 +179,9 @@ class Calls:
                     raise httpx.ReadError(msg)
         finally:
             await response.aclose()
-        wait = retry_after.parse(response.headers.get("retry-after"), self._clock.now())
+        # A date is one of Jet's clock, which need not agree with ours.
+        now = self.jet_time or self._clock.now()
+        wait = retry_after.parse(response.headers.get("retry-after"), now)
         return Answer(response.status_code, b"".join(chunks), wait)
 
     async def _fetch_token(self, body: bytes) -> Any:

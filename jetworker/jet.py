@@ -84,7 +84,9 @@ class JetClient:
         """Return a delivery (GET /v1/jobs/{jobId}/deliveries/{deliveryId})."""
         path = f"/v1/jobs/{_safe(job_id)}/deliveries/{_safe(delivery_id)}"
         question = Question("get_delivery", "GET", path, None, priority, route)
-        return await self._ask(question, wire.delivery)
+        found = await self._ask(question, wire.delivery)
+        _is_about(found.delivery_id, delivery_id)
+        return found
 
     async def get_transfer(
         self,
@@ -97,7 +99,9 @@ class JetClient:
         """Return a transfer (GET /v1/jobs/{jobId}/transfers/{transferId})."""
         path = f"/v1/jobs/{_safe(job_id)}/transfers/{_safe(transfer_id)}"
         question = Question("get_transfer", "GET", path, None, priority, route)
-        return await self._ask(question, wire.transfer)
+        found = await self._ask(question, wire.transfer)
+        _is_about(found.transfer_id, transfer_id)
+        return found
 
     async def list_transfers(
         self,
@@ -215,6 +219,13 @@ class JetClient:
             return wire.items(await self._calls.ask(question), read)
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
+
+
+def _is_about(told: str, asked: str) -> None:
+    """Take an answer about something else for none: its end would be a false one."""
+    if told != asked:
+        msg = "Jet answered about something else than it was asked for"
+        raise JetUnavailable(msg)
 
 
 def _safe(identifier: str) -> str:

@@ -1,0 +1,58 @@
+"""Answers that are well formed and must not be taken at their word."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from aiohttp import web
+
+from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.errors import JetUnavailable
+from tests import sandboxes
+from tests.jet_server import JetServer
+
+
+async def test_an_answer_about_another_delivery_or_transfer_is_no_answer() -> None:
+    other = {"deliveryId": "d-2", "transferId": "t-2", "state": "COMPLETED"}
+    job_id = JobId("j")
+    async with JetServer() as server:
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            await jet.sign_in()
+            server.fault = lambda _operation, _server: web.json_response(other)
+
+            with pytest.raises(JetUnavailable):
+                await jet.get_delivery(job_id, DeliveryId("d-1"))
+            with pytest.raises(JetUnavailable):
+                await jet.get_transfer(job_id, TransferId("t-1"))
+            same = await jet.get_delivery(job_id, DeliveryId("d-2"))
+
+    assert same.state == "COMPLETED"
+
+
+async def test_a_date_to_wait_for_is_one_of_jets_clock() -> None:
+    jets = datetime.now(UTC) - timedelta(hours=1)
+    answers = iter([web.json_response({}, status=503), None])
+    seen = []
+
+    def busy(operation: str, _server: JetServer) -> web.Response | None:
+        if operation != "get_job":
+            return None
+        seen.append(asyncio.get_running_loop().time())
+        answer = next(answers)
+        if answer is not None:
+            answer.headers["Date"] = format_datetime(jets, usegmt=True)
+            until = jets + timedelta(seconds=2)
+            answer.headers["Retry-After"] = format_datetime(until, usegmt=True)
+        return answer
+
+    async with JetServer() as server:
+        server.add_job("archive", "j")
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            await jet.sign_in()
+            server.fault = busy
+            with pytest.raises(JetUnavailable) as told:
+                await jet.get_job(JobId("j"))
+
+    assert len(seen) == 1
+    assert told.value.retry_after == pytest.approx(2.1, abs=0.1)
