@@ -3,7 +3,8 @@ Who is asked when: following every started delivery to its end, within one budge
 
 A job with several open deliveries is asked once for all transfers in progress; only a
 delivery that is not among them (not begun, between batches, ended) is asked for by
-itself. Questions grow rarer with age and come closer again towards the estimated end.
+itself, as all are while Jet gives no listing, and now and then the others too: Jet's
+word on the delivery decides, however long a transfer is listed. Questions grow rarer with age and come closer again towards the estimated end.
 When the budget is short, answers get older and nothing else happens.
 """
 
@@ -30,13 +31,17 @@ from jetworker.poll import Followed, Poll
 log = structlog.get_logger()
 
 _AT_ONCE = 32
+_REST_DOUBLINGS = 3
+_LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
 
 
 @dataclass(slots=True)
 class _Listing:
-    """The last listing of a job: when it was asked for, and what it showed."""
+    """When a job was last listed; where Jet fails to, it rests, longer each time."""
 
     asked_at: float = -1e9
+    rests_until: float = -1e9
+    failures: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -73,9 +78,8 @@ class Follower:
         assert delivery.job_id is not None
         assert delivery.delivery_id is not None
         now = self._clock.monotonic()
-        followed = Followed(
-            entry, delivery.job_id, delivery.delivery_id, now, now, self._clock.now()
-        )
+        ids = delivery.job_id, delivery.delivery_id
+        followed = Followed(entry, *ids, now, now, now, self._clock.now())
         self._followed[entry.command_id] = followed
         self._by_job[followed.job_id][followed.delivery_id] = followed
         self._schedule(followed, self._pace.first(self._clock.jitter()).total_seconds())
@@ -147,16 +151,35 @@ class Follower:
         """
         if len(self._by_job[followed.job_id]) == 1 or not delivery.state.is_followed:
             return False
-        if followed.asks or followed.missing:
+        if followed.asks or followed.missing or self._is_unheard(followed):
             return False
         listing = self._listings[followed.job_id]
         async with listing.lock:
-            age = self._clock.monotonic() - listing.asked_at
-            if age >= self._pace.minimum.total_seconds() / 2:
-                listing.asked_at = self._clock.monotonic()
-                shown = await self._poll.list(followed)
-                self._tell(followed.job_id, shown)
+            now = self._clock.monotonic()
+            if now < listing.rests_until:
+                return False
+            if now - listing.asked_at >= self._pace.minimum.total_seconds() / 2:
+                listing.asked_at = now
+                await self._list(followed, listing)
         return followed.seen.listed_at >= listing.asked_at
+
+    async def _list(self, followed: Followed, listing: _Listing) -> None:
+        """List the job's transfers; a listing that fails tells nothing of anybody."""
+        try:
+            shown = await self._poll.list(followed)
+        except JetError as exc:
+            log.debug("jet gave no listing, its deliveries are asked", error=str(exc))
+            rest = self._pace.minimum * (1 << min(listing.failures, _REST_DOUBLINGS))
+            listing.rests_until = self._clock.monotonic() + rest.total_seconds()
+            listing.failures += 1
+            return
+        listing.failures = 0
+        self._tell(followed.job_id, shown)
+
+    def _is_unheard(self, followed: Followed) -> bool:
+        """Whether only listings have told of a delivery for too long."""
+        longest = self._pace.maximum.total_seconds() * _LISTED_AT_MOST
+        return self._clock.monotonic() - followed.asked_at > longest
 
     def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> None:
         """Tell every delivery of the job what the listing shows of it."""

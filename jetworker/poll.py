@@ -35,6 +35,8 @@ class Followed:
     """
     One delivery that is followed, and when it is asked for next (monotonic).
 
+    *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
+    when anything did.
     *missing* counts 404s in a row, *asks* the further questions about a delivery that
     Jet has ended while a transfer still looks alive.
     """
@@ -44,6 +46,7 @@ class Followed:
     delivery_id: DeliveryId
     began: float
     due: float
+    asked_at: float
     seen_at: datetime
     seen: Seen = field(default_factory=Seen)
     missing: int = 0
@@ -93,7 +96,7 @@ class Poll:
         followed.missing = followed.failures = 0
         now = self._clock.monotonic()
         followed.seen = measure(followed.seen, delivery, shown.progress, now)
-        followed.seen_at = self._clock.now()
+        followed.asked_at, followed.seen_at = now, self._clock.now()
         if is_final_in_jet(shown.state):
             await self._ask_last(followed, shown)
         else:

@@ -50,6 +50,41 @@ async def test_answers_that_are_none_end_nothing(system: System) -> None:
     assert await metric(worker, rf'{requests}{{operation=.*,outcome="500"}}') > 0
 
 
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_jet_that_lists_no_transfers_hides_no_end(
+    system: System, status: int
+) -> None:
+    system.jet.fault = lambda operation, _: (
+        web.Response(status=status) if operation == "list_transfers" else None
+    )
+    await (await system.worker()).ready()
+    commands = [a_command(f"n-{n}") for n in range(2)]
+
+    await system.publish(*commands)
+    events = await system.terminal(2, seconds=15)
+
+    judge(events, commands, system.jet)
+    assert system.jet.count("list_transfers")
+
+
+async def test_a_transfer_that_is_listed_for_ever_hides_no_end(system: System) -> None:
+    def list_all(operation: str, server: JetServer) -> web.Response | None:
+        if operation != "list_transfers":
+            return None
+        going_on = {"state": "IN_PROGRESS"}
+        items = [each.transfer() | going_on for each in server.deliveries.values()]
+        return web.json_response({"items": items})
+
+    system.jet.fault = list_all
+    await (await system.worker(JETWORKER_POLLING__MAX_INTERVAL="300ms")).ready()
+    commands = [a_command(f"l-{n}") for n in range(3)]
+
+    await system.publish(*commands)
+    events = await system.terminal(3, seconds=30)
+
+    judge(events, commands, system.jet)
+
+
 async def test_an_unknown_state_is_in_progress_and_warned_of(system: System) -> None:
     worker = await (await system.worker()).ready()
     await system.publish(a_command("u-1"))
