@@ -1,7 +1,6 @@
 """The desk where a partition's records arrive: read, judged and answered, in order."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import structlog
@@ -26,7 +25,7 @@ from jetworker.core.trigger import (
 from jetworker.crash import Point, reach
 from jetworker.errors import InvalidRecord
 from jetworker.life import Life
-from jetworker.wire import commands
+from jetworker.wire import commands, times
 from jetworker.wire.record import Headers, Record
 
 log = structlog.get_logger()
@@ -141,7 +140,7 @@ def _origin(message: Any) -> Origin:
         topic=message.topic,
         partition=message.partition,
         offset=message.offset,
-        timestamp=datetime.fromtimestamp(max(0, message.timestamp) / 1000, UTC),
+        timestamp=times.of_record(message.timestamp),
         traceparent=_traceparent(message.headers),
     )
 

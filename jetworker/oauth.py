@@ -6,6 +6,7 @@ a call began is used without asking again. A refused renewal is not repeated in 
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from jetworker.core.pace import Backoff
 from jetworker.errors import JetError, JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.metrics import Metrics
 
+_TOKEN = re.compile("[!-~]+")  # what a header can carry
 _SHORTEST = 1.0
 _LONGEST = 30 * 86400.0
 _DEFAULT = 3600.0
@@ -120,7 +122,7 @@ class TokenSource:
 
     def _read(self, answer: Any) -> Token:
         value = answer.get("access_token") if isinstance(answer, dict) else None
-        if not isinstance(value, str) or not value or not value.isascii():
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
             msg = "Jet's answer has no access_token"
             raise JetUnavailable(msg)
         life = _life(answer.get("expires_in"))
@@ -133,7 +135,7 @@ class TokenSource:
 
 
 def _life(value: object) -> float:
-    if isinstance(value, str) and value.strip().isdigit():
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit():
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _DEFAULT

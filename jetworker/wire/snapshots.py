@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
@@ -19,6 +19,9 @@ BARRIER = b" barrier"
 VERSION: Final = 1
 
 Snapshot: TypeAlias = Delivery | Finished
+
+# A field that is missing, of another type, or beyond what a date can be.
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 
 
 class UnreadableSnapshot(ValueError):
@@ -47,7 +50,7 @@ def decode(value: bytes) -> Snapshot:
         if value.startswith(b'{"end":'):
             return _decode_finished(orjson.loads(value)["end"])
         return _Open.model_validate_json(value).open
-    except (ValidationError, orjson.JSONDecodeError, KeyError, ValueError) as exc:
+    except _UNREADABLE as exc:
         msg = f"a snapshot that version {VERSION} cannot read"
         raise UnreadableSnapshot(msg) from exc
 

@@ -12,3 +12,11 @@ def encode(moment: datetime) -> str:
 def exact(moment: datetime) -> str:
     """Return the instant in UTC with microseconds, equal for equal instants."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def of_record(milliseconds: int) -> datetime:
+    """Return a Kafka record's time, bounded: its producer may have set it to anything."""
+    try:
+        return datetime.fromtimestamp(max(0, milliseconds) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)

@@ -170,7 +170,8 @@ async def test_refused_credentials_are_not_asked_for_in_a_hurry() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [None, {}, {"access_token": 3}, {"access_token": "é"}]
+    "answer",
+    [None, {}, {"access_token": 3}, {"access_token": "é"}, {"access_token": "a\nb"}],
 )
 async def test_garbage_is_no_token(answer: Any) -> None:
     source, _, _ = a_source(lambda _: answer)
@@ -180,7 +181,8 @@ async def test_garbage_is_no_token(answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("life", "renewed_after"), [(None, 3540), ("100", 80), (-5, 0.8), (1e12, 2591940)]
+    ("life", "renewed_after"),
+    [(None, 3540), ("100", 80), (-5, 0.8), (1e12, 2591940), ("²", 3540)],
 )
 async def test_the_life_of_a_token_is_read_within_bounds(
     life: Any, renewed_after: float
