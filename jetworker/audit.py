@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import httpx
 import orjson
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.config import Config
 from jetworker.core.audit import Asked, History, Kept, Parked, Told, Verdict, judge
+from jetworker.core.creation import Made, judge_creations
+from jetworker.errors import JetUnavailable
 from jetworker.events import read
 from jetworker.kafka import Kafka, bounded
 from jetworker.wire import snapshots
@@ -19,18 +22,23 @@ OK, FAILED = 0, 1
 _SHOWN = 20
 
 
-async def audit(config: Config, seconds: float) -> int:
+async def audit(config: Config, seconds: float, sandbox: str | None = None) -> int:
     """
     Read the four topics and print what every invariant checked and found.
 
-    1 if something is violated, or if nothing was checked at all.
+    Where Jet is a *sandbox* (its URL), its ledger is read too: what Jet really made.
+
+    1 if something is violated, or if there was nothing to check it by: a pass that
+    checked nothing shows nothing.
     """
-    verdict = judge(await history(config, seconds))
+    kept = await history(config, seconds)
+    verdict = judge(kept)
+    if sandbox is not None:
+        judge_creations(verdict, kept, await _ledger(sandbox))
     _print(verdict)
-    vacuous = not any(verdict.checked.values())
-    if vacuous:
-        sys.stdout.write("nothing was checked: the topics hold no events\n")
-    return FAILED if vacuous or verdict.violations else OK
+    for each in verdict.unchecked:
+        sys.stdout.write(f"shows nothing, there was nothing to check: {each}\n")
+    return FAILED if verdict.unchecked or verdict.violations else OK
 
 
 async def history(config: Config, seconds: float = 0.0) -> History:
@@ -103,9 +111,33 @@ def _asked(record: Any) -> Asked:
         body = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         body = None
-    command_id = body.get("commandId") if isinstance(body, dict) else None
+    body = body if isinstance(body, dict) else {}
+    command_id = body.get("commandId")
     found = command_id if isinstance(command_id, str) else None
-    return Asked(record.partition, record.offset, found, record.value)
+    where = record.partition, record.offset
+    return Asked(*where, found, record.value, record.key, _paths(body.get("objects")))
+
+
+def _paths(objects: Any) -> tuple[str, ...]:
+    """Return what a record asks to send, nothing where it asks for nothing readable."""
+    if not isinstance(objects, list):
+        return ()
+    specs = [each for each in objects if isinstance(each, dict)]
+    return tuple(str(each.get("relativePath")) for each in specs)
+
+
+async def _ledger(sandbox: str) -> list[Made]:
+    """Return what a sandbox has made since it began; raises JetUnavailable."""
+    try:
+        async with httpx.AsyncClient(base_url=sandbox, trust_env=False) as client:
+            answer = (await client.get("/_sandbox/ledger")).raise_for_status()
+            return [
+                Made(each["deliveryId"], tuple(each["objects"]), each["foreign"])
+                for each in answer.json()["creations"]
+            ]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as exc:
+        msg = f"no ledger of a sandbox at {sandbox}: {type(exc).__name__}"
+        raise JetUnavailable(msg) from exc
 
 
 def _parked(record: Any) -> Parked:
@@ -114,6 +146,7 @@ def _parked(record: Any) -> Parked:
         int(headers["jetworker-partition"]),
         int(headers["jetworker-offset"]),
         record.value,
+        record.key,
     )
 
 

@@ -154,11 +154,14 @@ def audit(
     seconds: Annotated[
         float, typer.Option(help="How long a commit may still be on its way.")
     ] = 5.0,
+    sandbox: Annotated[
+        str | None, typer.Option(help="URL of a sandbox whose ledger is judged too.")
+    ] = None,
 ) -> None:
     """Judge the guarantees from what the topics hold."""
     from jetworker import audit as auditing  # noqa: PLC0415
 
-    _exit(auditing.audit(_config(), seconds))
+    _exit(auditing.audit(_config(), seconds, sandbox))
 
 
 @cli.command()

@@ -21,6 +21,7 @@ ANSWERED = Invariant("every record of the commands topic is answered once")
 PARKED = Invariant("every rejected record is one dead letter, byte for byte")
 SNAPSHOT = Invariant("the state topic agrees with the last event")
 COMPLETED = Invariant("what completed was started")
+ORIGIN = Invariant("no event without a command")
 
 ALL = (
     SEQUENCE,
@@ -32,7 +33,10 @@ ALL = (
     PARKED,
     SNAPSHOT,
     COMPLETED,
+    ORIGIN,
 )
+# What is never checked where nothing happened; the others are checked by any command.
+OCCASIONAL = frozenset({BOUND, PARKED, COMPLETED, ORIGIN})
 _TERMINAL = frozenset({"delivery.completed", "delivery.failed", "delivery.cancelled"})
 
 
@@ -48,12 +52,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One record of the commands topic."""
+    """One record of the commands topic; *paths* are the objects it asks for."""
 
     partition: int
     offset: int
     command_id: str | None
     value: bytes | None
+    key: bytes | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Parked:
     partition: int
     offset: int
     value: bytes | None
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,15 @@ class Verdict:
     checked: dict[Invariant, int] = field(default_factory=lambda: dict.fromkeys(ALL, 0))
     violations: list[tuple[Invariant, str]] = field(default_factory=list)
 
+    @property
+    def unchecked(self) -> tuple[Invariant, ...]:
+        """What any command would have checked, and nothing did."""
+        return tuple(
+            each
+            for each, number in self.checked.items()
+            if not number and each not in OCCASIONAL
+        )
+
     def check(self, invariant: Invariant, *, holds: bool, what: str) -> None:
         """Count one check."""
         self.checked[invariant] += 1
@@ -108,6 +124,7 @@ def judge(history: History) -> Verdict:
     for command_id, events in told.items():
         _judge_command(verdict, command_id, events)
         _judge_snapshot(verdict, command_id, events[-1], history.snapshots)
+    _judge_origins(verdict, told, history)
     _judge_bindings(verdict, told)
     _judge_answers(verdict, history)
     _judge_dead_letters(verdict, history)
@@ -136,8 +153,27 @@ def _judge_snapshot(
 ) -> None:
     kept = snapshots.get(command_id)
     if kept is not None:
-        same = kept.sequence == last.data.get("sequence")
+        ended = f"delivery.{kept.state}" in _TERMINAL
+        same = kept.sequence == last.data.get("sequence") and (
+            last.kind == f"delivery.{kept.state}" if ended else not _ends(last)
+        )
         verdict.check(SNAPSHOT, holds=same, what=command_id)
+
+
+def _ends(event: Told) -> bool:
+    return event.kind in _TERMINAL
+
+
+def _judge_origins(
+    verdict: Verdict, told: Mapping[str, Iterable[Told]], history: History
+) -> None:
+    """Where retention took nothing yet, every command is there."""
+    firsts = {r.partition: r.offset for r in reversed(history.commands)}
+    if any(firsts.values()):
+        return
+    asked = {record.command_id for record in history.commands}
+    for command_id in told if asked else ():
+        verdict.check(ORIGIN, holds=command_id in asked, what=command_id)
 
 
 def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[Told]]) -> None:
@@ -197,15 +233,18 @@ def _judge_records(
 
 
 def _judge_dead_letters(verdict: Verdict, history: History) -> None:
-    values = {(r.partition, r.offset): r.value for r in history.commands}
-    parked: defaultdict[tuple[int, int], list[bytes | None]] = defaultdict(list)
+    asked = {(r.partition, r.offset): (r.key, r.value) for r in history.commands}
+    parked: defaultdict[tuple[int, int], list[tuple[bytes | None, bytes | None]]] = (
+        defaultdict(list)
+    )
     for letter in history.dead_letters:
-        parked[letter.partition, letter.offset].append(letter.value)
+        where = (letter.partition, letter.offset)
+        parked[where].append((letter.key, letter.value))
     for event in history.events:
         if event.kind != "command.rejected":
             continue
         where = (int(event.data["partition"]), int(event.data["offset"]))
         found = parked[where]
-        same = len(found) == 1 and found[0] == values.get(where, found[0])
+        same = len(found) == 1 and found[0] == asked.get(where, found[0])
         what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
         verdict.check(PARKED, holds=same, what=what)

@@ -10,6 +10,7 @@ from jetworker.core.audit import (
     ANSWERED,
     BOUND,
     COMPLETED,
+    ORIGIN,
     PARKED,
     PARTITION,
     SEQUENCE,
@@ -61,9 +62,29 @@ def test_an_empty_history_checks_nothing() -> None:
 
 
 def test_what_is_on_its_way_violates_nothing() -> None:
-    waiting = with_event(told("delivery.accepted", 1, "c-2"))
+    waiting = with_event(told("delivery.accepted", 1, "c-9"))
 
     assert judge(waiting).violations == []
+
+
+def test_what_retention_took_is_not_missed() -> None:
+    later = replace(GOOD, commands=GOOD.commands[1:])
+
+    verdict = judge(later)
+
+    assert verdict.violations == []
+    assert not verdict.checked[ORIGIN]
+
+
+def test_a_history_without_its_offsets_is_no_proof() -> None:
+    """A wrong group id must not look like a system in which all is well."""
+    assert judge(GOOD).unchecked == ()
+    assert judge(replace(GOOD, answered_below={})).unchecked == (ANSWERED,)
+    assert SEQUENCE in judge(History(())).unchecked
+
+
+def test_every_invariant_has_a_history_that_violates_it() -> None:
+    assert {invariant for invariant, _ in CORRUPTIONS} == set(judge(GOOD).checked)
 
 
 def without_event(place: int) -> History:
@@ -90,7 +111,13 @@ CORRUPTIONS: list[tuple[Invariant, Callable[[], History]]] = [
     (PARKED, lambda: replace(GOOD, dead_letters=())),
     (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 2, b"!"),))),
     (PARKED, lambda: replace(GOOD, dead_letters=(*GOOD.dead_letters,) * 2)),
+    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 2, b"?", b"other key"),))),
+    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 1, b"?"),))),
     (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("completed", 2)})),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("failed", 3)})),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("in_progress", 3)})),
+    (ORIGIN, lambda: with_event(told("delivery.accepted", 1, "c-3"))),
+    (ANSWERED, lambda: without_event(4)),
     (COMPLETED, lambda: without_event(1)),
 ]
 

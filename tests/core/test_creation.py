@@ -1,0 +1,58 @@
+"""What Jet's ledger shows that no topic can: a second creation, or somebody else's."""
+
+import pytest
+
+from jetworker.core.audit import Asked, History, Invariant, Told, Verdict
+from jetworker.core.creation import CREATED, MADE, Made, judge_creations
+
+
+def started(command_id: str, delivery_id: str) -> tuple[Told, Told]:
+    data = {"sequence": 2, "deliveryId": delivery_id}
+    accepted = Told("delivery.accepted", command_id, 0, {"sequence": 1})
+    return accepted, Told("delivery.started", command_id, 0, data)
+
+
+HISTORY = History(
+    events=(*started("c-1", "d-1"), *started("c-2", "d-2")),
+    commands=(
+        Asked(0, 0, "c-1", b"{}", None, ("/a",)),
+        Asked(0, 1, "c-2", b"{}", None, ("/b", "/c")),
+        Asked(0, 2, "c-1", b"{}", None, ("/a",)),
+    ),
+)
+GOOD = (Made("d-1", ("/a",)), Made("d-2", ("/b", "/c")))
+
+
+def judged(*made: Made) -> Verdict:
+    verdict = Verdict()
+    judge_creations(verdict, HISTORY, made)
+    return verdict
+
+
+def test_one_creation_for_each_command_is_right_and_a_person_s_is_nobody_s() -> None:
+    verdict = judged(*GOOD, Made("d-9", ("/z",), is_foreign=True))
+
+    assert verdict.violations == []
+    assert (verdict.checked[CREATED], verdict.checked[MADE]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "made"),
+    [
+        (CREATED, (*GOOD, Made("d-3", ("/a",)))),
+        (CREATED, (*GOOD, Made("d-3", ("/unasked",)))),
+        (MADE, GOOD[:1]),
+        (MADE, (GOOD[0], Made("d-2", ("/other",)))),
+    ],
+)
+def test_a_corrupted_ledger_is_seen(
+    invariant: Invariant, made: tuple[Made, ...]
+) -> None:
+    assert invariant in {each for each, _ in judged(*made).violations}
+
+
+def test_a_ledger_without_creations_is_no_proof() -> None:
+    verdict = Verdict()
+    judge_creations(verdict, History(()), ())
+
+    assert {CREATED, MADE} <= set(verdict.unchecked)
