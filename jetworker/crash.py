@@ -18,8 +18,10 @@ VARIABLE = "TEST_CRASH_AT"
 class Point(StrEnum):
     """Where a worker can be killed, in the order of a delivery's life."""
 
+    FENCED = "fenced"
     RESTORED = "restored"
     READ = "read"
+    UNCOMMITTED = "uncommitted"
     ACCEPTED = "accepted"
     BEFORE_INTENT = "before_intent"
     AFTER_INTENT = "after_intent"
@@ -30,8 +32,11 @@ class Point(StrEnum):
     BEFORE_END = "before_end"
     AFTER_END = "after_end"
     DOUBTED = "doubted"
+    SETTLED = "settled"
     FOUND = "found"
+    ADOPTED = "adopted"
     REVOKED = "revoked"
+    DRAINED = "drained"
 
 
 _EFFECTS = {

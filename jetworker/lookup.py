@@ -99,6 +99,7 @@ class Lookup:
             delivery = case.unsettled
             if delivery is not None and delivery.pending is None:
                 await case.wait(self._settle)
+                reach(Point.SETTLED)
             while (delivery := case.unsettled) is not None:
                 if delivery.state is State.HELD:
                     await self._unblock(case)
@@ -147,6 +148,7 @@ class Lookup:
                 found = Found(candidate.delivery_id, candidate.created_on)
                 reach(Point.FOUND)
                 await case.entry.apply(found)
+                reach(Point.ADOPTED)
                 return True
             case StartAgain():
                 if delivery.state is State.HELD:

@@ -17,6 +17,7 @@ from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.clock import Clock
+from jetworker.crash import Point, reach
 from jetworker.errors import Fenced, StoreError
 from jetworker.kafka import Kafka
 from jetworker.metrics import Metrics
@@ -155,6 +156,8 @@ class Store:
         errors = [each for each in answers if isinstance(each, BaseException)]
         if errors:
             raise _cause(errors)
+        if offsets:
+            reach(Point.UNCOMMITTED)
         await self._producer.commit_transaction()
         return [metadata.offset for metadata in answers]
 

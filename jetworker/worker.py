@@ -3,8 +3,7 @@ The worker: a member of the group, and one life for each partition it is given.
 
 A partition's life, in this order (each line is why the next is safe):
 
-1. assigned: pause it, start a task, return at once; no heartbeats run inside the
-   callback.
+1. assigned: pause it, start a task, return at once: no heartbeats run meanwhile.
 2. open the transactional producer: fences the previous owner, ends its transaction.
 3. only now ask for the committed offset.
 4. commit a barrier, read the state partition up to it.
@@ -127,6 +126,8 @@ class Worker(ConsumerRebalanceListener):
         if partitions:
             reach(Point.REVOKED)
         await self._end(partitions)
+        if partitions:
+            reach(Point.DRAINED)
         self._services.metrics.partitions_assigned.set(len(self._tasks))
 
     async def _end(self, partitions: list[int]) -> None:
@@ -194,6 +195,7 @@ class Worker(ConsumerRebalanceListener):
         commands = TopicPartition(self._kafka.topics.commands, partition)
         metrics = self._services.metrics
         async with opened(self._kafka, partition, metrics, clock) as store:
+            reach(Point.FENCED)
             offset = await committed_offset(self._consumer, commands)
             barrier = await store.barrier(offset)
             latest = await restore(self._kafka, partition, barrier)

@@ -17,6 +17,8 @@ class JetServer:
     """
     Jet for tests.
 
+    *on_headers* is told of every request before its body is read, *on_applied* before
+    it is answered.
     *fault* is asked before every request with the operation: a response is answered
     instead, "lost_before" and "lost_after" close the connection without or after
     applying, None goes on. *ended_at* is when each delivery was first shown to be over
@@ -30,6 +32,8 @@ class JetServer:
         self.deliveries: dict[str, Started] = {}
         self.requests: list[tuple[float, str, str]] = []
         self.fault: Fault = lambda _operation, _server: None
+        self.on_headers: Callable[[str], None] = lambda _operation: None
+        self.on_applied: Callable[[str], None] = lambda _operation: None
         self.delays: dict[str, float] = {}
         self.lateness = 0.0
         self.ended_at: dict[str, float] = {}
@@ -108,6 +112,7 @@ class JetServer:
         operation = request.match_info.route.name or "unknown"
         now = asyncio.get_running_loop().time()
         self.requests.append((now, operation, request.path))
+        self.on_headers(operation)
         await request.read()
         fault = self.fault(operation, self)
         if isinstance(fault, web.Response):
@@ -123,6 +128,7 @@ class JetServer:
             return _refuse(404, "no such job")
         await asyncio.sleep(self.delays.get(request.match_info.get("job", ""), 0.0))
         response: web.StreamResponse = await handler(request)
+        self.on_applied(operation)
         return self._hang_up(request) if fault == "lost_after" else response
 
     def _hang_up(self, request: web.Request) -> web.Response:

@@ -1,55 +1,168 @@
-"""A worker killed at every labelled point: nothing is lost, nothing is started twice."""
+"""
+A worker killed at every labelled point: nothing is lost, nothing is started twice.
+
+Points inside the worker are its own; those at which a start is on its way are seen from
+Jet's side, where the kill comes from. A phase's points are tried at the same time, each
+with topics and a Jet of its own: most of it is waiting for sessions to end.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from jetworker.crash import VARIABLE, Point
+from tests.integration.conftest import ROUTES
 from tests.jet_server import JetServer
 from tests.judge import judge
-from tests.system import System, a_command, until
+from tests.system import System, WorkerProcess, a_command, until
 
 pytestmark = pytest.mark.integration
 
+SESSION, SETTLE = 3.0, 2.0  # as tests.system sets them
+START_UP = 10.0  # a process that begins, on a machine with other things to do
 
-async def survives(system: System, point: Point) -> None:
+
+class Sent(StrEnum):
+    """What Jet has of a start when its sender is killed."""
+
+    HEADERS = "headers sent"
+    BODY = "body sent"
+    APPLIED = "applied"
+
+
+Where: TypeAlias = Point | Sent
+
+PHASES: dict[str, tuple[Where, ...]] = {
+    "restore": (Point.FENCED, Point.RESTORED, Point.REVOKED, Point.DRAINED),
+    "intake": (
+        Point.READ,
+        Point.UNCOMMITTED,
+        Point.ACCEPTED,
+        Point.BEFORE_INTENT,
+        Point.AFTER_INTENT,
+    ),
+    "start": (
+        Point.CHECKED,
+        *Sent,
+        Point.ANSWERED,
+        Point.AFTER_STARTED,
+    ),
+    "end": (Point.POLLED, Point.BEFORE_END, Point.AFTER_END),
+    "look-up": (Point.DOUBTED, Point.SETTLED, Point.FOUND, Point.ADOPTED),
+}
+LOSING = frozenset(PHASES["look-up"])
+
+
+@asynccontextmanager
+async def a_system(kafka: str, folder: Path) -> AsyncIterator[System]:
+    """Make a system of its own for one point."""
+    folder.mkdir()  # noqa: ASYNC240 -- a temporary folder, at once
+    async with JetServer() as jet:
+        jet.add_job("archive", "job-archive")
+        jet.add_job("other", "job-other")
+        jet.add_job("nightly")
+        system = await System(kafka, jet, folder, ROUTES).create()
+        try:
+            yield system
+        finally:
+            await system.close()
+
+
+def strike(jet: JetServer, where: Sent, victim: WorkerProcess) -> None:
+    """Let Jet kill a worker when it has so much of its first start."""
+    doomed = iter([victim])
+
+    def kill(operation: str) -> None:
+        if operation == "start_delivery":
+            for each in doomed:
+                each.kill()
+
+    def fault(operation: str, _: JetServer) -> None:
+        kill(operation)
+
+    if where is Sent.HEADERS:
+        jet.on_headers = kill
+    elif where is Sent.BODY:
+        jet.fault = fault
+    else:
+        jet.on_applied = kill
+
+
+def lose_one(jet: JetServer) -> None:
+    """Lose the answer to one start."""
+    first = iter(["lost_after"])
+    jet.fault = lambda operation, _: (
+        next(first, None) if operation == "start_delivery" else None
+    )
+
+
+async def survives(system: System, where: Where) -> None:
     """Kill a worker at a point of a delivery's life, and let another go on."""
     known = a_command("known")
     steady = await (await system.worker()).ready()
     await system.publish(known)
     await system.terminal(1)
-    if point in {Point.DOUBTED, Point.FOUND}:
-        first = iter(["lost_after"])
-        system.jet.fault = lambda operation, _: (
-            next(first, None) if operation == "start_delivery" else None
-        )
+    if where in LOSING:
+        lose_one(system.jet)
     assert await steady.stop() == 0
 
-    victim = await system.worker(**{VARIABLE: point})
+    victim = await system.worker(**{VARIABLE: where})
+    if isinstance(where, Sent):
+        strike(system.jet, where, victim)
     commands = [a_command(f"x-{n}") for n in range(4)]
     await system.publish(*commands)
-    if point is Point.REVOKED:
+    if where in {Point.REVOKED, Point.DRAINED}:
         await victim.ready()
         await system.worker()
-    await until(lambda: victim.process.returncode is not None, f"killed at {point}")
-    await (await system.worker()).ready()
+    await until(lambda: victim.process.returncode is not None, f"killed at {where}")
+    died_at = time.monotonic()
+    await system.worker()
     events = await system.terminal(5)
+    took = time.monotonic() - died_at
 
     assert victim.process.returncode == -9
     judge(events, [known, *commands], system.jet)
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
+    assert took < SESSION + SETTLE + 10 + START_UP, f"{where}: on after {took:.1f} s"
 
 
-@pytest.mark.parametrize("point", Point)
-async def test_a_worker_killed_at_this_point_is_survived(
-    system: System, point: Point
+async def try_all(kafka: str, folder: Path, points: tuple[Where, ...]) -> None:
+    """Try points at the same time; every one that fails is told."""
+    async with AsyncExitStack() as stack:
+        made: list[tuple[System, Where]] = []
+        for where in points:
+            opened = a_system(kafka, folder / where.replace(" ", "-"))
+            made.append((await stack.enter_async_context(opened), where))
+        async with asyncio.TaskGroup() as tasks:
+            for system, where in made:
+                tasks.create_task(survives(system, where), name=where)
+
+
+def test_every_point_is_tried() -> None:
+    tried = {point for points in PHASES.values() for point in points}
+
+    assert tried == {*Point, *Sent}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_worker_killed_in_this_phase_is_survived(
+    kafka: str, tmp_path: Path, phase: str
 ) -> None:
-    await survives(system, point)
+    await try_all(kafka, tmp_path, PHASES[phase])
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("point", Point)
+@pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("repetition", range(10))
-async def test_ten_times_over(system: System, point: Point, repetition: int) -> None:
-    await survives(system, point)
-    assert isinstance(system.jet, JetServer)
+async def test_ten_times_over(
+    kafka: str, tmp_path: Path, phase: str, repetition: int
+) -> None:
+    await try_all(kafka, tmp_path, PHASES[phase])
     assert repetition < 10
