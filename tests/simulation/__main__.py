@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--all", action="store_true", help="go on after a wrong seed")
+    parser.add_argument("--until", default="", help="stop at a seed with this wrong")
     parser.add_argument("--seed", type=int, help="replay one and print its trace")
     options = parser.parse_args()
     if options.seed is not None:
@@ -51,7 +52,8 @@ def main() -> int:
     seeds = range(options.first, options.first + options.seeds)
     began = time.monotonic()
     shares = [
-        (seeds[n : n + _SHARE], options.all) for n in range(0, len(seeds), _SHARE)
+        Share(seeds[n : n + _SHARE], options.until, is_to_go_on=options.all)
+        for n in range(0, len(seeds), _SHARE)
     ]
     return _tell(_run_all(shares, options.jobs), len(seeds), began)
 
@@ -71,31 +73,44 @@ def _runs(seeds: range) -> Iterator[Run]:
             yield simulated.run(seed)
 
 
-def _run_share(share: tuple[range, bool]) -> Account:
-    seeds, is_to_go_on = share
+@dataclass(frozen=True)
+class Share:
+    """Seeds for one process; it stops at a wrong one that begins with *until*."""
+
+    seeds: range
+    until: str
+    is_to_go_on: bool
+
+    def is_enough(self, wrong: Iterable[str]) -> bool:
+        """Whether these wrongs end it."""
+        found = any(each.startswith(self.until) for each in wrong)
+        return found and not self.is_to_go_on
+
+
+def _run_share(share: Share) -> Account:
     account = Account()
-    for run in _runs(seeds):
+    for run in _runs(share.seeds):
         account.checked.update(run.judgement.checked)
         account.happened.update(run.happened)
         if run.wrong:
             account.wrong[run.seed] = run.wrong
-            if not is_to_go_on:
-                break
+        if share.is_enough(run.wrong):
+            break
     return account
 
 
-def _run_all(shares: list[tuple[range, bool]], jobs: int) -> Account:
+def _run_all(shares: list[Share], jobs: int) -> Account:
     if jobs == 1:
         return _sum(shares, map(_run_share, shares))
     with ProcessPoolExecutor(jobs) as pool:
         return _sum(shares, pool.map(_run_share, shares))
 
 
-def _sum(shares: list[tuple[range, bool]], accounts: Iterable[Account]) -> Account:
+def _sum(shares: list[Share], accounts: Iterable[Account]) -> Account:
     total = Account()
-    for (_, is_to_go_on), account in zip(shares, accounts, strict=False):
+    for share, account in zip(shares, accounts, strict=False):
         total.add(account)
-        if total.wrong and not is_to_go_on:
+        if any(share.is_enough(wrong) for wrong in account.wrong.values()):
             break
     return total
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from random import Random
 from typing import Any
 
+from tests.simulation.documents import now
 from tests.simulation.jet import JOBS
 from tests.simulation.node import Node
 from tests.simulation.world import SESSION, SETTLE, World
@@ -17,20 +19,24 @@ def _command(luck: Random, number: int) -> dict[str, Any]:
         {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100 * number}
         for n in range(luck.randint(1, 2))
     ]
-    return {
+    command: dict[str, Any] = {
         "type": "send",
         "commandId": f"c{number}",
         "route": f"to-{luck.choice(JOBS)}",
         "objects": objects,
     }
+    if luck.random() < 0.1:
+        ends = now() + timedelta(seconds=luck.uniform(1.0, 8.0))
+        command["expiresAt"] = ends.isoformat()
+    return command
 
 
 async def publish(world: World) -> None:
     """Publish commands: some twice, some wrong, some taken back."""
     luck = world.luck
-    sent: list[dict[str, Any]] = []
+    sent = world.commands
     for number in range(1, luck.randint(3, 9)):
-        await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0)))
+        await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0, 3.0)))
         command = _command(luck, number)
         sent.append(command)
         world.publish(command)
@@ -38,9 +44,34 @@ async def publish(world: World) -> None:
         if dice < 0.15:
             world.publish(luck.choice(sent))
         elif dice < 0.2:
-            world.publish(b"not a command")
+            world.publish(b"not a command", luck.choice((None, -1, 2**62)))
         elif dice < 0.25:
             world.publish({"type": "cancel", "commandId": f"c{number}"})
+
+
+def again(world: World) -> None:
+    """Publish a command again, as it was or with other contents, or take it back."""
+    if not world.commands:
+        return
+    command = world.luck.choice(world.commands)
+    dice = world.luck.random()
+    expected = "command.duplicate"
+    if dice < 0.1:
+        command = command | {"metadata": {"other": "contents"}}
+        expected = "command.rejected"
+    elif dice < 0.2:
+        command = {"type": "cancel", "commandId": command["commandId"]}
+    where = world.publish(command)
+    if "route" in command and "expiresAt" not in command:
+        world.repeated[where] = expected
+
+
+async def repeat(world: World) -> None:
+    """Publish again what may have ended long ago, under whoever owns it by then."""
+    luck = world.luck
+    for _ in range(luck.choice((0, 2, 4))):
+        await asyncio.sleep(luck.uniform(0.5, 6.0))
+        again(world)
 
 
 async def replace(world: World, fate: Callable[[Node, str], str | None]) -> None:
@@ -77,6 +108,7 @@ async def restart(world: World, fate: Callable[[Node, str], str | None]) -> None
     living = world.living()
     if living:
         node = world.luck.choice(living)
+        again(world)
         world.say(f"{node.name} is told to stop")
         world.stops[node.name].set()
         world.spawn(fate)
@@ -88,9 +120,11 @@ async def scale(world: World, fate: Callable[[Node, str], str | None]) -> None:
         await asyncio.sleep(world.luck.uniform(0.5, 3.0))
         world.say("one more")
         world.spawn(fate)
+        again(world)
         await asyncio.sleep(world.luck.uniform(0.5, 3.0))
         living = world.living()
         if living:
+            again(world)
             world.say(f"{living[0].name} is told to stop")
             world.stops[living[0].name].set()
 

@@ -32,8 +32,15 @@ class Fate(Enum):
 
 @dataclass(eq=False)
 class Transaction:
-    """One transaction: decided at once, shown when its markers are written."""
+    """
+    One transaction: decided at once, shown when its markers are written.
 
+    *writer* and *epoch* are its producer's, *decided* is its place among all.
+    """
+
+    writer: str
+    epoch: int
+    decided: int = 0
     fate: Fate = Fate.OPEN
     touched: dict[TopicPartition, int] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
@@ -102,6 +109,7 @@ class Broker:
         }
         self.offsets: dict[TopicPartition, int] = {}
         self.went_back: list[str] = []
+        self.transactions: list[Transaction] = []
         self._identities: dict[str, Identity] = {}
         self._luck = luck
         self._grown = asyncio.Event()
@@ -117,10 +125,12 @@ class Broker:
         value: bytes | None,
         headers: Headers = (),
         transaction: Transaction | None = None,
+        timestamp: int | None = None,
     ) -> int:
-        """Append a record and return its offset."""
+        """Append a record and return its offset; *timestamp* is its producer's word."""
         log = self.logs[partition]
         now = int((BEGINNING + asyncio.get_running_loop().time()) * 1000)
+        now = now if timestamp is None else timestamp
         entry = Entry(log.end, now, key, value, headers, transaction)
         if transaction is not None:
             log.unstable.setdefault(transaction, entry.offset)
@@ -150,7 +160,7 @@ class Broker:
         if identity.is_settling:
             return None
         if identity.transaction is None:
-            identity.transaction = Transaction()
+            identity.transaction = Transaction(transactional_id, epoch)
         return identity.transaction
 
     def running(self, transactional_id: str, epoch: int) -> Transaction:
@@ -180,6 +190,8 @@ class Broker:
         transaction = identity.transaction
         assert transaction is not None
         transaction.fate = fate
+        self.transactions.append(transaction)
+        transaction.decided = len(self.transactions)
         identity.transaction = None
         identity.is_settling = True
         left = len(transaction.touched) + 1

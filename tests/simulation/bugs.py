@@ -1,8 +1,9 @@
 """
-Twelve bugs to plant, each a small change of the worker's own source, and what it is.
+Bugs to plant, each a small change of the worker's own source, and what shows it.
 
 A change is made to a copy of the package. It must apply exactly once: a bug that no
-longer fits the source is an error, not a pass.
+longer fits the source is an error, not a pass. It is caught when it is caught for what
+it is: by the invariant that it breaks, not because the copy falls over.
 """
 
 import shutil
@@ -14,9 +15,10 @@ import jetworker
 
 @dataclass(frozen=True)
 class Bug:
-    """In *module*, *right* becomes *wrong*."""
+    """In *module*, *right* becomes *wrong*; *shows* is the invariant that it breaks."""
 
     name: str
+    shows: str
     module: str
     right: str
     wrong: str
@@ -35,24 +37,28 @@ class Bug:
 PLANTED = (
     Bug(
         "record after POST",
+        "a start has a committed intent",
         "lane.py",
         "await entry.apply(self._begun(route, job_id))\n",
         "entry.tell(self._begun(route, job_id))\n",
     ),
     Bug(
         "no settle",
+        "at most one delivery",
         "lookup.py",
         "await case.wait(self._settle)\n",
         "await case.wait(0.001)\n",
     ),
     Bug(
         "blind retry on 502",
+        "an intent is sent once",
         "core/refusal.py",
         "if status == 401:",
         "if status in {401, 502}:",
     ),
     Bug(
         "event outside the transaction",
+        "event and snapshot are one transaction",
         "store.py",
         "                positions = await self._transact(steps)\n",
         """\
@@ -68,12 +74,14 @@ PLANTED = (
     ),
     Bug(
         "random transactional id",
+        "a state partition has one writer at a time",
         "store.py",
         '"{kafka.config.group_id}-{topic}-{partition}"',
         '"{kafka.config.group_id}-{topic}-{partition}-{clock.jitter()}"',
     ),
     Bug(
         "offsets read before the fence",
+        "the offset never goes back",
         "worker.py",
         """\
         async with opened(self._kafka, partition, metrics, clock) as store:
@@ -86,6 +94,7 @@ PLANTED = (
     ),
     Bug(
         "producer re-opened without restore",
+        "the offset passes what is reflected",
         "store.py",
         "                await self._commit([step for step, _ in taken])\n",
         """\
@@ -99,24 +108,28 @@ PLANTED = (
     ),
     Bug(
         "absence believed without a witness",
+        "at most one delivery",
         "core/settle.py",
         '    return LookAgain("nothing in the job document shows whether it was started")\n',
         "    return StartAgain()\n",
     ),
     Bug(
         "redirect followed",
+        "an intent is sent once",
         "connection.py",
         "follow_redirects=False",
         "follow_redirects=True",
     ),
     Bug(
         "sequence gap",
+        "events are numbered 1, 2, 3 without gap or repeat",
         "life.py",
         "for event in step.events)\n",
         "for event in step.events[-1:])\n",
     ),
     Bug(
         "terminal on the transfers instead of the delivery",
+        "the counts are Jet's",
         "core/progress.py",
         "    if not is_final_in_jet(seen.delivery.state):\n",
         """\
@@ -128,6 +141,7 @@ PLANTED = (
     ),
     Bug(
         "dedupe forgotten at restore",
+        "at most one terminal event",
         "life.py",
         "                self.memory.add(snapshot)\n",
         "                pass\n",
@@ -138,18 +152,21 @@ PLANTED = (
 FOUND = (
     Bug(
         "restore not up to a barrier",
+        "events are numbered 1, 2, 3 without gap or repeat",
         "restore.py",
         "                if record.offset >= barrier:\n",
         "                if record.offset >= barrier - 5:\n",
     ),
     Bug(
         "a revocation swallowed by a life that fails",
+        "no record is unanswered",
         "worker.py",
         "while self._tasks.get(partition) is asyncio.current_task():",
         "while True:",
     ),
     Bug(
         "a grown file held against its own delivery",
+        "every accepted command ends",
         "core/settle.py",
         "    if is_proven(candidate.evidence, ours):\n        return not any(",
         """\
@@ -157,5 +174,115 @@ FOUND = (
         return False
     if is_proven(candidate.evidence, ours):
         return not any(""",
+    ),
+    Bug(
+        "a start sent while Jet holds starts back",
+        "what Jet holds back waits",
+        "lane.py",
+        '        self._means.budget.check("start_delivery")\n',
+        "",
+    ),
+    Bug(
+        "a record's time taken at its word",
+        "no record is unanswered",
+        "wire/times.py",
+        "    except (ValueError, OverflowError, OSError):\n",
+        "    except KeyError:\n",
+    ),
+)
+
+# Of other kinds, one for each part of the worker that keeps something from going wrong.
+OTHERS = (
+    Bug(
+        "an intent found at restore believed not sent",
+        "at most one delivery",
+        "life.py",
+        "Entry(self, delivery.command_id).tell(Lost(message))",
+        """\
+from jetworker.core.delivery import ReasonCode
+                from jetworker.core.trigger import Blocked
+
+                unsent = Blocked(ReasonCode.JET_UNAVAILABLE, message)
+                Entry(self, delivery.command_id).tell(unsent)""",
+    ),
+    Bug(
+        "the lease is not checked",
+        "no start is sent past its lease",
+        "life.py",
+        "if self.is_over or age > self.terms.lease.total_seconds():",
+        "if age < 0:",
+    ),
+    Bug(
+        "a drain that does not wait for the answers",
+        "no start is doubted without a reason",
+        "life.py",
+        "                await self._sending.none()\n",
+        "",
+    ),
+    Bug(
+        "bindings read before the looks",
+        "a delivery is bound to one command, and to one only",
+        "lookup.py",
+        """\
+        first = await self._watcher.look(job_id)
+        await asyncio.sleep(min(0.5, self._settle / 10))
+        second = await self._watcher.look(job_id)
+        book = await self._bindings.read(job_id)
+""",
+        """\
+        book = await self._bindings.read(job_id)
+        first = await self._watcher.look(job_id)
+        await asyncio.sleep(min(0.5, self._settle / 10))
+        second = await self._watcher.look(job_id)
+""",
+    ),
+    Bug(
+        "what is bound to another is a candidate",
+        "a delivery is bound to one command, and to one only",
+        "lookup.py",
+        "        unbound = second.seen - book.bound.keys()\n",
+        "        unbound = second.seen | (first.seen & book.bound.keys())\n",
+    ),
+    Bug(
+        "a tombstone written before the window is over",
+        "a command again is known again",
+        "life.py",
+        "self.memory.expired(now, window)",
+        "self.memory.expired(now, window * 0)",
+    ),
+    Bug(
+        "a record that was not sent is not missed",
+        "the offset passes what is reflected",
+        "store.py",
+        "        if errors:\n            raise _cause(errors)\n",
+        "        answers = [a for a in answers if a not in errors]\n",
+    ),
+    Bug(
+        "expiry is not looked at",
+        "what has expired is not sent",
+        "core/expiry.py",
+        "    return ends is not None and ends <= now\n",
+        "    return ends is not None and ends <= now.replace(year=2000)\n",
+    ),
+    Bug(
+        "a cancel while the start is on its way",
+        "the end is Jet's",
+        "core/lifecycle.py",
+        "        case State.ACCEPTED | State.WAITING, CancelOrdered():",
+        "        case (\n            State.ACCEPTED | State.WAITING | State.STARTING,\n            CancelOrdered(),\n        ):",
+    ),
+    Bug(
+        "one look is believed",
+        "at most one delivery",
+        "lookup.py",
+        "        second = await self._watcher.look(job_id)\n",
+        "        second = first\n",
+    ),
+    Bug(
+        "a look-up that does not see its own start",
+        "at most one delivery",
+        "lookup.py",
+        "        if not any(i.command_id == ours.command_id for i in book.intents):",
+        "        if False:",
     ),
 )

@@ -16,7 +16,8 @@ from tests.simulation.broker import Broker
 from tests.simulation.consumers import GroupMember, Reader
 from tests.simulation.group import Group
 from tests.simulation.node import Node
-from tests.simulation.producer import Producer, Trouble
+from tests.simulation.producer import Producer
+from tests.simulation.trouble import Trouble
 
 
 class SimulatedKafka(Kafka):
@@ -34,7 +35,7 @@ class SimulatedKafka(Kafka):
         self._broker = broker
         self._group = group
         self._node = node
-        self.trouble = Trouble()
+        self.trouble = Trouble(node.luck)
 
     @asynccontextmanager
     @override
@@ -60,12 +61,12 @@ class SimulatedKafka(Kafka):
         """Open a reader of one partition, or of a topic."""
         is_raw = options.get("isolation_level") == "read_uncommitted"
         await self._node.call("open a reader", lambda: None)
-        yield Reader(self._broker, self._node, what, is_raw=is_raw)
+        yield Reader(self._broker, self._node, self.trouble, what, is_raw=is_raw)
 
     @override
     def member(self) -> Any:
         """Make a member of the group."""
-        return GroupMember(self._broker, self._group, self._node)
+        return GroupMember(self._broker, self._group, self._node, self.trouble)
 
     @asynccontextmanager
     @override

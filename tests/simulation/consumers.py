@@ -9,6 +9,9 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from tests.simulation.broker import Broker, Entry, Headers, is_shown
 from tests.simulation.group import Group
 from tests.simulation.node import Node
+from tests.simulation.trouble import Trouble
+
+HEARTBEAT = 0.3  # a tenth of the session, as the worker asks for
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class Reader:
         self,
         broker: Broker,
         node: Node,
+        trouble: Trouble,
         what: TopicPartition | str,
         *,
         is_raw: bool = False,
     ) -> None:
         self._broker = broker
         self._node = node
+        self._trouble = trouble
         self._is_raw = is_raw
         if isinstance(what, TopicPartition):
             self._positions = {what: 0}
@@ -62,6 +67,7 @@ class Reader:
     ) -> dict[TopicPartition, int]:
         """Return where the logs end."""
         wanted = list(partitions)
+        self._trouble.strike()
         return await self._node.call(
             "ask for the ends", lambda: {tp: self._end(tp) for tp in wanted}
         )
@@ -70,6 +76,7 @@ class Reader:
         self, *, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Message]]:
         """Return what is new, after a while if nothing is."""
+        self._trouble.strike()
         found = await self._node.call("read", lambda: self._take(max_records))
         if not found:
             await asyncio.sleep(timeout_ms / 1000)
@@ -94,8 +101,11 @@ class Reader:
 class GroupMember:
     """A consumer of the commands topic in the group."""
 
-    def __init__(self, broker: Broker, group: Group, node: Node) -> None:
+    def __init__(
+        self, broker: Broker, group: Group, node: Node, trouble: Trouble
+    ) -> None:
         self.node = node
+        self._trouble = trouble
         self.generation = -1
         self._broker = broker
         self._group = group
@@ -119,7 +129,7 @@ class GroupMember:
             if generation == self.generation:
                 changed = self._group.changed
                 await changed.wait()
-                await asyncio.sleep(self.node.luck.uniform(0.0, 0.3))
+                await asyncio.sleep(self.node.luck.uniform(0.0, HEARTBEAT))
                 continue
             await self._revoke(listener)
             await self.node.gate()
@@ -155,6 +165,7 @@ class GroupMember:
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """Return where the group stands."""
+        self._trouble.strike()
         return await self.node.call(
             "ask for the offset", lambda: self._broker.offsets.get(partition)
         )
@@ -170,10 +181,14 @@ class GroupMember:
     ) -> dict[TopicPartition, list[Message]]:
         """Return what is new, after a while if nothing is."""
         await self.node.gate()
+        self._trouble.strike()
         found = {}
-        for partition, position in self._positions.items():
-            if partition in self._paused or position is None:
+        for partition, sought in self._positions.items():
+            if partition in self._paused:
                 continue
+            position = sought
+            if position is None:  # nobody sought: the group's own, as it is now
+                position = self._broker.offsets.get(partition, 0)
             log = self._broker.logs[partition]
             end = min(log.stable_end, position + max_records)
             if end > position:

@@ -48,7 +48,7 @@ def delivery(d: Delivery) -> dict[str, Any]:
         "deliveryId": d.delivery_id,
         "state": "PLANNING_SOMETHING" if queued else ended,
         "createdOn": _text(int(d.created_at) if d.is_cut else d.created_at),
-        "deliverySummary": _progress(d),
+        "deliverySummary": progress(d),
         "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
     }
 
@@ -60,7 +60,7 @@ def transfer(d: Delivery) -> dict[str, Any]:
         "transferId": f"t-{d.delivery_id}",
         "state": "COMPLETED" if ended else "IN_PROGRESS",
         "metadata": {"deliveryId": d.delivery_id},
-        "transferProgress": _progress(d),
+        "transferProgress": progress(d),
     }
 
 
@@ -75,7 +75,8 @@ def files(d: Delivery) -> list[dict[str, Any]]:
     ]
 
 
-def _progress(d: Delivery) -> dict[str, Any]:
+def progress(d: Delivery) -> dict[str, Any]:
+    """Return what has been moved of a delivery."""
     part = min(1.0, d.age / d.seconds)
     size = sum(spec.get("sizeInBytes", 0) for spec in d.objects) + d.grown
     count = len(d.objects) if d.is_over else 0

@@ -11,6 +11,7 @@ stay below the settle time: beyond it no protocol can help.
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from tests.simulation.documents import Delivery, delivery, files, transfer
 
 JOBS = ("job-1", "job-2")
 _NOT_FOUND, _BELIEVED = 404, 3
-LISTINGS = ("all", "all", "all", "unfiled", "latest", "running", "nothing")
+LISTINGS = ("all", "all", "unfiled", "unfiled", "latest", "running", "nothing")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Post:
     command_id: str
     node: str
     answer: str = ""
+    intent: int | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the answer says plainly that it may be sent again as it is."""
+        return self.answer in {"400", "401"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,11 @@ class Jet:
     def __init__(self, luck: Random) -> None:
         self.weather = FAIR
         self.paused: set[str] = set()
+        self.intent_of: Callable[[str], tuple[int, float] | None] = lambda _: None
         self.deliveries: list[Delivery] = []
         self.posts: list[Post] = []
+        self.hasty: list[str] = []
+        self.ages: list[tuple[str, float]] = []
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
         self._are_dates_cut = luck.random() < 0.5
         self._luck = luck
@@ -79,6 +89,14 @@ class Jet:
         name = f"/somebody-else/{len(self.deliveries)}.mov"
         self._make(job_id, None, [{"relativePath": name}])
 
+    def leaves(self, body: bytes) -> None:
+        """Take note of how old its intent is when a start leaves its sender."""
+        command_id = _asker(json.loads(body)["objects"])
+        intent = self.intent_of(command_id)
+        if intent is not None:
+            age = asyncio.get_running_loop().time() - intent[1]
+            self.ages.append((command_id, age))
+
     def handle(
         self, node: str, method: str, path: str, body: bytes, token: str
     ) -> Reply:
@@ -87,10 +105,12 @@ class Jet:
             return self._sign_in()
         if self._luck.random() < self.weather.refused / 4:
             self._tokens.clear()
-        if token not in self._tokens:
-            return Reply(401, {"message": "Unauthorized"})
+        is_known = token in self._tokens
         if method == "POST":
-            return self._start(node, path.split("/")[3], json.loads(body))
+            job_id = path.split("/")[3]
+            return self._start(node, job_id, json.loads(body), is_known=is_known)
+        if not is_known:
+            return Reply(401, {"message": "Unauthorized"})
         if self._luck.random() < self.weather.unreadable:
             return self._unreadable(path)
         return self._show(path)
@@ -102,13 +122,18 @@ class Jet:
         self._tokens.add(token)
         return Reply(200, {"access_token": token, "expires_in": 3600})
 
-    def _start(self, node: str, job_id: str, body: Any) -> Reply:
+    def _start(self, node: str, job_id: str, body: Any, *, is_known: bool) -> Reply:
+        """*intent_of* tells which of the command's intents is committed by now."""
         objects = body["objects"]
-        command_id = objects[0]["relativePath"].split("/")[1]
-        reply = self._begin(job_id, command_id, objects)
+        command_id = _asker(objects)
+        intent = self.intent_of(command_id)
+        reply = Reply(401, {"message": "Unauthorized"})
+        if is_known:
+            reply = self._begin(job_id, command_id, objects)
         answer = "lost" if reply.is_lost else str(reply.status)
         at = asyncio.get_running_loop().time()
-        self.posts.append(Post(at, command_id, node, answer))
+        where = intent[0] if intent else None
+        self.posts.append(Post(at, command_id, node, answer, where))
         return reply
 
     def _begin(self, job_id: str, command_id: str, objects: list[Any]) -> Reply:
@@ -164,6 +189,7 @@ class Jet:
             [
                 Reply(500, {"message": "internal"}),
                 Reply(503, None, {"retry-after": "0"}),
+                Reply(429, {"message": "slow"}, {"retry-after": "2"}),
                 Reply(200, "<html>"),
                 Reply(200, {"surprise": True}),
                 Reply(404, {"message": "not found"}),
@@ -188,7 +214,7 @@ class Jet:
             loop.time(),
             self._luck.choice((0.1, 1.0, 4.0)),
             loop.time() + (lag if self._luck.random() < 0.3 else 0.0),
-            grown=1000 * int(self._luck.random() < 0.2),
+            grown=1000 * int(self._luck.random() < 0.3),
             failed=int(self._luck.random() < 0.1),
             is_lagging=self._luck.random() < 0.2,
             is_cut=self._are_dates_cut,
@@ -235,6 +261,11 @@ class Jet:
             "paused": job_id in self.paused,
             "activity": {"deliveries": [{"deliveryId": d.delivery_id} for d in shown]},
         }
+
+
+def _asker(objects: list[dict[str, Any]]) -> str:
+    """Return the command that objects are of: the paths that we publish name it."""
+    return str(objects[0]["relativePath"].split("/")[1])
 
 
 def _found(items: list[dict[str, Any]], wanted: str) -> Reply:

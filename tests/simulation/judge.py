@@ -1,7 +1,6 @@
 """What must be true at the end of a run: topics, Jet's ledger, and both together."""
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -10,23 +9,12 @@ from jetworker.audit import compose
 from jetworker.core.audit import History, Told
 from jetworker.core.audit import judge as judge_topics
 from tests.simulation.consumers import Message, message
+from tests.simulation.documents import Delivery, progress
+from tests.simulation.judgement import Judgement
+from tests.simulation.ledger import judge_expiry, judge_posts, judge_transactions
 from tests.simulation.world import World
 
 _TERMINAL = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
-
-
-@dataclass
-class Judgement:
-    """What was checked how often, and what was wrong."""
-
-    checked: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-    def check(self, what: str, holds: object, about: str) -> None:
-        """Count a check, and keep what failed."""
-        self.checked[what] += 1
-        if not holds:
-            self.wrong.append(f"{what}: {about}")
 
 
 def records(world: World, topic: str) -> list[Message]:
@@ -90,11 +78,38 @@ def judge(world: World) -> Judgement:
         judgement.check("every valid command is accepted", command_id in of, command_id)
     for command_id, events in of.items():
         _judge_delivery(judgement, world, command_id, events)
+    _judge_repeated(judgement, world)
+    judge_transactions(judgement, world)
+    judge_posts(judgement, world)
+    doubted = {
+        command_id
+        for command_id, events in of.items()
+        if any(event.kind == "delivery.uncertain" for event in events)
+    }
+    judge_expiry(judgement, world, doubted)
+    if world.is_peaceful:
+        judgement.check(
+            "no start is doubted without a reason", not doubted, f"{doubted}"
+        )
+    hasty = world.jet.hasty
+    judgement.check("what Jet holds back waits", not hasty, str(hasty[:5]))
     for delivery in world.jet.deliveries:
         asked_for = delivery.command_id is None or delivery.command_id in of
         judgement.check("Jet made what was accepted", asked_for, delivery.delivery_id)
     _judge_strangers(judgement, world, of)
     return judgement
+
+
+def _judge_repeated(judgement: Judgement, world: World) -> None:
+    """What is published again is a duplicate for ever, or a conflict."""
+    answers = {
+        (event.data.get("partition"), event.data.get("offset")): event.kind
+        for event in history(world).events
+    }
+    for where, expected in world.repeated.items():
+        about = f"{where} {answers.get(where)}"
+        is_right = answers.get(where) == expected
+        judgement.check("a command again is known again", is_right, about)
 
 
 def _judge_delivery(
@@ -111,19 +126,19 @@ def _judge_delivery(
         bound = [last.data["deliveryId"]]
         judgement.check("what completed was made", ids == bound, f"{command_id} {ids}")
     if made and is_over(last):
-        _judge_end(judgement, command_id, last, failed=made[0].failed)
+        _judge_end(judgement, command_id, last, made[0])
 
 
 def _judge_end(
-    judgement: Judgement, command_id: str, last: Told, *, failed: int
+    judgement: Judgement, command_id: str, last: Told, made: Delivery
 ) -> None:
     """The outcome is Jet's: the counts too."""
-    kind = "delivery.failed" if failed else "delivery.completed"
+    kind = "delivery.failed" if made.failed else "delivery.completed"
     about = f"{command_id}: {last.kind} {last.data.get('reason')}"
     judgement.check("the end is Jet's", last.kind == kind, about)
     counts: Any = last.data.get("progress", {})
-    number = counts.get("failed", {}).get("count")
-    judgement.check("the counts are Jet's", number == failed, f"{about} {counts}")
+    is_same = counts == progress(made)
+    judgement.check("the counts are Jet's", is_same, f"{about} {counts}")
 
 
 def _judge_strangers(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any
 
 from typing_extensions import override
@@ -29,6 +30,44 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Return the virtual time, in seconds since the run began."""
         return self._now
+
+    @override
+    def call_soon(  # type: ignore[override]  # ours is less strict about *args
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Let the node that a callback belongs to run it."""
+        context = context or copy_context()
+        node = context.get(current)
+        if node is None:
+            return super().call_soon(callback, *args, context=context)
+        own: list[asyncio.Handle] = []
+        own.append(
+            super().call_soon(node.run, own, context, callback, *args, context=context)
+        )
+        return own[0]
+
+    @override
+    def call_at(  # type: ignore[override]  # ours is less strict about *args
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Let the node that a timer belongs to run it."""
+        context = context or copy_context()
+        node = context.get(current)
+        if node is None:
+            return super().call_at(when, callback, *args, context=context)
+        own: list[asyncio.Handle] = []
+        timer = super().call_at(
+            when, node.run, own, context, callback, *args, context=context
+        )
+        own.append(timer)
+        return timer
 
     def select(self, timeout: float | None) -> list[Any]:
         """Let the time pass that a selector would have waited."""

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 _T = TypeVar("_T")
+_Deferred: TypeAlias = tuple[
+    list[asyncio.Handle], Context, Callable[..., object], tuple[Any, ...]
+]
 
 current: ContextVar["Node | None"] = ContextVar("node", default=None)
 
@@ -17,8 +21,10 @@ class Node:
 
     Whatever it does to the world goes through `call`: there the chance decides whether
     the process dies before it, dies (or is frozen) after it was done but before it
-    knew, or lives: *fate* is told each label and answers "before", "after", "frozen"
-    or None. *skew* is by how many seconds its wall clock is wrong.
+    knew, dies while it is still on its way, is frozen at the last moment before it, or
+    lives: *fate* is told each label and answers "before", "after", "frozen", "late",
+    "asleep" or None. The loop hands it every callback of its own: none runs while it
+    is frozen. *skew* is by how many seconds its wall clock is wrong.
     """
 
     def __init__(
@@ -31,8 +37,10 @@ class Node:
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._thawed = asyncio.Event()
         self._thawed.set()
+        self._deferred: list[_Deferred] = []
         self.alive_at = 0.0
         self.skew = 0.0
+        self.is_prompt = False
 
     @property
     def is_frozen(self) -> bool:
@@ -58,26 +66,69 @@ class Node:
                 return
             await self._thawed.wait()
 
-    async def call(self, label: str, apply: Callable[[], _T]) -> _T:
-        """Do something to the world, as a process does that may die at any time."""
+    async def call(
+        self,
+        label: str,
+        apply: Callable[[], _T],
+        *,
+        leave: Callable[[], None] | None = None,
+        outlives: float = 4.0,
+    ) -> _T:
+        """
+        Do something to the world, as a process does that may die at any time.
+
+        *leave* is called when it is sent, and may raise. What was sent is on its way
+        whether its sender is frozen or not, and even when it is dead: then for at
+        most *outlives* seconds.
+        """
         await self.gate()
         fate = self._fate(self, label)
         if fate == "before":
             self.kill()
-        await asyncio.sleep(self.latency())
-        await self.gate()
-        done = apply()
-        if fate == "after":
-            self.kill()
-        if fate == "frozen":
+        if fate == "asleep":
             self.freeze()
+            await asyncio.sleep(0)
+        await self.gate()
+        if leave is not None:
+            leave()
+        is_late = fate == "late"
+        delay = self.luck.choice((0.05, 0.5, outlives)) if is_late else self.latency()
+        answer = self._send(apply, delay, fate)
+        if is_late:
+            self.kill()
+        done = await answer
         await asyncio.sleep(self.latency())
         await self.gate()
         return done
 
+    def _send(
+        self, apply: Callable[[], _T], delay: float, fate: str | None
+    ) -> "asyncio.Future[_T]":
+        """Let something arrive after a while, whatever becomes of its sender."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_T] = loop.create_future()
+
+        def arrive() -> None:
+            try:
+                done = apply()
+            except Exception as exc:  # noqa: BLE001 -- it is the answer
+                if not answer.cancelled():
+                    answer.set_exception(exc)
+                    answer.exception()  # retrieved: the sender may be dead
+                return
+            if fate == "after":
+                self.kill()
+            if fate == "frozen":
+                self.freeze()
+            if not answer.cancelled():
+                answer.set_result(done)
+
+        loop.call_later(delay, arrive, context=Context())
+        return answer
+
     def latency(self) -> float:
         """Return a short time for a way, mostly milliseconds, now and then a second."""
-        if self.luck.random() < 0.005:
+        if not self.is_prompt and self.luck.random() < 0.005:
             return self.luck.uniform(0.1, 1.0)
         return self.luck.uniform(0.0005, 0.01)
 
@@ -86,7 +137,7 @@ class Node:
         if self.is_dead:
             return
         self.is_dead = True
-        self._thawed.set()
+        self.thaw()
         token = current.set(None)
         reaper = asyncio.get_running_loop().create_task(self._reap())
         current.reset(token)
@@ -97,8 +148,28 @@ class Node:
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """SIGCONT: it goes on where it was, and finds that its timers are over."""
         self._thawed.set()
+        deferred, self._deferred = self._deferred, []
+        loop = asyncio.get_running_loop()
+        token = current.set(None)
+        for handle, context, callback, args in deferred:
+            again = partial(self.run, handle, context, callback, *args)
+            loop.call_soon(partial(context.run, again))
+        current.reset(token)
+
+    def run(
+        self,
+        handle: list[asyncio.Handle],
+        context: Context,
+        callback: Callable[..., object],
+        *args: Any,
+    ) -> None:
+        """Run a callback of this process, or when it goes on."""
+        if self.is_frozen:
+            self._deferred.append((handle, context, callback, args))
+        elif not handle[0].cancelled():
+            callback(*args)
 
     async def _reap(self) -> None:
         while self._tasks:

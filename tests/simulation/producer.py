@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from tests.simulation.broker import Broker
 from tests.simulation.node import Node
-
-
-@dataclass
-class Trouble:
-    """How often a call of the producer fails."""
-
-    chance: float = 0.0
+from tests.simulation.trouble import Trouble
 
 
 @dataclass(frozen=True)
@@ -33,26 +28,30 @@ class Producer:
         self,
         broker: Broker,
         node: Node,
-        trouble: "Trouble",
+        trouble: Trouble,
         transactional_id: str,
         timeout: float,
     ) -> None:
         self._broker = broker
         self._node = node
-        self._trouble = trouble
+        self.trouble = trouble
         self._id = transactional_id
         self._timeout = timeout
         self._epoch = -1
+        self._has_intent = False
 
     async def start(self) -> None:
         """Obtain an epoch."""
         epoch = None
         while epoch is None:
+            self.trouble.strike()
             epoch = await self._node.call("fence", lambda: self._broker.open(self._id))
+        self.trouble.strike()
         self._epoch = epoch
 
     async def begin_transaction(self) -> None:
         """Nothing yet: the first call to the broker begins it."""
+        self._has_intent = False
 
     async def send_offsets_to_transaction(
         self, offsets: dict[TopicPartition, Any], _group_id: str
@@ -60,14 +59,19 @@ class Producer:
         """Add offsets to the transaction, which begins with this."""
         transaction = None
         while transaction is None:
-            self._fail_sometimes()
+            self.trouble.strike()
             transaction = await self._node.call(
                 "begin", lambda: self._broker.begin(self._id, self._epoch)
             )
         transaction.offsets.update({tp: each.offset for tp, each in offsets.items()})
         asyncio.get_running_loop().call_later(
-            self._timeout, self._broker.expire, self._id, transaction
+            self._timeout,
+            self._broker.expire,
+            self._id,
+            transaction,
+            context=Context(),
         )
+        self.trouble.strike()
 
     async def send(
         self,
@@ -87,8 +91,9 @@ class Producer:
             transaction = self._broker.running(self._id, self._epoch)
             return self._broker.append(where, key, value, tuple(headers), transaction)
 
+        self._has_intent |= b'"state":"starting"' in (value or b"")
         done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
-        if self._node.luck.random() < self._trouble.chance:
+        if self.trouble.strikes():
             done.set_exception(KafkaTimeoutError())
             done.exception()  # retrieved: an earlier one may have failed already
         else:
@@ -98,12 +103,7 @@ class Producer:
 
     async def commit_transaction(self) -> None:
         """Commit; the answer may be lost, and then nobody knows."""
-        self._fail_sometimes()
-        await self._node.call(
-            "commit", lambda: self._broker.commit(self._id, self._epoch)
-        )
-        self._fail_sometimes()
-
-    def _fail_sometimes(self) -> None:
-        if self._node.luck.random() < self._trouble.chance:
-            raise KafkaTimeoutError
+        self.trouble.strike()
+        label = "commit an intent" if self._has_intent else "commit"
+        await self._node.call(label, lambda: self._broker.commit(self._id, self._epoch))
+        self.trouble.strike()

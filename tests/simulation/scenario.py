@@ -4,24 +4,33 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 from jetworker.events import read
-from tests.simulation import acts, loop
+from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
-from tests.simulation.judge import Judgement, is_over, judge, lag, records, told
+from tests.simulation.judge import is_over, judge, lag, records, told
+from tests.simulation.judgement import Judgement
+from tests.simulation.loop import run
 from tests.simulation.node import Node
 from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, configure
 
 STORM = 15.0
 CALM = 90.0
+_AIMED = 0.25  # at one kind of call, in most runs
+_FATES = ("before", "after", "after", "frozen", "late", "asleep")
+_PEACE = 0.1  # nothing is wrong there, but workers come and go
 _ORDERS = 3  # one that was resent may be lost and held again
-_TENDER = ("start", "commit", "fence", "begin")
+_TENDER = ("start", "commit", "commit an intent", "fence", "begin")
+
+
+Fate: TypeAlias = Callable[[Node, str], str | None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Simulation:
             finally:
                 await world.end()
 
-        loop.run(main)
+        run(main)
         return found[0]
 
 
@@ -75,6 +84,9 @@ def _happened(world: World) -> Counter[str]:
         {
             "kills and freezes": world.struck,
             "commands accepted": len(told(world)),
+            "commands repeated": len(world.repeated),
+            "commands expired while they waited": sum(_is_expired(e) for e in ends),
+            "runs in peace": int(world.is_peaceful),
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
             "of these started again": sum(e.data["attempt"] > 1 for e in ends),
@@ -83,6 +95,10 @@ def _happened(world: World) -> Counter[str]:
             "deliveries of somebody else": sum(d.command_id is None for d in made),
         }
     )
+
+
+def _is_expired(event: Any) -> bool:
+    return bool((event.data.get("reason") or {}).get("code") == "expired")
 
 
 def _story(world: World) -> list[str]:
@@ -106,8 +122,25 @@ def _story(world: World) -> list[str]:
 
 async def _live(world: World) -> None:
     """A storm in which anything may happen, then a calm in which all must end."""
+    world.is_peaceful = world.luck.random() < _PEACE
+    _draw_weather(world)
+    fate = _fate(world)
+    for _ in range(world.luck.randint(1, 3)):
+        world.spawn(fate)
+    watching = [
+        asyncio.create_task(world.group.run()),
+        asyncio.create_task(acts.replace(world, fate)),
+    ]
+    await asyncio.gather(*_happening(world, fate))
+    await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
+    await _calm(world)
+    for each in watching:
+        each.cancel()
+
+
+def _draw_weather(world: World) -> None:
     luck = world.luck
-    bad = luck.random()
+    bad = 0.0 if world.is_peaceful else luck.random()
     world.jet.weather = Weather(
         lost=luck.choice((0.0, 0.1, 0.3)) * bad,
         late=luck.choice((0.0, 0.1, 0.2)) * bad,
@@ -115,46 +148,48 @@ async def _live(world: World) -> None:
         unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
         slack=SETTLE * 0.8,
     )
-    world.trouble = luck.choice((0.0, 0.0, 0.01)) * bad
-    budget = luck.randint(0, 4)
+    world.trouble = luck.choice((0.0, 0.0, 0.02)) * bad
+
+
+def _fate(world: World) -> Fate:
+    """Return who is struck when; most runs aim at one kind of call."""
+    luck = world.luck
+    budget = 0 if world.is_peaceful else luck.randint(0, 6)
     rate = luck.choice((0.002, 0.02))
+    chances = dict.fromkeys(_TENDER, 8 * rate)
+    chances[luck.choice(("", *_TENDER))] = _AIMED
 
     def fate(node: Node, label: str) -> str | None:
-        chance = rate * (8 if label in _TENDER else 1)
-        if world.is_calm or world.struck >= budget or luck.random() >= chance:
+        is_spared = world.is_calm or world.struck >= budget
+        if is_spared or luck.random() >= chances.get(label, rate):
             return None
         world.struck += 1
-        when = luck.choice(("before", "after", "after", "frozen"))
-        if when == "frozen":
+        when = luck.choice(_FATES)
+        if when in {"frozen", "asleep"}:
             seconds = luck.choice(acts.FREEZES)
-            asyncio.get_running_loop().call_later(seconds, node.thaw)
-            world.say(f"{node.name} is frozen for {seconds} s after: {label}")
-        else:
-            world.say(f"{node.name} is killed {when}: {label}")
+            loop = asyncio.get_running_loop()
+            loop.call_later(seconds, node.thaw, context=Context())
+        world.say(f"{node.name} at {label}: {when}")
         return when
 
-    for _ in range(luck.randint(1, 3)):
-        world.spawn(fate)
-    watching = [
-        asyncio.create_task(world.group.run()),
-        asyncio.create_task(acts.replace(world, fate)),
-    ]
+    return fate
+
+
+def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
     happening: list[Awaitable[None]] = [
         acts.publish(world),
-        acts.freeze(world),
+        acts.repeat(world),
         acts.pause(world),
         acts.visit(world),
         acts.mislead(world),
     ]
-    if luck.random() < 0.4:
+    if not world.is_peaceful:
+        happening.append(acts.freeze(world))
+    if world.is_peaceful or world.luck.random() < 0.4:
         happening.append(acts.restart(world, fate))
-    if luck.random() < 0.3:
+    if world.luck.random() < 0.3:
         happening.append(acts.scale(world, fate))
-    await asyncio.gather(*happening)
-    await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
-    await _calm(world)
-    for each in watching:
-        each.cancel()
+    return happening
 
 
 async def _calm(world: World) -> None:
@@ -164,6 +199,7 @@ async def _calm(world: World) -> None:
     for node in world.nodes:
         node.thaw()
     world.say("calm")
+    acts.again(world)
     await _until(lambda: lag(world) == 0 and _is_quiet(world))
     for _ in range(_ORDERS):
         _resolve(world)

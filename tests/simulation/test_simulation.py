@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulation.kept import KEPT
 from tests.simulation.process import simulate
 
 SEEDS = 500
@@ -13,6 +14,13 @@ def test_no_command_is_lost_or_done_twice_whatever_the_seed(first: int) -> None:
     done = simulate("--first", str(first), "--seeds", str(SEEDS))
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("seed", KEPT, ids=str)
+def test_a_seed_that_once_went_wrong_does_so_no_more(seed: int) -> None:
+    done = simulate("--seed", str(seed))
+
+    assert done.returncode == 0, f"{KEPT[seed]}: {done.stdout}"
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:

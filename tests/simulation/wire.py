@@ -19,6 +19,7 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, jet: Jet, node: Node) -> None:
         self._jet = jet
         self._node = node
+        self._held: dict[str, float] = {}
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -31,12 +32,19 @@ class Transport(httpx.AsyncBaseTransport):
         if is_start and node.luck.random() < self._jet.weather.lost / 2:
             raise httpx.ConnectError("connection refused")
         label = "start" if is_start else f"{request.method} {request.url.path[:8]}"
+        operation = _operation(request)
 
-        def apply() -> Reply:
+        def leave() -> None:
             if is_start:
                 assert current is not None
                 current.guard()
                 current.is_done = True
+                self._jet.leaves(content)
+            early = self._held.get(operation, 0.0) - asyncio.get_running_loop().time()
+            if early > 0:
+                self._jet.hasty.append(f"{node.name}: {operation} {early:.3f} s early")
+
+        def apply() -> Reply:
             return self._jet.handle(
                 node.name,
                 request.method,
@@ -45,11 +53,28 @@ class Transport(httpx.AsyncBaseTransport):
                 request.headers.get("authorization", "").removeprefix("Bearer "),
             )
 
-        reply = await node.call(label, apply)
+        reply = await node.call(
+            label, apply, leave=leave, outlives=self._jet.weather.slack / 2
+        )
         if reply.is_lost:
             await asyncio.sleep(node.luck.choice((0.0, 60.0)))
             raise httpx.ReadError("connection reset")
+        self._hold(operation, reply)
         return _response(reply)
+
+    def _hold(self, operation: str, reply: Reply) -> None:
+        """Take note of what the node is told to wait for, from now on."""
+        seconds = reply.headers.get("retry-after", "")
+        if seconds.isdigit():
+            now = asyncio.get_running_loop().time()
+            until = max(self._held.get(operation, 0.0), now + int(seconds))
+            self._held[operation] = until
+
+
+def _operation(request: httpx.Request) -> str:
+    """Return what kind of call it is: a job's own document, one of its, all of its."""
+    parts = request.url.path.split("/")
+    return f"{request.method} {'/'.join(parts[4:5])} {len(parts)}"
 
 
 def _response(reply: Reply) -> httpx.Response:

@@ -19,11 +19,13 @@ from jetworker.app import work
 from jetworker.clock import Clock
 from jetworker.config import Config
 from jetworker.connection import Connection, client
+from jetworker.core.delivery import State
 from jetworker.metrics import Metrics
 from jetworker.parts import Outside, assemble
 from jetworker.routebook import RouteBook
 from jetworker.settings import load
-from tests.simulation.broker import Broker
+from jetworker.wire.snapshots import decode
+from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now
 from tests.simulation.group import Group
@@ -103,8 +105,11 @@ class World:
     struck: int = 0
     is_calm: bool = False
     sent: set[str] = field(default_factory=set)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+    repeated: dict[tuple[int, int], str] = field(default_factory=dict)
     resolved: Counter[str] = field(default_factory=Counter)
     trouble: float = 0.0
+    is_peaceful: bool = False
 
     @classmethod
     def make(cls, settings: Settings, luck: Random) -> "World":
@@ -117,7 +122,20 @@ class World:
         commands = [TopicPartition(topics.commands, n) for n in range(PARTITIONS)]
         broker = Broker(partitions, Random(luck.random()))
         jet = Jet(Random(luck.random()))
-        return cls(settings, luck, broker, Group(commands, SESSION), jet)
+        made = cls(settings, luck, broker, Group(commands, SESSION), jet)
+        jet.intent_of = made.intent_of
+        return made
+
+    def intent_of(self, command_id: str) -> tuple[int, float] | None:
+        """Return where and when the command's last committed intent was written."""
+        key = command_id.encode()
+        state = self.broker.place(self.settings.config.topics.state, key)
+        for entry in reversed(self.broker.logs[state].entries):
+            if entry.key == key and entry.value and is_shown(entry):
+                snapshot = decode(entry.value)
+                if snapshot.state is State.STARTING:
+                    return entry.offset, entry.timestamp / 1000 - BEGINNING
+        return None
 
     def say(self, what: str) -> None:
         """Keep a line for who replays this run."""
@@ -126,6 +144,7 @@ class World:
     def spawn(self, fate: Callable[[Node, str], str | None]) -> Node:
         """Start a worker process."""
         node = Node(f"w{len(self.nodes) + 1}", Random(self.luck.random()), fate)
+        node.is_prompt = self.is_peaceful
         self.nodes.append(node)
         self.stops[node.name] = asyncio.Event()
         self.say(f"{node.name} begins")
@@ -177,16 +196,19 @@ class World:
         for kafka in self.kafkas:
             kafka.trouble.chance = 0.0
 
-    def publish(self, body: dict[str, Any] | bytes) -> None:
-        """Publish one record on the commands topic."""
+    def publish(
+        self, body: dict[str, Any] | bytes, timestamp: int | None = None
+    ) -> tuple[int, int]:
+        """Publish one record on the commands topic; returns where it is."""
         value = body if isinstance(body, bytes) else orjson.dumps(body)
         command_id = body.get("commandId") if isinstance(body, dict) else None
-        if isinstance(body, dict) and body["type"] == "send":
+        if isinstance(body, dict) and "route" in body and "expiresAt" not in body:
             self.sent.add(body["commandId"])
         key = command_id.encode() if isinstance(command_id, str) else None
         where = self.broker.place(self.settings.config.topics.commands, key)
-        offset = self.broker.append(where, key, value)
+        offset = self.broker.append(where, key, value, timestamp=timestamp)
         self.say(f"published {command_id} at {where.partition}/{offset}")
+        return where.partition, offset
 
     async def end(self) -> None:
         """Kill everybody."""

@@ -1,0 +1,10 @@
+"""
+Seeds that once went wrong, run for ever.
+
+A seed shows the same run only as long as the simulation draws the same luck. What it
+showed is therefore also planted again, as a bug (`bugs.FOUND`): that is what lasts.
+"""
+
+KEPT = {
+    193: "a start left while Jet held starts back: its turn had been taken before",
+}

@@ -1,0 +1,154 @@
+"""What only the broker and Jet know: who wrote what with what, who posted on what."""
+
+from collections import defaultdict
+from datetime import datetime
+
+import orjson
+from aiokafka import TopicPartition
+
+from jetworker.core.delivery import Delivery
+from jetworker.wire import snapshots
+from tests.simulation.broker import Entry, Fate, Transaction
+from tests.simulation.documents import EPOCH
+from tests.simulation.judgement import Judgement
+from tests.simulation.world import SESSION, World
+
+LEASE = SESSION / 2 + 0.002  # broker timestamps are whole milliseconds
+
+
+def judge_posts(judgement: Judgement, world: World) -> None:
+    """Each start has an intent that was committed before, and to itself."""
+    for command_id, age in world.jet.ages:
+        about = f"{command_id}: {age:.3f} s after its intent"
+        is_in_time = age <= LEASE
+        judgement.check("no start is sent past its lease", is_in_time, about)
+    before: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for post in world.jet.posts:
+        about = f"{post.node} at {post.at:.3f}: {post.command_id}"
+        has_intent = post.intent is not None
+        judgement.check("a start has a committed intent", has_intent, about)
+        if post.intent is None:
+            continue
+        earlier = before[post.command_id, post.intent]
+        is_alone = all(each in {"400", "401"} for each in earlier)
+        judgement.check("an intent is sent once", is_alone, f"{about} {earlier}")
+        earlier.append(post.answer)
+
+
+def judge_expiry(judgement: Judgement, world: World, doubted: set[str]) -> None:
+    """
+    Nothing is sent much later than its command allows, by clocks that are right.
+
+    But what was *doubted* may be: expiry ends only what was never sent.
+    """
+    if any(node.skew for node in world.nodes):
+        return
+    ends = {
+        each["commandId"]: datetime.fromisoformat(each["expiresAt"])
+        for each in world.commands
+        if "expiresAt" in each
+    }
+    for post in world.jet.posts:
+        if post.command_id in ends and post.command_id not in doubted:
+            late = post.at - (ends[post.command_id] - EPOCH).total_seconds()
+            about = f"{post.command_id} {late:.3f} s after its end"
+            judgement.check("what has expired is not sent", late < SESSION, about)
+
+
+def judge_transactions(judgement: Judgement, world: World) -> None:
+    """What belongs together is in one transaction, and one at a time writes."""
+    topics = world.settings.config.topics
+    for number in range(world.broker.partitions[topics.state]):
+        state = world.broker.logs[TopicPartition(topics.state, number)].committed()
+        _judge_writers(judgement, number, state)
+    _judge_steps(judgement, world)
+    for number in range(world.broker.partitions[topics.commands]):
+        _judge_offset(judgement, world, number)
+
+
+def _judge_writers(judgement: Judgement, number: int, state: list[Entry]) -> None:
+    writers = [e.transaction for e in state if e.transaction]
+    names = {each.writer for each in writers}
+    epochs = [each.epoch for each in writers]
+    is_one = len(names) <= 1 and epochs == sorted(epochs)
+    about = f"partition {number}: {names} {epochs}"
+    judgement.check("a state partition has one writer at a time", is_one, about)
+
+
+def _judge_steps(judgement: Judgement, world: World) -> None:
+    """The last event of a command in a transaction is as its snapshot in it says."""
+    topics = world.settings.config.topics
+    told: dict[tuple[Transaction, bytes], int] = {}
+    kept: dict[tuple[Transaction, bytes], int] = {}
+    for partition, log in world.broker.logs.items():
+        for entry in log.committed():
+            if entry.transaction is None or not entry.key or not entry.value:
+                continue
+            where = (entry.transaction, entry.key)
+            if partition.topic == topics.events:
+                number = orjson.loads(entry.value).get("sequence")
+                if number is not None:
+                    told[where] = number
+            elif partition.topic == topics.state and not snapshots.is_own(entry.key):
+                kept[where] = snapshots.decode(entry.value).sequence
+    for where, number in told.items():
+        about = f"{where[1].decode()} {number}, snapshot {kept.get(where)}"
+        is_same = kept.get(where) == number
+        judgement.check("event and snapshot are one transaction", is_same, about)
+
+
+def _judge_offset(judgement: Judgement, world: World, number: int) -> None:
+    """The group's offset never passes a record that nothing shows yet."""
+    commands = TopicPartition(world.settings.config.topics.commands, number)
+    shown_by = _shown_by(world, number)
+    moves = [
+        (each.decided, each.offsets[commands])
+        for each in world.broker.transactions
+        if each.fate is Fate.COMMITTED and commands in each.offsets
+    ]
+    for entry in world.broker.logs[commands].entries:
+        passed = min((at for at, to in moves if to > entry.offset), default=None)
+        if passed is not None:
+            shown = shown_by.get(entry.offset, shown_by.get(entry.key))
+            is_shown = shown is not None and shown <= passed
+            about = f"{number}/{entry.offset}: passed by {passed}, shown by {shown}"
+            judgement.check("the offset passes what is reflected", is_shown, about)
+
+
+def _shown_by(world: World, number: int) -> dict[int | bytes | None, int]:
+    """
+    Return the first transaction that shows each record.
+
+    Its answer, or that an adopt is pending, or, by key, that its command is accepted.
+    """
+    topics = world.settings.config.topics
+    found: dict[int | bytes | None, int] = {}
+    for partition, log in world.broker.logs.items():
+        for entry in log.committed():
+            if entry.transaction is None or not entry.value:
+                continue
+            offsets: list[int | bytes | None] = []
+            if partition.topic == topics.events:
+                offsets = _answered(entry, number)
+            elif partition.topic == topics.state and partition.partition == number:
+                offsets = _remembered(entry)
+            for offset in offsets:
+                first = found.get(offset, entry.transaction.decided)
+                found[offset] = min(first, entry.transaction.decided)
+    return found
+
+
+def _answered(entry: Entry, number: int) -> list[int | bytes | None]:
+    data = orjson.loads(entry.value or b"")
+    if data.get("sequence") == 1:
+        return [entry.key]
+    return [data["offset"]] if data.get("partition") == number else []
+
+
+def _remembered(entry: Entry) -> list[int | bytes | None]:
+    if snapshots.is_own(entry.key) or not entry.value:
+        return []
+    snapshot = snapshots.decode(entry.value)
+    if not isinstance(snapshot, Delivery):
+        return []
+    return [snapshot.pending.origin.offset] if snapshot.pending else []
