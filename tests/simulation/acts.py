@@ -14,7 +14,7 @@ from tests.simulation.world import SESSION, SETTLE, World
 FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 
 
-def _command(luck: Random, number: int) -> dict[str, Any]:
+def _command(luck: Random, number: int, jobs: tuple[str, ...]) -> dict[str, Any]:
     objects = [
         {"relativePath": f"/c{number}/{n}.mov", "sizeInBytes": 100 * number}
         for n in range(luck.randint(1, 2))
@@ -22,7 +22,7 @@ def _command(luck: Random, number: int) -> dict[str, Any]:
     command: dict[str, Any] = {
         "type": "send",
         "commandId": f"c{number}",
-        "route": f"to-{luck.choice(JOBS)}",
+        "route": f"to-{luck.choice(jobs)}",
         "objects": objects,
     }
     if luck.random() < 0.1:
@@ -35,9 +35,10 @@ async def publish(world: World) -> None:
     """Publish commands: some twice, some wrong, some taken back."""
     luck = world.luck
     sent = world.commands
+    jobs = luck.choice((JOBS, JOBS[:1]))  # the fewer, the more rivals
     for number in range(1, luck.randint(3, 9)):
         await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0, 3.0)))
-        command = _command(luck, number)
+        command = _command(luck, number, jobs)
         sent.append(command)
         world.publish(command)
         dice = luck.random()

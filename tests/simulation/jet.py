@@ -214,7 +214,7 @@ class Jet:
             loop.time(),
             self._luck.choice((0.1, 1.0, 4.0)),
             loop.time() + (lag if self._luck.random() < 0.3 else 0.0),
-            grown=1000 * int(self._luck.random() < 0.3),
+            grown=1000 * int(self._luck.random() < 0.5),
             failed=int(self._luck.random() < 0.1),
             is_lagging=self._luck.random() < 0.2,
             is_cut=self._are_dates_cut,

@@ -24,7 +24,7 @@ from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, con
 STORM = 15.0
 CALM = 90.0
 _AIMED = 0.25  # at one kind of call, in most runs
-_FATES = ("before", "after", "after", "frozen", "late", "asleep")
+_FATES = ("before", "after", "after", "frozen", "late", "asleep", "asleep")
 _PEACE = 0.1  # nothing is wrong there, but workers come and go
 _ORDERS = 3  # one that was resent may be lost and held again
 _TENDER = ("start", "commit", "commit an intent", "fence", "begin")
@@ -142,7 +142,7 @@ def _draw_weather(world: World) -> None:
     luck = world.luck
     bad = 0.0 if world.is_peaceful else luck.random()
     world.jet.weather = Weather(
-        lost=luck.choice((0.0, 0.1, 0.3)) * bad,
+        lost=luck.choice((0.0, 0.1, 0.3, 0.5)) * bad,
         late=luck.choice((0.0, 0.1, 0.2)) * bad,
         refused=luck.choice((0.0, 0.2)) * bad,
         unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
@@ -157,7 +157,9 @@ def _fate(world: World) -> Fate:
     budget = 0 if world.is_peaceful else luck.randint(0, 6)
     rate = luck.choice((0.002, 0.02))
     chances = dict.fromkeys(_TENDER, 8 * rate)
-    chances[luck.choice(("", *_TENDER))] = _AIMED
+    target = luck.choice(("", "start", *_TENDER))
+    if target:
+        rate, chances = 0.0, {target: _AIMED}
 
     def fate(node: Node, label: str) -> str | None:
         is_spared = world.is_calm or world.struck >= budget
