@@ -16,16 +16,18 @@ from tests.jet_server import JetServer
 async def test_an_answer_about_another_delivery_or_transfer_is_no_answer() -> None:
     other = {"deliveryId": "d-2", "transferId": "t-2", "state": "COMPLETED"}
     job_id = JobId("j")
-    async with JetServer() as server:
-        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
-            await jet.sign_in()
-            server.fault = lambda _operation, _server: web.json_response(other)
+    async with (
+        JetServer() as server,
+        sandboxes.jet_client(server.base_url, server.secret) as jet,
+    ):
+        await jet.sign_in()
+        server.fault = lambda _operation, _server: web.json_response(other)
 
-            with pytest.raises(JetUnavailable):
-                await jet.get_delivery(job_id, DeliveryId("d-1"))
-            with pytest.raises(JetUnavailable):
-                await jet.get_transfer(job_id, TransferId("t-1"))
-            same = await jet.get_delivery(job_id, DeliveryId("d-2"))
+        with pytest.raises(JetUnavailable):
+            await jet.get_delivery(job_id, DeliveryId("d-1"))
+        with pytest.raises(JetUnavailable):
+            await jet.get_transfer(job_id, TransferId("t-1"))
+        same = await jet.get_delivery(job_id, DeliveryId("d-2"))
 
     assert same.state == "COMPLETED"
 

@@ -12,7 +12,8 @@ from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import Delivery, Requested, State
 from jetworker.core.finished import Finished
 from jetworker.errors import ConfigurationError
-from jetworker.wire import durations, jet, retry_after, routes, snapshots, times
+from jetworker.wire import durations, retry_after, routes, snapshots, times
+from jetworker.wire.quoting import quote_answer
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 scalars = (
@@ -148,7 +149,7 @@ def test_any_routes_file_is_read_or_refused(text: bytes) -> None:
 
 @given(st.binary(max_size=100) | values.map(orjson.dumps))
 def test_what_jet_says_is_quoted_short_and_without_addresses(body: bytes) -> None:
-    said = jet.said(body)
+    said = quote_answer(body)
 
     assert len(said) <= 210
     assert "://" not in said
