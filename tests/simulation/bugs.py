@@ -180,8 +180,8 @@ FOUND = (
     Bug(
         "a start sent while Jet holds starts back",
         "what Jet holds back waits",
-        "lane.py",
-        '        self._means.budget.check("start_delivery")\n',
+        "calls.py",
+        '            self.budget.check("start_delivery")\n',
         "",
     ),
     Bug(
