@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from jetworker.core.command import DeliveryId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.settle import LookAgain
 from jetworker.entry import Entry
@@ -17,14 +16,12 @@ class Case:
     An unknown start; *began* is when this process learnt of it (monotonic).
 
     *called* is set when an operator's order came. *last* says why it is not decided.
-    *known* are the deliveries that commands were bound to before the next look.
     """
 
     entry: Entry
     began: float
     called: asyncio.Event = field(default_factory=asyncio.Event)
     last: LookAgain = _NOT_ASKED
-    known: frozenset[DeliveryId] | None = None
 
     @property
     def unsettled(self) -> Delivery | None:

@@ -6,7 +6,7 @@ Looking up what became of a start whose outcome is unknown.
 2. Look at the job twice, and only then read the whole state topic: a delivery that a
    command is bound to by then is not ours, one that is bound later was not shown yet.
 3. Only what both looks show alike, of the deliveries that are nobody's, is observed.
-   Witnesses are those that were bound before the looks: a later one hides nothing.
+   A delivery that was started after the settle time began is not missing yet.
 4. Decide (`core.settle`), or look again; held after twice the settle time.
 
 A held delivery is looked at slowly and may still be adopted; it is never started
@@ -34,6 +34,7 @@ from jetworker.core.settle import (
     decide,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.core.witness import Settling
 from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
@@ -131,7 +132,7 @@ class Lookup:
         limit = left if delivery.state is State.UNCERTAIN else _UNHURRIED
         try:
             async with asyncio.timeout(max(self._settle / 2, limit)):
-                return await self._decide(case, delivery)
+                return await self._decide(delivery)
         except TimeoutError:
             return case.last
         except (JetError, StoreError) as exc:
@@ -164,18 +165,15 @@ class Lookup:
             case _:
                 assert_never(decision)
 
-    async def _decide(self, case: Case, delivery: Delivery) -> Decision:
+    async def _decide(self, delivery: Delivery) -> Decision:
         ours = open_intent(delivery)
         assert delivery.intent is not None
         job_id = delivery.intent.job_id
-        if case.known is None:
-            case.known = frozenset((await self._bindings.read(job_id)).bound)
+        settled = self._clock.now() - timedelta(seconds=self._settle)
         first = await self._watcher.look(job_id)
         await asyncio.sleep(min(0.5, self._settle / 10))
         second = await self._watcher.look(job_id)
         book = await self._bindings.read(job_id)
-        known = [each for each in book.known if each.delivery_id in case.known]
-        case.known = frozenset(book.bound)
         if not any(i.command_id == ours.command_id for i in book.intents):
             return LookAgain("the state topic does not show this start itself")
         unbound = second.seen - book.bound.keys()
@@ -184,7 +182,9 @@ class Lookup:
         since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
         candidates = await self._watcher.candidates(job_id, unbound, since)
         listed = first.listed & second.listed
-        witnessed = await self._watcher.is_witnessed(ours, job_id, listed, known)
+        witnessed = await self._watcher.is_witnessed(
+            ours, job_id, listed, book.known, Settling(settled, self._clock.now())
+        )
         others = [i for i in book.intents if i.command_id != ours.command_id]
         return decide(ours, others, Observation(candidates, witnessed))
 

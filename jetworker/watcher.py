@@ -13,7 +13,7 @@ from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.evidence import Evidence, OpenIntent
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
 from jetworker.core.settle import Candidate
-from jetworker.core.witness import Known, is_witnessed, worth_asking
+from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
 from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
 from jetworker.metrics import Metrics
@@ -91,6 +91,7 @@ class Watcher:
         job_id: JobId,
         listed: frozenset[DeliveryId],
         known: Sequence[Known],
+        settling: Settling,
     ) -> bool:
         """Whether an unknown start would be among *listed*; Jet is asked for dates."""
         asked: list[Known] = []
@@ -99,7 +100,7 @@ class Watcher:
                 await self._delivery(job_id, each.delivery_id)
             created_on = self._deliveries.get(each.delivery_id)
             asked.append(replace(each, created_on=created_on))
-        return is_witnessed(listed, known, asked, start)
+        return is_witnessed(listed, known, asked, start, settling)
 
     async def delivery(
         self, job_id: JobId, delivery_id: DeliveryId

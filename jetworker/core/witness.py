@@ -30,6 +30,18 @@ class Known:
     created_on: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """The time before a look, by our clock, in which Jet need not show what was started."""
+
+    since: datetime
+    until: datetime
+
+    def covers(self, known: Known) -> bool:
+        """Whether it was started in this time; a date to come is a clock's mistake."""
+        return self.since < known.started_at <= self.until
+
+
 def worth_asking(
     listed: frozenset[DeliveryId], known: Sequence[Known]
 ) -> tuple[Known, ...]:
@@ -49,13 +61,16 @@ def is_witnessed(
     known: Sequence[Known],
     asked: Sequence[Known],
     start: OpenIntent,
+    settling: Settling,
 ) -> bool:
     """
     Whether an unknown start would be among *listed*.
 
     A known delivery is listed that is older than the intent, and the listing is not one
     of only the latest (there, a newer known delivery would hide ours); or two or more
-    known ones are listed and none is missing. *asked* are `worth_asking`, dated.
+    known ones are listed and none is missing. *asked* are `worth_asking`, dated. What
+    was started while *settling* is not missing yet: ours has had that time, and a busy
+    job always has some that had not.
     """
     older = [each for each in asked if _is_older(each, start)]
     newer = [each for each in asked if each not in older]
@@ -65,7 +80,8 @@ def is_witnessed(
     if any(each.delivery_id in listed for each in older) and not is_latest_only:
         return True
     shown = [each for each in known if each.delivery_id in listed]
-    return len(shown) > 1 and len(shown) == len(known)
+    due = [each for each in known if each in shown or not settling.covers(each)]
+    return len(shown) > 1 and len(shown) == len(due)
 
 
 def _is_older(known: Known, start: OpenIntent) -> bool:

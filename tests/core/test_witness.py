@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.evidence import OpenIntent
-from jetworker.core.witness import Known, is_witnessed, worth_asking
+from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
 from tests.builders import NOW, SECOND
 
 HOUR = timedelta(hours=1)
@@ -26,7 +26,8 @@ def witnessed(
     start = OpenIntent(
         CommandId("c-1"), NOW, jet_time, (), DeliveryId(after) if after else None
     )
-    return is_witnessed(shown, all_known, asked, start)
+    settling = Settling(NOW + 5 * SECOND, NOW + 10 * SECOND)
+    return is_witnessed(shown, all_known, asked, start, settling)
 
 
 def test_an_older_known_delivery_that_is_listed_is_a_witness() -> None:
@@ -53,6 +54,15 @@ def test_two_known_ones_are_witnesses_if_none_is_hidden() -> None:
 
     assert witnessed("a b", first, second)
     assert not witnessed("a b", first, second, known("c", SECOND, SECOND))
+
+
+def test_on_a_busy_job_what_was_started_just_now_need_not_be_shown_yet() -> None:
+    shown = known("a", SECOND), known("b", 2 * SECOND)
+
+    assert witnessed("a b", *shown, known("just-now", 6 * SECOND))
+    assert not witnessed("a b", *shown, known("long-ago", 5 * SECOND))
+    assert not witnessed("a b", *shown, known("a-clock-s-mistake", HOUR))
+    assert not witnessed("a", shown[0], known("just-now", 6 * SECOND))
 
 
 def test_jet_s_clock_decides_when_ours_is_an_hour_wrong() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
@@ -18,12 +18,12 @@ from jetworker.core.lifecycle import transition
 from jetworker.core.settle import Candidate
 from jetworker.core.steps import Policy
 from jetworker.core.trigger import Absent, Trigger
-from jetworker.core.witness import Known, is_witnessed
+from jetworker.core.witness import Known, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
 from jetworker.watcher import Look, Watcher
-from tests.builders import NOW, SECOND, a_delivery
+from tests.builders import NOW, a_delivery
 
 
 @dataclass
@@ -60,12 +60,11 @@ class BusyJob:
 
     def __init__(self, unknown: OpenIntent) -> None:
         self.unknown = unknown
-        self.started = [DeliveryId("d-0"), DeliveryId("d-1")]
+        self.started = {DeliveryId("d-0"): NOW, DeliveryId("d-1"): NOW}
 
     def read(self) -> Book:
-        self.started.append(DeliveryId(f"d-{len(self.started)}"))
-        when = NOW + SECOND
-        bound = {each: (CommandId(each), when) for each in self.started}
+        self.started[DeliveryId(f"d-{len(self.started)}")] = datetime.now(UTC)
+        bound = {each: (CommandId(each), at) for each, at in self.started.items()}
         return Book(bound, [self.unknown])
 
 
@@ -101,8 +100,9 @@ class BusyWatcher(Watcher):
         job_id: JobId,
         listed: frozenset[DeliveryId],
         known: Sequence[Known],
+        settling: Settling,
     ) -> bool:
-        return is_witnessed(listed, known, known, start)
+        return is_witnessed(listed, known, known, start, settling)
 
 
 async def test_a_delivery_that_is_bound_after_the_looks_hides_nothing() -> None:
