@@ -51,12 +51,13 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     kafka, topics = Kafka(config.kafka, config.topics), config.topics
     offsets = await _offsets(config)
     await asyncio.sleep(seconds)
-    # The state is read before the events: a step in between shows as a newer event.
+    # The state is read before and after: what moved on in between is not judged.
     state = await _read(kafka, topics.state)
     commands = await _read(kafka, topics.commands)
     events = await _read(kafka, topics.events)
     dead_letters = await _read(kafka, topics.dead_letters)
-    return compose(state, commands, events, dead_letters, offsets)
+    later = await _read(kafka, topics.state)
+    return compose(state, commands, events, dead_letters, offsets, later)
 
 
 def compose(
@@ -65,31 +66,31 @@ def compose(
     events: Iterable[Any],
     dead_letters: Iterable[Any],
     offsets: Mapping[int, int],
+    later: Iterable[Any] | None = None,
 ) -> History:
-    """Return the history that records (aiokafka's ConsumerRecord) tell."""
-    kept: dict[str, Kept] = {}
-    for record in state:
-        if not snapshots.is_own(record.key):
-            _keep(kept, record)
+    """
+    Return the history that records (aiokafka's ConsumerRecord) tell.
+
+    *later* is the state as it was after the events were read, if it may have moved on.
+    """
+    kept = _kept(state)
+    after = kept if later is None else _kept(later)
     told = [_told(record) for record in events]
     return History(
         told,
         [_asked(record) for record in commands],
         [_parked(record) for record in dead_letters],
-        _settled(kept, told),
+        {each: kept[each] for each in kept if after.get(each) == kept[each]},
         offsets,
     )
 
 
-def _settled(kept: dict[str, Kept], told: list[Told]) -> dict[str, Kept]:
-    """Leave out what moved on while it was read."""
-    last = {e.command_id: e.data.get("sequence", 0) for e in told}
-    return {
-        command_id: each
-        for command_id, each in kept.items()
-        if each.state in {"completed", "failed", "cancelled"}
-        or last.get(command_id, 0) <= each.sequence
-    }
+def _kept(state: Iterable[Any]) -> dict[str, Kept]:
+    kept: dict[str, Kept] = {}
+    for record in state:
+        if not snapshots.is_own(record.key):
+            _keep(kept, record)
+    return kept
 
 
 def _keep(kept: dict[str, Kept], record: Any) -> None:

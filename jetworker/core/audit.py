@@ -144,7 +144,10 @@ def _judge_command(verdict: Verdict, command_id: str, events: list[Told]) -> Non
     partitions = {event.partition for event in events}
     verdict.check(PARTITION, holds=len(partitions) == 1, what=command_id)
     if events[-1].kind == "delivery.completed":
-        started = any(event.kind == "delivery.started" for event in events)
+        started = any(
+            event.kind == "delivery.started" and event.data.get("deliveryId")
+            for event in events
+        )
         verdict.check(COMPLETED, holds=started, what=command_id)
 
 

@@ -119,6 +119,12 @@ CORRUPTIONS: list[tuple[Invariant, Callable[[], History]]] = [
     (ORIGIN, lambda: with_event(told("delivery.accepted", 1, "c-3"))),
     (ANSWERED, lambda: without_event(4)),
     (COMPLETED, lambda: without_event(1)),
+    (
+        COMPLETED,
+        lambda: replace(
+            GOOD, events=(GOOD.events[0], told("delivery.started", 2), GOOD.events[2])
+        ),
+    ),
 ]
 
 
