@@ -26,7 +26,7 @@ from jetworker.crash import Point, reach
 from jetworker.errors import InvalidRecord
 from jetworker.life import Life
 from jetworker.wire import commands, times
-from jetworker.wire.record import Headers, Record
+from jetworker.wire.record import Record, traceparent
 
 log = structlog.get_logger()
 
@@ -141,12 +141,5 @@ def _origin(message: Any) -> Origin:
         partition=message.partition,
         offset=message.offset,
         timestamp=times.of_record(message.timestamp),
-        traceparent=_traceparent(message.headers),
+        traceparent=traceparent(message.headers),
     )
-
-
-def _traceparent(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name.lower() == "traceparent" and value and value.isascii():
-            return value.decode("ascii")
-    return None

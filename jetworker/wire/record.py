@@ -15,3 +15,11 @@ class Record:
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
+
+
+def traceparent(headers: Headers) -> str | None:
+    """Return what is carried, unchanged, to every event; None if there is none."""
+    for name, value in headers:
+        if name.lower() == "traceparent" and value and value.isascii():
+            return value.decode("ascii")
+    return None

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
@@ -178,6 +182,27 @@ async def test_garbage_is_no_token(answer: Any) -> None:
 
     with pytest.raises(JetUnavailable):
         await source.get()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.fixed_dictionaries(
+                {}, optional={"access_token": inner, "expires_in": inner}
+            )
+        ),
+        max_leaves=4,
+    )
+)
+def test_any_answer_is_a_token_that_a_header_can_carry_or_none(answer: Any) -> None:
+    source, _, _ = a_source(lambda _: answer)
+
+    with suppress(JetUnavailable):  # anything else is a failure
+        value = asyncio.run(source.get())
+        assert httpx.Headers({"authorization": f"Bearer {value}"})
+        assert value.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from jetworker.core.finished import Finished
 from jetworker.errors import ConfigurationError
 from jetworker.wire import durations, retry_after, routes, snapshots, times
 from jetworker.wire.quoting import quote_answer
+from jetworker.wire.record import traceparent
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 scalars = (
@@ -101,6 +102,21 @@ def test_any_retry_after_is_a_bounded_wait_or_none(text: str) -> None:
 def test_any_time_of_a_record_is_an_instant(milliseconds: int) -> None:
     """A producer may set it to anything: it must not stop the partition."""
     assert times.of_record(milliseconds).tzinfo is UTC
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["traceparent", "TraceParent", "other"]),
+            st.none() | st.binary(max_size=60) | st.just(b"00-a-b-01"),
+        ),
+        max_size=3,
+    )
+)
+def test_any_traceparent_is_carried_as_it_was_or_left(headers: Any) -> None:
+    found = traceparent(headers)
+
+    assert found is None or found.encode() in [value for _, value in headers]
 
 
 YAML = [
