@@ -63,12 +63,14 @@ def shows_other_files(evidence: Evidence, intent: OpenIntent) -> bool:
 
 def is_too_much(evidence: Evidence, intent: OpenIntent) -> bool:
     """Whether Jet has moved more than the intent asked for."""
-    if any(spec.is_directory for spec in intent.objects):
-        return False
-    if evidence.count is not None and evidence.count > len(intent.objects):
-        return True
-    total = _total(intent)
-    return total is not None and evidence.bytes is not None and evidence.bytes > total
+    total = None if _has_folders(intent) else _total(intent)
+    is_more = total is not None and (evidence.bytes or 0) > total
+    return is_more or are_too_many(evidence, intent)
+
+
+def are_too_many(evidence: Evidence, intent: OpenIntent) -> bool:
+    """Whether Jet has moved more objects than the intent asked for."""
+    return not _has_folders(intent) and (evidence.count or 0) > len(intent.objects)
 
 
 def _is_one_of(shown: str, files: frozenset[str]) -> bool:
@@ -96,6 +98,10 @@ def _heads(path: str) -> Iterator[str]:
 
 def _files(intent: OpenIntent) -> frozenset[str]:
     return frozenset(o.relative_path for o in intent.objects if not o.is_directory)
+
+
+def _has_folders(intent: OpenIntent) -> bool:
+    return any(spec.is_directory for spec in intent.objects)
 
 
 def _total(intent: OpenIntent) -> int | None:

@@ -20,6 +20,7 @@ from jetworker.core.evidence import (
     Evidence,
     OpenIntent,
     is_proven,
+    are_too_many,
     is_too_much,
     shows_other_files,
 )
@@ -126,7 +127,7 @@ def _fits(
 
     Without a rival only its files can speak against it (sizes are hints, files grow);
     with rivals, counts and bytes do too where the files are not all shown, and a rival
-    that it fits as well is a doubt.
+    that it fits as well is a doubt. Bytes never rule a rival out: its files may grow.
     """
     if not candidate.is_shown:
         return False
@@ -140,7 +141,7 @@ def _fits(
         return False
     return all(
         shows_other_files(candidate.evidence, rival)
-        or is_too_much(candidate.evidence, rival)
+        or are_too_many(candidate.evidence, rival)
         or _is_older(candidate, rival)
         for rival in rivals
     )

@@ -108,6 +108,13 @@ def test_all_our_files_prove_a_delivery_that_grew_beyond_the_size_we_were_told()
     assert decide(intent(size=5), [rival], seen(grown)) == Adopt(grown)
 
 
+def test_a_rival_is_not_ruled_out_by_bytes_since_its_files_may_have_grown() -> None:
+    ours, rival = intent(size=800), intent("rival", "/b", size=200)
+    moving = candidate(count=0, bytes=780)
+
+    assert isinstance(decide(ours, (rival,), seen(moving)), LookAgain)
+
+
 def test_a_delivery_that_is_a_rival_s_does_not_stand_in_the_way_of_absence() -> None:
     theirs = candidate(paths=frozenset({"/root/b"}))
     witnessed = seen(theirs, is_witnessed=True)
