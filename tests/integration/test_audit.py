@@ -51,8 +51,8 @@ async def forge(system: System, command_id: str, sequence: int) -> None:
 async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
     system: System,
 ) -> None:
-    nothing = audit(system)
     await (await system.worker()).ready()
+    nothing = audit(system)
     commands = [a_command(f"c-{n}") for n in range(3)]
     await system.publish(*commands, commands[0], b"not a command")
     await system.terminal(3)

@@ -170,7 +170,7 @@ class Jet:
             Reply(0, is_lost=True),
         ]
         if is_applied:
-            choices += [Reply(307, None, target), Reply(200, {"deliveryId": 7})]
+            choices += [Reply(307, None, target)] * 2 + [Reply(200, {"deliveryId": 7})]
         return self._luck.choice(choices)
 
     def _refuse(self) -> Reply:

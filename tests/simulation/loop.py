@@ -39,7 +39,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Let the node that a callback belongs to run it."""
-        context = context or copy_context()
+        if context is None:  # an empty one is false, and means nobody's
+            context = copy_context()
         node = context.get(current)
         if node is None:
             return super().call_soon(callback, *args, context=context)
@@ -58,7 +59,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Let the node that a timer belongs to run it."""
-        context = context or copy_context()
+        if context is None:  # an empty one is false, and means nobody's
+            context = copy_context()
         node = context.get(current)
         if node is None:
             return super().call_at(when, callback, *args, context=context)

@@ -140,10 +140,10 @@ async def _live(world: World) -> None:
 
 def _draw_weather(world: World) -> None:
     luck = world.luck
-    bad = 0.0 if world.is_peaceful else luck.random()
+    bad = 0.0 if world.is_peaceful else luck.uniform(0.4, 1.0)
     world.jet.weather = Weather(
         lost=luck.choice((0.0, 0.1, 0.3, 0.5)) * bad,
-        late=luck.choice((0.0, 0.1, 0.2)) * bad,
+        late=luck.choice((0.0, 0.1, 0.3)) * bad,
         refused=luck.choice((0.0, 0.2)) * bad,
         unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
         slack=SETTLE * 0.8,
