@@ -178,7 +178,8 @@ class Jet:
         return self._luck.choice(
             [
                 Reply(401, {"message": "Unauthorized"}),
-                Reply(429, {"message": "slow"}, {"retry-after": "1"}),
+                Reply(429, {"message": "slow"}, {"retry-after": "2"}),
+                Reply(429, {"message": "slow"}, {"retry-after": "2"}),
                 Reply(429, {"message": "slow"}, {"retry-after": "soon"}),
             ]
         )
