@@ -19,8 +19,8 @@ from jetworker.core.evidence import (
     NOTHING_SHOWN,
     Evidence,
     OpenIntent,
-    is_proven,
     are_too_many,
+    is_proven,
     is_too_much,
     shows_other_files,
 )
