@@ -68,8 +68,10 @@ audit-dependencies: install ## Known vulnerabilities of the locked dependencies.
 	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt
 	$(RUN)/uvx pip-audit --require-hashes --disable-pip -r requirements.audit.txt
 
-image: ## Build the container image with docker or buildah.
-	$$(command -v docker || echo "buildah bud --isolation chroot") build -t jetworker .
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+image: ## Build the container image with docker, or with buildah where there is no daemon.
+	@docker info >/dev/null 2>&1 && builder="docker build" || builder="buildah bud --isolation chroot"; \
+	set -x; $$builder --build-arg REVISION=$(REVISION) -t jetworker .
 
 clean: ## Remove what was made here.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

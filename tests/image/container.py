@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from uv import find_uv_bin
 ROOT = Path(__file__).parents[2]
 PYTHON = "docker.io/library/python:3.13-slim-trixie"
 UV = "ghcr.io/astral-sh/uv:0.13.9"
-_NEEDED = ("buildah", "mmdebstrap", "unshare")
+_NEEDED = ("buildah", "netavark", "mmdebstrap", "unshare", "chroot")
+_PATH = f"{os.environ['PATH']}:/usr/lib/podman"  # where Debian puts netavark
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SOURCE = (
     "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
@@ -26,40 +28,42 @@ _SOURCE = (
 
 def require_builder() -> None:
     """Skip, and say why and what to do, where no image can be built."""
-    missing = [name for name in _NEEDED if shutil.which(name) is None]
-    if missing or os.geteuid():
+    missing = [name for name in _NEEDED if shutil.which(name, path=_PATH) is None]
+    missing += ["root"] if os.geteuid() else []
+    if missing:
         pytest.skip(
-            "THE IMAGE IS NOT BUILT HERE: needs root and Debian's buildah and"
-            f" mmdebstrap (missing: {', '.join(missing) or 'root'})"
+            f"THE IMAGE IS NOT BUILT HERE, {', '.join(missing)} missing: as root,"
+            " apt-get install buildah netavark mmdebstrap debian-archive-keyring"
         )
 
 
 def _run(*arguments: str) -> str:
-    environment = os.environ | {
-        "STORAGE_DRIVER": "vfs",
-        "BUILDAH_ISOLATION": "chroot",
-    }
     done = subprocess.run(
         arguments,
         check=False,
         capture_output=True,
         text=True,
         timeout=500,
-        env=environment,
+        env=os.environ | {"BUILDAH_ISOLATION": "chroot"},
     )
     assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"[-5000:]
     return done.stdout.strip()
 
 
 def build(folder: Path) -> "Image":
-    """Build the Dockerfile as it is; its base images are made here if they are missing."""
+    """
+    Build the Dockerfile as it is, from base images that are made here if missing.
+
+    They are kept for the next time, under the public names, and are not what a registry
+    has by these names: Debian's own Python, and the uv of this environment.
+    """
     known = _run("buildah", "images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
     if PYTHON not in known:
         _make_python(folder / "python")
     if UV not in known:
         _make_uv(folder / "uv")
-    command = ["buildah", "bud", "--isolation", "chroot", "--pull-never"]
-    return Image(_run(*command, "-q", "-t", "jetworker:test", str(ROOT)).split()[-1])
+    command = ("buildah", "bud", "--pull-never", "--no-cache", "--force-rm", "--quiet")
+    return Image(_run(*command, "--build-arg", "REVISION=tested", str(ROOT)))
 
 
 def _make_python(folder: Path) -> None:
@@ -73,6 +77,7 @@ def _make_python(folder: Path) -> None:
         folder,
         PYTHON,
         "ADD base.tar /",
+        # Those of this machine: a proxy may sign for the package index.
         f"COPY certificates.crt {_CERTIFICATES}",
         f"ENV PATH=/usr/local/bin:/usr/bin:/bin SSL_CERT_FILE={_CERTIFICATES}",
     )
@@ -86,7 +91,17 @@ def _make_uv(folder: Path) -> None:
 
 def _bake(folder: Path, name: str, *steps: str) -> None:
     (folder / "Dockerfile").write_text("\n".join(("FROM scratch", *steps)) + "\n")
-    _run("buildah", "bud", "-q", "-t", name, str(folder))
+    _run("buildah", "bud", "--quiet", "--tag", name, str(folder))
+
+
+@contextmanager
+def unpacked(name: str) -> Iterator[Path]:
+    """Yield the root folder of a container of this image, and remove it afterwards."""
+    container = _run("buildah", "from", "--pull-never", name)
+    try:
+        yield Path(_run("buildah", "mount", container))
+    finally:
+        _run("buildah", "rm", container)
 
 
 @dataclass(frozen=True)
@@ -95,45 +110,38 @@ class Image:
 
     name: str
 
-    @cache  # noqa: B019 -- one image, as long as the tests
+    @cached_property
     def config(self) -> dict[str, Any]:
-        """Return the image's own: user, entry point, labels, environment."""
+        """Return what it says of itself: user, entry point, labels, environment."""
         inspected = json.loads(_run("buildah", "inspect", "--type", "image", self.name))
         found: dict[str, Any] = inspected["OCIv1"]["config"]
         return found
 
-    def unpack(self) -> Path:
-        """Return the root folder of a new container."""
-        container = _run("buildah", "from", "--pull-never", self.name)
-        return Path(_run("buildah", "mount", container))
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment that it brings."""
+        return dict(each.split("=", 1) for each in self.config["Env"])
 
-    def own_bytes(self) -> int:
-        """Return the size of what it adds to its base image."""
-        size = {
-            name: int(_run("buildah", "inspect", "--type", "image", "-f", _SIZE, name))
-            for name in (self.name, PYTHON)
-        }
-        return size[self.name] - size[PYTHON]
+    def remove(self) -> None:
+        """Take it out of the store; the base images stay."""
+        _run("buildah", "rmi", self.name)
 
-    def command(self, root: Path) -> list[str]:
-        """Return what runs it as PID 1 of its own, with a root that is read-only."""
-        config = self.config()
-        words = " ".join([*config["Entrypoint"], *config["Cmd"]])
-        steps = (
-            f"mount --bind {root} {root}",
+    def command(self, root: Path, mounted: Mapping[Path, str], *args: str) -> list[str]:
+        """
+        Return what runs it in *root* as Kubernetes does: as PID 1, nothing writable.
+
+        Folders of this machine are *mounted* where the container looks for them.
+        """
+        words = " ".join([*self.config["Entrypoint"], *(args or self.config["Cmd"])])
+        steps = [f"mount --bind {root} {root}"]
+        for folder, place in mounted.items():
+            (root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
+            steps += [f"mount --bind {folder} {root}{place}"]
+            steps += [f"mount -o remount,bind,ro {root}{place}"]
+        steps += [
             f"mount -o remount,bind,ro {root}",
             f"mount -t proc proc {root}/proc",
-            f"exec chroot --userspec={config['User']} {root} {words}",
-        )
+            f"exec chroot --userspec={self.config['User']} {root} {words}",
+        ]
         shell = ["sh", "-c", " && ".join(steps)]
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", *shell]
-
-    def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """Return the image's environment and *settings*."""
-        own = dict(each.split("=", 1) for each in self.config()["Env"])
-        path = own["PATH"]
-        # The shell that mounts needs the host's programs, which are at the same places.
-        return {**settings, **own, "PATH": f"{path}:/usr/sbin:/sbin"}
-
-
-_SIZE = "{{.Size}}"
+        return ["unshare", "--mount", "--pid", "--fork", *shell]
