@@ -139,6 +139,10 @@ class Contained(WorkerProcess):
         one = self.process.pid
         return int(Path(f"/proc/{one}/task/{one}/children").read_text())
 
+    def told(self, name: str) -> list[str]:
+        """Return the lines of a file that Linux has about PID 1."""
+        return Path(f"/proc/{self.pid()}/{name}").read_text().splitlines()
+
     @override
     def kill(self) -> None:
         # Whoever made the container does not end it by ending.
@@ -218,9 +222,8 @@ async def test_it_moves_files_as_pid_1_of_no_rights_and_nothing_writable(
 ) -> None:
     worker = await cluster.start()
     await worker.ready()
-    status = Path(f"/proc/{worker.pid()}/status").read_text()
-    told = dict(line.split(":\t", 1) for line in status.splitlines())
-    mounts = Path(f"/proc/{worker.pid()}/mounts").read_text().splitlines()
+    told = dict(line.split(":\t", 1) for line in worker.told("status"))
+    mounts = worker.told("mounts")
     options = {m.split()[1]: m.split()[3].split(",") for m in mounts}
 
     await cluster.system.publish(*cluster.files(5))
