@@ -64,9 +64,9 @@ schemas: install ## Write schemas/ anew from the models.
 sbom: install ## Software bill of materials (CycloneDX) from the lock.
 	$(RUN)/uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file sbom.cdx.json
 
-audit-dependencies: install ## Known vulnerabilities of the locked dependencies.
+audit-dependencies: install ## Known vulnerabilities of the locked dependencies; fails where it cannot tell.
 	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt
-	$(RUN)/uvx pip-audit --require-hashes --disable-pip -r requirements.audit.txt
+	$(RUN)/uvx pip-audit --strict --require-hashes --disable-pip -r requirements.audit.txt
 
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 image: ## Build the container image with docker, or with buildah where there is no daemon.
