@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 RULES = Path(__file__).parents[1] / "helm" / "jetworker" / "files" / "rules"
+ALERTS = {
+    rule["alert"]
+    for file in RULES.glob("*.yaml")
+    for group in yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
 _FIRING = 'group by (alertname) (ALERTS{alertstate="firing", alertname!~"%s"})'
 
 
