@@ -272,14 +272,19 @@ async def test_the_routes_file_is_read_again_and_an_invalid_one_changes_nothing(
 
     await asyncio.to_thread(routes.write_text, "routes: {oops: {}}")
     await until(
-        lambda: "the old routes stay" in worker.log.read_text(), "a rejected file"
+        lambda: "the old routes stay" in worker.log.read_text(), "a rejected file", 10
     )
+    status = (await worker.get("/api/status")).json()
+    assert "oops" in status["checks"]["routes"]
     await asyncio.to_thread(
         routes.write_text, f"{good}  fresh: {{job_id: job-archive}}\n"
     )
     await until(
-        lambda: "new commands follow it" in worker.log.read_text(), "a new file"
+        lambda: "new commands follow it" in worker.log.read_text(), "a new file", 10
     )
+    status = (await worker.get("/api/status")).json()
+    assert status["checks"]["routes"] is None
+    assert "fresh" in {each["route"] for each in status["routes"]}
     await system.publish(a_command("n", "fresh"))
     events = await system.terminal(1)
 
