@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from jetworker.clock import Clock
 from jetworker.crash import Point, reach
 from jetworker.errors import Fenced, StoreError
-from jetworker.kafka import Kafka
+from jetworker.kafka import Kafka, bounded
 from jetworker.metrics import Metrics
 from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
@@ -102,9 +102,19 @@ class Store:
                 _give_up(done)
 
     async def barrier(self, offset: int) -> int:
-        """Commit a barrier record and return its offset in the state partition."""
+        """
+        Commit a barrier record and return its offset in the state partition.
+
+        Raises StoreError while there is none: the commands topic has grown first.
+        """
         self._offset = offset
-        partition = self._state.partition
+        partition, topic = self._state.partition, self._state.topic
+        known = await bounded(self._producer.partitions_for(topic), "reading metadata")
+        if partition not in known:
+            msg = (
+                f"{topic} has no partition {partition}: give it as many as commands has"
+            )
+            raise StoreError(msg)
         record = Record(self._state.topic, BARRIER, b"{}", partition=partition)
         (position,) = await self._commit([Step((record,))])
         return position

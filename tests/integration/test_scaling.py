@@ -1,15 +1,17 @@
 """Workers come and go under load: nothing is uncertain, and nobody waits long."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from tests.figures import waits
 from tests.judge import judge
-from tests.system import System, WorkerProcess, a_command
+from tests.system import System, WorkerProcess, a_command, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 ROUTES = ("archive", "by-name", "by-profiles")
@@ -80,3 +82,44 @@ async def test_scaling_out_and_in_stops_the_work_only_shortly(system: System) ->
     assert codes == [0, 0]
     assert "delivery.uncertain" not in {event.kind for event in events}
     assert max((await waits(system, events)).values()) < _PAUSE
+
+
+async def grow(system: System, topic: str, partitions: int) -> None:
+    """Give a topic more partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
+    await admin.start()
+    try:
+        await admin.create_partitions({topic: NewPartitions(partitions)})
+    finally:
+        await admin.close()
+
+
+async def test_new_partitions_wait_until_the_state_topic_has_grown_too(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    topics = system.config.topics
+    await grow(system, topics.commands, system.partitions + 1)
+    await until(
+        lambda: f"{topics.state} has no partition 4" in worker.log.read_text(),
+        "a line that says what to do",
+    )
+    commands = [a_command(f"g-{n}") for n in range(20)]
+
+    await system.publish(*commands)
+    waiting = {
+        json.loads(record.value)["commandId"]
+        for record in await system.read(topics.commands)
+        if record.partition == system.partitions
+    }
+    before = await system.terminal(20 - len(waiting))
+    metrics = (await worker.get("/metrics")).text
+    await grow(system, topics.state, system.partitions + 1)
+    events = await system.terminal(20)
+
+    judge(events, commands, system.jet)
+    assert waiting
+    assert not waiting & {event.key for event in before}
+    assert "jetworker_partitions_assigned 5.0" in metrics
+    assert "jetworker_partitions_restored 4.0" in metrics
+    assert 'jetworker_kafka_transactions_total{outcome="fenced"} 0.0' in metrics

@@ -49,6 +49,10 @@ class Producer:
         self.trouble.strike()
         self._epoch = epoch
 
+    async def partitions_for(self, topic: str) -> set[int]:
+        """Return a topic's partitions."""
+        return set(range(self._broker.partitions[topic]))
+
     async def begin_transaction(self) -> None:
         """Nothing yet: the first call to the broker begins it."""
         self._has_intent = False
