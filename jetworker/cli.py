@@ -1,6 +1,7 @@
 """The command line: argv in, exit code out; thin, one function a command."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Coroutine
@@ -84,7 +85,9 @@ def send(
     ],
     *,
     command_id: Annotated[str | None, typer.Option("--id")] = None,
-    metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
+    metadata: Annotated[
+        Any, typer.Option(help="A JSON object.", parser=json.loads, metavar="JSON")
+    ] = None,
     expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from jetworker.config import Config
-from jetworker.errors import ConfigurationError, InvalidRecord
+from jetworker.errors import InvalidRecord
 from jetworker.events import Seen, tail
 from jetworker.kafka import bounded
 from jetworker.state import find
@@ -25,14 +25,10 @@ def fields(
     route: str,
     paths: list[str],
     command_id: str | None,
-    metadata: str | None,
+    metadata: Any,
     expires_at: str | None,
 ) -> dict[str, Any]:
-    """
-    Return the fields of a send; a path that ends in / is a folder.
-
-    Raises ConfigurationError if *metadata* is not a JSON object.
-    """
+    """Return the fields of a send; a path that ends in / is a folder."""
     made: dict[str, Any] = {
         "commandId": command_id or str(uuid.uuid4()),
         "type": "send",
@@ -40,11 +36,7 @@ def fields(
         "objects": [_object(path) for path in paths],
     }
     if metadata is not None:
-        try:
-            made["metadata"] = orjson.loads(metadata)
-        except orjson.JSONDecodeError as exc:
-            msg = "--metadata: not a JSON object"
-            raise ConfigurationError(msg) from exc
+        made["metadata"] = metadata
     if expires_at is not None:
         made["expiresAt"] = expires_at
     return made
@@ -127,6 +119,8 @@ def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
             return REJECTED
         case "command.applied" if ours:
             return OK
+        case "command.duplicate" if ours:  # what has ended already tells no more
+            return _ENDS.get(f"delivery.{data.get('state')}")
         case kind if not is_order:
             return _ENDS.get(kind)
         case _:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from typing_extensions import override
 
+from jetworker.errors import JetworkerError
 from jetworker.wire import asyncapi
 from jetworker.wire.command_models import CancelModel, ResolveModel, SendModel
 from jetworker.wire.event_models import (
@@ -43,11 +44,15 @@ def documents() -> Iterator[tuple[str, bytes]]:
 
 
 def write(folder: Path) -> Iterator[Path]:
-    """Write every document below *folder* and yield where."""
+    """Write every document below *folder* and yield where; raises JetworkerError."""
     for name, content in documents():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as exc:
+            msg = f"{path} cannot be written: {exc.strerror}"
+            raise JetworkerError(msg) from exc
         yield path
 
 

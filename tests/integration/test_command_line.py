@@ -1,0 +1,253 @@
+"""Every command of the command line: what it prints where, and its exit code."""
+
+import asyncio
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.jet_server import JetServer
+from tests.system import System, a_command, until
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """Return the events that it printed."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+async def started(system: System, *arguments: str) -> asyncio.subprocess.Process:
+    """Start a command in a worker's environment."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "jetworker", *arguments),
+        env=system.environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def run(system: System, *arguments: str) -> Ran:
+    """Run a command to its end."""
+    process = await started(system, *arguments)
+    out, err = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode is not None
+    assert b"Traceback" not in err
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
+    """Let Jet refuse every start."""
+    return web.Response(status=403) if operation == "start_delivery" else None
+
+
+def lose_starts(operation: str, _: JetServer) -> web.Response | str | None:
+    """Lose the answer to every start, and show no files to find it by."""
+    if operation == "list_files":
+        return web.Response(status=404)
+    return "lost_after" if operation == "start_delivery" else None
+
+
+async def seen(system: System, command_id: str, kind: str) -> None:
+    """Wait until an event of this kind was told of a command."""
+
+    async def is_there() -> bool:
+        events = await system.events()
+        return any(e.key == command_id and e.kind == kind for e in events)
+
+    await until(is_there, f"{kind} of {command_id}")
+
+
+async def test_send_wait_leaves_with_how_the_command_ended(system: System) -> None:
+    await (await system.worker()).ready()
+
+    good = await run(system, "send", "archive", "/a", "/b/", "--id", "good", "--wait")
+    path = await run(system, "send", "narrow", "/a", "--id", "path", "--wait")
+    other = await run(system, "send", "archive", "/c", "--id", "good", "--wait")
+    system.jet.fault = refuse_starts
+    bad = await run(system, "send", "archive", "/a", "--id", "bad", "--wait")
+
+    assert [each.code for each in (good, bad, path, other)] == [0, 1, 2, 2]
+    assert good.told[0]["type"] == "delivery.accepted"
+    assert good.told[0]["requested"] == {"count": 2, "bytes": None}
+    assert good.told[-1]["type"] == "delivery.completed"
+    assert other.told[-1]["reason"]["code"] == "conflict"
+    assert not any(each.err for each in (good, bad, path, other))
+
+
+async def test_send_wait_for_what_has_ended_already_leaves_as_it_ended(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    await run(system, "send", "archive", "/a", "--id", "good", "--wait")
+    system.jet.fault = refuse_starts
+    await run(system, "send", "archive", "/a", "--id", "bad", "--wait")
+
+    good = await run(system, "send", "archive", "/a", "--id", "good", "--wait")
+    bad = await run(system, "send", "archive", "/a", "--id", "bad", "--wait")
+
+    assert [each.code for each in (good, bad)] == [0, 1]
+    assert [e["type"] for e in good.told] == ["command.duplicate"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "archive"),
+        ("send", "archive", "/a", "--metadata", "{"),
+        ("send", "archive", "/a", "--metadata", "[]"),
+        ("send", "archive", "/a", "--expires-at", "soon"),
+        ("send", "archive", "/a", "--id", "a b"),
+        ("send", "archive", "/a/../b"),
+        ("cancel", "a b"),
+        ("resolve", "c", "explode"),
+        ("resolve", "c", "adopt"),
+        ("resolve", "c", "resend", "--delivery-id", "d"),
+        ("cancel", "never-seen"),
+        ("topics", "create", "--partitions", "0"),
+        ("frobnicate",),
+    ],
+)
+async def test_what_cannot_be_published_leaves_with_2_and_publishes_nothing(
+    system: System, arguments: tuple[str, ...]
+) -> None:
+    ran = await run(system, *arguments)
+
+    assert ran.code == 2
+    assert ran.err
+    assert not ran.out
+    assert not await system.read(system.config.topics.commands)
+
+
+async def test_orders_are_published_where_the_command_is_and_explained(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.jobs["job-other"].paused = True
+    system.jet.listing = "none"
+    await system.publish(a_command("w", "waiting-paused"))
+    await seen(system, "w", "delivery.waiting")
+    system.jet.fault = lose_starts
+    await system.publish(a_command("h", "holding"))
+    await until(system.jet.creations, "the lost start")
+    (delivery_id,) = system.jet.creations()["/h.mov"]
+
+    async def is_held() -> bool:
+        events = [e for e in await system.events() if e.key == "h"]
+        return (events[-1].data["reason"] or {}).get("code") == "held"
+
+    await until(is_held, "a held command")
+    held, waiting = await run(system, "explain", "h"), await run(system, "explain", "w")
+    cancelled = await run(system, "cancel", "w")
+    foreign = await run(system, "resolve", "h", "adopt", "--delivery-id", "nobodys")
+    adopted = await run(system, "resolve", "h", "adopt", "--delivery-id", delivery_id)
+    await system.terminal(2)
+    again = await run(system, "cancel", "w")
+    ended, unknown = (
+        await run(system, "explain", "h"),
+        await run(system, "explain", "x"),
+    )
+
+    ran = (held, waiting, cancelled, foreign, adopted, again, ended, unknown)
+    assert [each.code for each in ran] == [0, 0, 0, 2, 0, 2, 0, 1]
+    assert re.search(r"because +held:.*\n(.*\n)*next .*resolve", held.out)
+    assert "job_paused" in waiting.out
+    assert foreign.told[-1]["reason"]["code"] == "not_adoptable"
+    assert again.told[-1]["reason"]["code"] == "not_cancellable"
+    assert re.search(r"state +completed", ended.out)
+
+
+async def test_watch_prints_events_as_lines_and_ends_with_its_command(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.jobs["job-other"].paused = True
+    watching = await started(system, "watch", "b"), await started(system, "watch")
+    first = [asyncio.create_task(_line(each)) for each in watching]
+
+    async def are_listening() -> bool:
+        """Only what is told after they began to listen is printed."""
+        await system.publish(a_command("a"), a_command("b", "waiting-paused"))
+        return all(each.done() for each in first)
+
+    await until(are_listening, "a line of each")
+    system.jet.jobs["job-other"].paused = False
+    out, _ = await asyncio.wait_for(watching[0].communicate(), 40)
+    watching[1].terminate()
+    await watching[1].wait()
+
+    lines = [await first[0], *out.splitlines()]
+    told = [json.loads(line) for line in lines]
+    assert {each["commandId"] for each in told} == {"b"}
+    assert told[-1]["type"] == "delivery.completed"
+    assert watching[0].returncode == 0
+    assert "commandId" in json.loads(await first[1])
+
+
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None
+    return await process.stdout.readline()
+
+
+async def test_the_jet_side_is_listed_created_paused_and_resumed(
+    system: System,
+) -> None:
+    profiles = await run(system, "profiles", "list")
+    made = await run(system, "jobs", "create", "new", "London", "p-paris")
+    paused = await run(system, "jobs", "pause", "new")
+    listed = await run(system, "jobs", "list")
+    resumed = await run(system, "jobs", "resume", "job-archive")
+    unknown = [
+        await run(system, "jobs", "pause", "nowhere"),
+        await run(system, "jobs", "create", "x", "London", "Nowhere"),
+    ]
+
+    good = (profiles, made, paused, listed, resumed)
+    assert [each.code for each in good] == [0] * 5
+    assert "p-london\tLondon" in profiles.out
+    assert made.out.split("\t")[1] == "new"
+    assert paused.out.strip().endswith("new\tpaused")
+    assert {line.split("\t")[1] for line in listed.out.splitlines()} == {
+        *("archive", "other", "nightly", "new")
+    }
+    assert [each.code for each in unknown] == [1, 1]
+    assert not any(each.out for each in unknown)
+
+
+async def test_check_says_what_is_wrong_a_line_each(
+    system: System, tmp_path: Path
+) -> None:
+    good = await run(system, "topics", "create")
+    created = Path(tmp_path / "schemas")
+    written = await run(system, "schemas", str(created))
+    refused = await run(system, "schemas", str(created / "routes.v1.schema.json"))
+    checked = await run(system, "check")
+
+    assert good.code == 0
+    assert good.out.count("exists already") == 4
+    assert written.code == 0
+    assert (created / "routes.v1.schema.json").exists()
+    assert (refused.code, refused.out) == (1, "")
+    assert checked.code == 78
+    lines = dict(line.split(": ", 1) for line in checked.out.splitlines())
+    assert [lines[each] for each in ("settings", "kafka", "topics", "token")] == [
+        "ok"
+    ] * 4
+    assert lines["route archive"] == "ok"
+    assert lines["route gone"] != "ok"
+    assert lines["route unnamed"] != "ok"
+    assert not checked.err
