@@ -7,7 +7,7 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.settle import LookAgain
 from jetworker.entry import Entry
 
-_NOT_ASKED = LookAgain("Jet could not be asked")
+_NOT_SHOWN = LookAgain("Jet did not show in time what is on the job")
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +21,7 @@ class Case:
     entry: Entry
     began: float
     called: asyncio.Event = field(default_factory=asyncio.Event)
-    last: LookAgain = _NOT_ASKED
+    last: LookAgain = _NOT_SHOWN
 
     @property
     def unsettled(self) -> Delivery | None:

@@ -4,8 +4,9 @@ Who is asked when: following every started delivery to its end, within one budge
 A job with several open deliveries is asked once for all transfers in progress; only a
 delivery that is not among them (not begun, between batches, ended) is asked for by
 itself, as all are while Jet gives no listing, and now and then the others too: Jet's
-word on the delivery decides, however long a transfer is listed. Questions grow rarer with age and come closer again towards the estimated end.
-When the budget is short, answers get older and nothing else happens.
+word on the delivery decides, however long a transfer is listed. Questions grow rarer
+with age and come closer again towards the estimated end. When the budget is short,
+answers get older and nothing else happens.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from jetworker.poll import Followed, Poll
 
 log = structlog.get_logger()
 
+_LISTED = frozenset({None, "IN_PROGRESS"})  # of what has not begun no listing tells
 _AT_ONCE = 32
 _REST_DOUBLINGS = 3
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
@@ -152,6 +154,8 @@ class Follower:
         if len(self._by_job[followed.job_id]) == 1 or not delivery.state.is_followed:
             return False
         if followed.asks or followed.missing or self._is_unheard(followed):
+            return False
+        if delivery.jet_state not in _LISTED:
             return False
         listing = self._listings[followed.job_id]
         async with listing.lock:

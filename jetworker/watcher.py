@@ -149,13 +149,10 @@ class Watcher:
 
     async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
         """Files name transfers, transfers name deliveries."""
-        transfer_ids = {f.transfer_id for f in await self._files(job_id)}
-        found: set[DeliveryId] = set()
-        for transfer_id in sorted(t for t in transfer_ids if t is not None)[:_RECENT]:
-            delivery_id = await self._owner(job_id, transfer_id)
-            if delivery_id is not None:
-                found.add(delivery_id)
-        return found
+        named = {f.transfer_id for f in await self._files(job_id)} - {None}
+        some = sorted(each for each in named if each is not None)[:_RECENT]
+        owners = await asyncio.gather(*(self._owner(job_id, each) for each in some))
+        return {each for each in owners if each is not None}
 
     async def _owner(self, job_id: JobId, transfer_id: TransferId) -> DeliveryId | None:
         if transfer_id not in self._transfers:

@@ -1,5 +1,6 @@
 """The routes file: YAML to routes, strict, and every mistake named by route and key."""
 
+import re
 from typing import Annotated, Any, Self
 
 import yaml
@@ -9,6 +10,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from typing_extensions import override
@@ -19,6 +21,7 @@ from jetworker.errors import ConfigurationError
 from jetworker.wire.durations import Duration
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 Prefix = Annotated[str, StringConstraints(pattern="^/", max_length=1024)]
 
 
@@ -32,7 +35,7 @@ class GrowingModel(_Strict):
     idle_timeout: Annotated[
         Duration, Field(description="Without growth for so long, a file is done.")
     ]
-    part_size_mib: Annotated[int, Field(ge=1, le=5120)] | None = None
+    part_size_mib: Annotated[int, Field(ge=1, le=5120, strict=True)] | None = None
 
 
 class RouteModel(_Strict):
@@ -49,9 +52,17 @@ class RouteModel(_Strict):
     growing_objects: GrowingModel | None = None
     when_paused: WhenPaused = WhenPaused.WAIT
     on_uncertain: OnUncertain = OnUncertain.RECONCILE
-    max_active: Annotated[int, Field(ge=1)] | None = None
+    max_active: Annotated[int, Field(ge=1, strict=True)] | None = None
     deadline: Duration | None = None
     allowed_paths: tuple[Prefix, ...] = ()
+
+    @field_validator("job_id")
+    @classmethod
+    def _is_an_id(cls, value: str | None) -> str | None:
+        if value is not None and not _JOB_ID.fullmatch(value):
+            msg = "not an id as Jet gives them; a name belongs into job_name"
+            raise ValueError(msg)
+        return value
 
     @model_validator(mode="after")
     def _names_one_job(self) -> Self:

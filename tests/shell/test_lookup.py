@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
@@ -12,47 +10,17 @@ from typing_extensions import override
 from jetworker.bindings import Bindings, Book, open_intent
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import State
 from jetworker.core.evidence import OpenIntent
-from jetworker.core.lifecycle import transition
 from jetworker.core.settle import Candidate
-from jetworker.core.steps import Policy
-from jetworker.core.trigger import Absent, Trigger
+from jetworker.core.trigger import Absent
 from jetworker.core.witness import Known, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
 from jetworker.watcher import Look, Watcher
 from tests.builders import NOW, a_delivery
-
-
-@dataclass
-class OneDelivery:
-    """Owns a delivery, and keeps what it was told."""
-
-    delivery: Delivery
-    told: list[Trigger] = field(default_factory=list)
-    is_draining: bool = False
-    is_over: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def find(self, command_id: CommandId) -> Delivery | None:
-        return self.delivery if command_id == self.delivery.command_id else None
-
-    def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
-        assert command_id == self.delivery.command_id
-        self.told.append(trigger)
-        self.delivery = transition(self.delivery, trigger, NOW, Policy()).delivery
-        self.changed.set()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-    def sending(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def check_lease(self, written_at: float) -> None:
-        raise AssertionError(written_at)
+from tests.fakes import OneDelivery
 
 
 class BusyJob:

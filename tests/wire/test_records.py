@@ -275,6 +275,9 @@ def test_a_routes_file_is_read() -> None:
         ("routes: {a: {job_id: x, deadlin: 1h}}", "routes.a.deadlin"),
         ("routes: {a: {job_id: x, deadline: soon}}", "routes.a.deadline"),
         ("routes: {a: {job_id: x, max_active: 0}}", "routes.a.max_active"),
+        ("routes: {a: {job_id: x, max_active: true}}", "routes.a.max_active"),
+        ("routes: {a: {job_id: ../x}}", "routes.a.job_id"),
+        ("routes: {a: {job_id: a job's name}}", "routes.a.job_id"),
         ("routes: {a: {job_id: x, when_paused: run}}", "routes.a.when_paused"),
         ("routes: {a: {job_id: x, allowed_paths: [ingest]}}", "routes.a.allowed_paths"),
         (

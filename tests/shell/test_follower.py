@@ -1,0 +1,80 @@
+"""Who is asked how: a listing for many, and each by itself of whom none would tell."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from typing_extensions import override
+
+from jetworker.clock import Clock
+from jetworker.core.command import CommandId, DeliveryId
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.observation import JetTransfer
+from jetworker.core.pace import Pace
+from jetworker.entry import Entry
+from jetworker.follower import Follower
+from jetworker.poll import Followed, Poll
+from tests.builders import a_delivery, a_jet_transfer
+from tests.fakes import OneDelivery
+
+PACE = Pace(timedelta(milliseconds=20), timedelta(milliseconds=50))
+ENOUGH = 8
+
+
+class CountingPoll(Poll):
+    """Counts questions; its listings show a transfer of every delivery."""
+
+    def __init__(self, deliveries: list[Delivery]) -> None:
+        self.asked: Counter[str] = Counter()
+        self.changed = asyncio.Event()
+        self._shown = tuple(
+            replace(a_jet_transfer(f"t-{n}"), delivery_id=each.delivery_id)
+            for n, each in enumerate(deliveries)
+        )
+
+    @override
+    async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
+        self._count("list")
+        return self._shown
+
+    @override
+    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+        self._count("ask")
+
+    def _count(self, what: str) -> None:
+        self.asked[what] += 1
+        if self.asked.total() >= ENOUGH:
+            self.changed.set()
+
+
+async def questions(jet_state: str) -> set[str]:
+    """Follow three deliveries of one job for some questions; return their kinds."""
+    deliveries = [
+        a_delivery(
+            State.IN_PROGRESS,
+            command_id=CommandId(f"c-{n}"),
+            delivery_id=DeliveryId(f"d-{n}"),
+            jet_state=jet_state,
+        )
+        for n in range(3)
+    ]
+    poll = CountingPoll(deliveries)
+    follower = Follower(poll, PACE, Clock())
+    for each in deliveries:
+        follower.take(Entry(OneDelivery(each), each.command_id))
+    running = asyncio.create_task(follower.run())
+    await asyncio.wait_for(poll.changed.wait(), 10)
+    running.cancel()
+    return set(poll.asked)
+
+
+@pytest.mark.parametrize("jet_state", ["CREATED", "QUEUED", "SCHEDULED", "REBALANCING"])
+async def test_what_has_not_begun_is_asked_without_a_listing(jet_state: str) -> None:
+    """The budget would go into listings that cannot tell of it."""
+    assert await questions(jet_state) == {"ask"}
+
+
+async def test_what_is_in_progress_is_told_by_a_listing_for_all() -> None:
+    assert "list" in await questions("IN_PROGRESS")
