@@ -7,14 +7,13 @@ taken for it. A lane that is blocked says so on every delivery in it, once.
 """
 
 import asyncio
-from collections import OrderedDict
 from datetime import timedelta
 
 import structlog
 
-from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
-from jetworker.core.expiry import is_expired, soonest_expiry
+from jetworker.core.expiry import is_expired
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
 from jetworker.crash import Point, reach
@@ -25,6 +24,7 @@ from jetworker.errors import (
     JobUnavailable,
     StoreError,
 )
+from jetworker.queue import Queue, is_waiting
 from jetworker.sender import unavailable
 
 log = structlog.get_logger()
@@ -38,14 +38,14 @@ class Lane:
         self._means = means
         self._dispatch, self._sender = means.dispatch, means.sender
         self._census, self._clock = means.census, means.clock
-        self._entries: OrderedDict[CommandId, Entry] = OrderedDict()
+        self._queue = Queue()
         self._obstacle: Blocked | None = None
         self._failures = 0
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         """Return how many deliveries wait."""
-        return len(self._entries)
+        return len(self._queue)
 
     @property
     def obstacle(self) -> str | None:
@@ -58,9 +58,7 @@ class Lane:
         delivery = entry.delivery
         if delivery is None or not delivery.state.is_startable:
             return
-        self._entries[entry.command_id] = entry
-        if delivery.state is State.CLEARED:
-            self._entries.move_to_end(entry.command_id, last=False)
+        self._queue.put(entry, first=delivery.state is State.CLEARED)
         if self._obstacle is not None and delivery.state is State.ACCEPTED:
             entry.tell(self._obstacle)
         self._wake.set()
@@ -73,12 +71,11 @@ class Lane:
         """Start what waits, in order, for ever."""
         while True:
             self._wake.clear()
-            self._drop_gone()
             self._expire()
-            if not self._entries:
+            entry = self._queue.head()
+            if entry is None:
                 await self._wake.wait()
                 continue
-            entry = next(iter(self._entries.values()))
             try:
                 obstacle = await self._advance(entry)
             except StoreError:
@@ -93,6 +90,7 @@ class Lane:
             self._failures = 0
             return
         self._failures += 1
+        self._queue.drop_gone()
         if changed:
             self._block(obstacle)
         delay = self._means.backoff.delay(self._failures, self._clock.jitter())
@@ -117,12 +115,10 @@ class Lane:
             route=self.name,
             reason=obstacle.code.value,
             message=obstacle.message,
-            commands=len(self._entries),
+            commands=len(self._queue),
         )
-        for entry in list(self._entries.values()):
-            delivery = entry.delivery
-            if delivery is not None and delivery.state.is_startable:
-                entry.tell(obstacle)
+        for entry in self._queue:
+            entry.tell(obstacle)
 
     async def _advance(self, entry: Entry) -> Blocked | None:
         """Start one delivery, or return what is in the way."""
@@ -156,9 +152,10 @@ class Lane:
             return obstacle
         await self._sender.turn(route)
         delivery = entry.delivery
-        if not self._may_begin(entry, delivery) or self._is_full(route, entry):
+        if delivery is None or not is_waiting(entry) or self._is_full(route, entry):
             return None
-        assert delivery is not None
+        if is_expired(delivery, self._clock.now()):
+            return None  # it is told so at its next turn
         with entry.owner.sending():
             outcome = await self._send(entry, delivery, route, job_id)
         return self._obstacle_of(outcome, entry)
@@ -180,7 +177,7 @@ class Lane:
             lambda: entry.owner.check_lease(written_at),
         )
         reach(Point.ANSWERED)
-        self._entries.pop(entry.command_id, None)
+        self._queue.remove(entry)
         await entry.apply(outcome)
         reach(Point.AFTER_STARTED)
         if isinstance(outcome, Lost):
@@ -207,15 +204,9 @@ class Lane:
         """Let a start that was refused for now block the lane, and go first again."""
         if not isinstance(outcome, Blocked):
             return None
-        self.put(entry)
-        if entry.command_id in self._entries:
-            self._entries.move_to_end(entry.command_id, last=False)
+        if is_waiting(entry):
+            self._queue.put(entry, first=True)
         return outcome
-
-    def _may_begin(self, entry: Entry, delivery: Delivery | None) -> bool:
-        if delivery is None or entry.owner.is_draining:
-            return False
-        return delivery.state.is_startable and not self._is_expired(delivery)
 
     def _is_full(self, route: Route, entry: Entry) -> bool:
         delivery = entry.delivery
@@ -225,32 +216,14 @@ class Lane:
         full = self._census.open_on(route.name) >= limit
         return full or self._census.total >= self._means.max_active
 
-    def _drop_gone(self) -> None:
-        gone = [
-            command_id
-            for command_id, entry in self._entries.items()
-            if (delivery := entry.delivery) is None
-            or not delivery.state.is_startable
-            or entry.owner.is_draining
-        ]
-        for command_id in gone:
-            del self._entries[command_id]
-
     def _expire(self) -> None:
-        for command_id, entry in list(self._entries.items()):
-            delivery = entry.delivery
-            if delivery is not None and self._is_expired(delivery):
-                message = "expiresAt passed before it could be started"
-                entry.tell(Refused(ReasonCode.EXPIRED, message))
-                del self._entries[command_id]
-
-    def _is_expired(self, delivery: Delivery) -> bool:
-        return is_expired(delivery, self._clock.now())
+        for entry in self._queue.take_expired(self._clock.now()):
+            message = "expiresAt passed before it could be started"
+            entry.tell(Refused(ReasonCode.EXPIRED, message))
 
     def _until_expiry(self, delay: timedelta) -> float:
         """Return the seconds to wait: *delay*, or less if something expires before."""
-        waiting = (entry.delivery for entry in self._entries.values())
-        soonest = soonest_expiry(each for each in waiting if each is not None)
+        soonest = self._queue.soonest_expiry()
         if soonest is not None:
             delay = min(delay, soonest - self._clock.now())
         return max(0.01, delay.total_seconds())
