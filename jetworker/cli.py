@@ -3,18 +3,15 @@
 import asyncio
 import json
 import os
-import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from jetworker import settings
-from jetworker.config import Config
+from jetworker.cli_jet import jobs_cli, profiles_cli
+from jetworker.cli_session import CONFIGURATION, FAILED, OK, fail, leave, load_config
 from jetworker.errors import ConfigurationError, JetworkerError
-
-OK, FAILED, USAGE, CONFIGURATION = 0, 1, 2, 78
 
 cli = typer.Typer(
     name="jetworker",
@@ -24,8 +21,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 topics_cli = typer.Typer(help="The four topics.", no_args_is_help=True)
-jobs_cli = typer.Typer(help="Jet's manual jobs.", no_args_is_help=True)
-profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)
 cli.add_typer(topics_cli, name="topics")
 cli.add_typer(jobs_cli, name="jobs")
 cli.add_typer(profiles_cli, name="profiles")
@@ -38,9 +33,9 @@ def run() -> None:
     try:
         cli()
     except ConfigurationError as exc:
-        _fail(f"configuration: {exc}", CONFIGURATION)
+        fail(f"configuration: {exc}", CONFIGURATION)
     except JetworkerError as exc:
-        _fail(str(exc), FAILED)
+        fail(str(exc), FAILED)
 
 
 @cli.command("run")
@@ -95,7 +90,7 @@ def send(
     from jetworker import publish  # noqa: PLC0415
 
     fields = publish.fields(route, paths, command_id, metadata, expires_at)
-    _exit(publish.send(_config(), fields, wait=wait))
+    leave(publish.send(load_config(), fields, wait=wait))
 
 
 @cli.command()
@@ -103,7 +98,7 @@ def watch(command_id: Annotated[str | None, typer.Argument()] = None) -> None:
     """Follow events: progress bars on a terminal, NDJSON otherwise."""
     from jetworker import watch as watching  # noqa: PLC0415
 
-    _exit(watching.watch(_config(), command_id))
+    leave(watching.watch(load_config(), command_id))
 
 
 @cli.command()
@@ -111,7 +106,7 @@ def check() -> None:
     """Check settings, routes, Kafka, topics, token and jobs."""
     from jetworker import check as checking  # noqa: PLC0415
 
-    _exit(checking.check(os.environ))
+    leave(checking.check(os.environ))
 
 
 @cli.command()
@@ -119,7 +114,7 @@ def explain(command_id: CommandIdArgument) -> None:
     """Say where a command is, why, since when, and what happens next."""
     from jetworker import explain as explaining  # noqa: PLC0415
 
-    _exit(explaining.explain(_config(), command_id))
+    leave(explaining.explain(load_config(), command_id))
 
 
 @cli.command()
@@ -128,7 +123,7 @@ def cancel(command_id: CommandIdArgument) -> None:
     from jetworker import publish  # noqa: PLC0415
 
     fields = {"commandId": command_id, "type": "cancel"}
-    _exit(publish.order(_config(), fields))
+    leave(publish.order(load_config(), fields))
 
 
 @cli.command()
@@ -149,7 +144,7 @@ def resolve(
     }
     if delivery_id is not None:
         fields["deliveryId"] = delivery_id
-    _exit(publish.order(_config(), fields))
+    leave(publish.order(load_config(), fields))
 
 
 @cli.command()
@@ -164,7 +159,7 @@ def audit(
     """Judge the guarantees from what the topics hold."""
     from jetworker import audit as auditing  # noqa: PLC0415
 
-    _exit(auditing.audit(_config(), seconds, sandbox))
+    leave(auditing.audit(load_config(), seconds, sandbox))
 
 
 @cli.command()
@@ -187,69 +182,7 @@ def topics_create(
     from jetworker import topics  # noqa: PLC0415
 
     made = topics.create(
-        _config(), partitions=partitions, replication=replication_factor
+        load_config(), partitions=partitions, replication=replication_factor
     )
     for line in asyncio.run(made):
         typer.echo(line)
-
-
-@profiles_cli.command("list")
-def profiles_list() -> None:
-    """List the storage profiles."""
-    from jetworker import console  # noqa: PLC0415
-
-    _exit(console.list_profiles(_config(), os.environ))
-
-
-@jobs_cli.command("list")
-def jobs_list() -> None:
-    """List the jobs."""
-    from jetworker import console  # noqa: PLC0415
-
-    _exit(console.list_jobs(_config(), os.environ))
-
-
-@jobs_cli.command("create")
-def jobs_create(name: str, source: str, destination: str) -> None:
-    """Create a manual job between two storage profiles, by id or name."""
-    from jetworker import console  # noqa: PLC0415
-
-    _exit(console.create_job(_config(), os.environ, name, (source, destination)))
-
-
-@jobs_cli.command("pause")
-def jobs_pause(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
-    """Pause a job."""
-    from jetworker import console  # noqa: PLC0415
-
-    _exit(console.set_paused(_config(), os.environ, job, paused=True))
-
-
-@jobs_cli.command("resume")
-def jobs_resume(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
-    """Resume a paused job."""
-    from jetworker import console  # noqa: PLC0415
-
-    _exit(console.set_paused(_config(), os.environ, job, paused=False))
-
-
-def _config() -> Config:
-    from jetworker import logs  # noqa: PLC0415
-
-    config = settings.load(os.environ)
-    logs.configure("WARNING", "console")
-    return config
-
-
-def _exit(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run a command and leave with its exit code; Ctrl-C is no error."""
-    try:
-        code = asyncio.run(coroutine)
-    except KeyboardInterrupt:
-        code = OK
-    raise typer.Exit(code)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"jetworker: {message}\n")
-    raise SystemExit(code)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from jetworker.config import Config
 from jetworker.core.delivery import Delivery, State
@@ -17,9 +17,10 @@ async def explain(config: Config, command_id: str) -> int:
     """Print what is known of a command; 1 if nothing is."""
     place = await find(config, command_id)
     if place is None:
+        days = config.dedupe_window / timedelta(days=1)
         sys.stdout.write(
             f"{command_id}: not known. It was never accepted, or it ended more than"
-            f" {config.dedupe_window} ago.\n"
+            f" {days:g} days ago.\n"
         )
         return FAILED
     snapshot = place.snapshot

@@ -16,7 +16,9 @@ from rich.progress import (
 )
 
 from jetworker.config import Config
+from jetworker.core.finished import Finished
 from jetworker.events import Seen, tail
+from jetworker.state import find
 
 OK, FAILED = 0, 1
 _ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
@@ -25,6 +27,11 @@ _ENDS["delivery.cancelled"] = FAILED
 
 async def watch(config: Config, command_id: str | None) -> int:
     """Follow events from now on; one command's to its end, all of them for ever."""
+    if command_id is not None:
+        found = await find(config, command_id)
+        if found is not None and isinstance(found.snapshot, Finished):
+            sys.stderr.write(f"jetworker: {command_id} has {_ended(found.snapshot)}\n")
+            return _ENDS[f"delivery.{found.snapshot.state}"]
     events = tail(config, command_id, asyncio.Event())
     console = Console()
     if console.is_terminal:
@@ -35,6 +42,10 @@ async def watch(config: Config, command_id: str | None) -> int:
         if command_id is not None and event.kind in _ENDS:
             return _ENDS[event.kind]
     return OK
+
+
+def _ended(snapshot: Finished) -> str:
+    return f"ended already, {snapshot.state}: `jetworker explain` tells the rest"
 
 
 async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> int:

@@ -237,17 +237,15 @@ def _judge_records(
 
 def _judge_dead_letters(verdict: Verdict, history: History) -> None:
     asked = {(r.partition, r.offset): (r.key, r.value) for r in history.commands}
-    parked: defaultdict[tuple[int, int], list[tuple[bytes | None, bytes | None]]] = (
-        defaultdict(list)
-    )
+    parked: dict[tuple[int, int], list[tuple[bytes | None, bytes | None]]] = {}
     for letter in history.dead_letters:
         where = (letter.partition, letter.offset)
-        parked[where].append((letter.key, letter.value))
+        parked.setdefault(where, []).append((letter.key, letter.value))
     for event in history.events:
         if event.kind != "command.rejected":
             continue
         where = (int(event.data["partition"]), int(event.data["offset"]))
-        found = parked[where]
+        found = parked.get(where, [])
         same = len(found) == 1 and found[0] == asked.get(where, found[0])
         what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
         verdict.check(PARKED, holds=same, what=what)

@@ -203,6 +203,19 @@ async def _line(process: asyncio.subprocess.Process) -> bytes:
     return await process.stdout.readline()
 
 
+async def test_watch_of_what_has_ended_says_so_and_leaves_as_it_ended(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    await system.publish(a_command("done"))
+    await system.terminal(1)
+
+    watched = await run(system, "watch", "done")
+
+    assert (watched.code, watched.out) == (0, "")
+    assert "done has ended already, completed" in watched.err
+
+
 async def test_the_jet_side_is_listed_created_paused_and_resumed(
     system: System,
 ) -> None:

@@ -1,0 +1,38 @@
+"""What every command does before and after its work: settings, and an exit code."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from jetworker import settings
+from jetworker.config import Config
+
+OK, FAILED, CONFIGURATION = 0, 1, 78
+
+
+def load_config() -> Config:
+    """Read the settings; raises ConfigurationError."""
+    from jetworker import logs  # noqa: PLC0415 -- --help need not wait for it
+
+    config = settings.load(os.environ)
+    logs.configure("WARNING", "console")
+    return config
+
+
+def leave(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run a command and leave with its exit code; Ctrl-C is no error."""
+    try:
+        code = asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        code = OK
+    raise typer.Exit(code)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what went wrong in one line on stderr, and leave."""
+    sys.stderr.write(f"jetworker: {message}\n")
+    raise SystemExit(code)
