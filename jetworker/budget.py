@@ -88,9 +88,13 @@ class Budget:
         until = self._clock.monotonic() + seconds
         self._held[operation] = max(until, self._held.get(operation, 0.0))
 
+    def is_held(self, operation: str) -> bool:
+        """Whether a call of *operation* would wait for a Retry-After to be over."""
+        return operation in self._holding(self._clock.monotonic())
+
     def check(self, operation: str) -> None:
         """Raise JetUnavailable if a Retry-After came after a call's turn was given."""
-        if operation in self._holding(self._clock.monotonic()):
+        if self.is_held(operation):
             msg = f"Jet asked that {operation} be held back"
             raise JetUnavailable(msg)
 

@@ -155,7 +155,7 @@ class Follower:
             return False
         if followed.asks or followed.missing or self._is_unheard(followed):
             return False
-        if delivery.jet_state not in _LISTED:
+        if delivery.jet_state not in _LISTED or not self._poll.may_list():
             return False
         listing = self._listings[followed.job_id]
         async with listing.lock:

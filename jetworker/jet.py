@@ -115,6 +115,10 @@ class JetClient:
         question = Question("list_transfers", "GET", path, None, priority, route)
         return await self._list(question, wire.transfer)
 
+    def may_list_transfers(self) -> bool:
+        """Whether a listing would be asked for now, and not minutes later."""
+        return not self._calls.budget.is_held("list_transfers")
+
     async def list_files(
         self, job_id: JobId, *, priority: Priority = Priority.LOOKUP
     ) -> tuple[JetFile, ...]:

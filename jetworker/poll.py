@@ -64,6 +64,10 @@ class Poll:
         self._metrics = metrics
         self._unknown: set[str | None] = set()
 
+    def may_list(self) -> bool:
+        """Whether Jet may be asked for listings now."""
+        return self._jet.may_list_transfers()
+
     async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
         """Return the job's transfers in progress; raises JetError."""
         delivery = followed.entry.delivery

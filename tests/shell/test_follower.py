@@ -26,13 +26,18 @@ ENOUGH = 8
 class CountingPoll(Poll):
     """Counts questions; its listings show a transfer of every delivery."""
 
-    def __init__(self, deliveries: list[Delivery]) -> None:
+    def __init__(self, deliveries: list[Delivery], *, may_list: bool) -> None:
+        self._may_list = may_list
         self.asked: Counter[str] = Counter()
         self.changed = asyncio.Event()
         self._shown = tuple(
             replace(a_jet_transfer(f"t-{n}"), delivery_id=each.delivery_id)
             for n, each in enumerate(deliveries)
         )
+
+    @override
+    def may_list(self) -> bool:
+        return self._may_list
 
     @override
     async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
@@ -49,7 +54,7 @@ class CountingPoll(Poll):
             self.changed.set()
 
 
-async def questions(jet_state: str) -> set[str]:
+async def questions(jet_state: str, *, may_list: bool = True) -> set[str]:
     """Follow three deliveries of one job for some questions; return their kinds."""
     deliveries = [
         a_delivery(
@@ -60,7 +65,7 @@ async def questions(jet_state: str) -> set[str]:
         )
         for n in range(3)
     ]
-    poll = CountingPoll(deliveries)
+    poll = CountingPoll(deliveries, may_list=may_list)
     follower = Follower(poll, PACE, Clock())
     for each in deliveries:
         follower.take(Entry(OneDelivery(each), each.command_id))
@@ -78,3 +83,8 @@ async def test_what_has_not_begun_is_asked_without_a_listing(jet_state: str) -> 
 
 async def test_what_is_in_progress_is_told_by_a_listing_for_all() -> None:
     assert "list" in await questions("IN_PROGRESS")
+
+
+async def test_while_jet_holds_listings_back_each_is_asked_by_itself() -> None:
+    """All would wait for the listing, for as long as Jet's Retry-After says."""
+    assert await questions("IN_PROGRESS", may_list=False) == {"ask"}
