@@ -77,7 +77,9 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
 async def _capture(folder: Path) -> Captured:
     run = (sys.executable, "-m", "jetworker", "demo", "--keep")
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*run, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *run, stdout=pipe, preexec_fn=_let_be_interrupted
+    )
     said: list[str] = []
     try:
         async for line in _lines(process):
@@ -97,6 +99,11 @@ async def _capture(folder: Path) -> Captured:
     finally:
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), 60)
+
+
+def _let_be_interrupted() -> None:
+    """A job in the background of a script is started deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:

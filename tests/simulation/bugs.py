@@ -188,8 +188,8 @@ FOUND = (
         "a rival ruled out by bytes, though its files may have grown",
         "a delivery is bound to who asked for it",
         "core/settle.py",
-        "        or _are_too_many(candidate.evidence, rival)\n",
-        "        or _is_too_much(candidate.evidence, rival)\n",
+        "        or are_too_many(candidate.evidence, rival)\n",
+        "        or is_too_much(candidate.evidence, rival)\n",
     ),
     Bug(
         "a record's time taken at its word",
