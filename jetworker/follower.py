@@ -13,7 +13,6 @@ import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -27,7 +26,7 @@ from jetworker.core.pace import Pace
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
-from jetworker.poll import Followed, Poll
+from jetworker.poll import Followed, Listing, Poll
 
 log = structlog.get_logger()
 
@@ -37,29 +36,20 @@ _REST_DOUBLINGS = 3
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
 
 
-@dataclass(slots=True)
-class _Listing:
-    """When a job was last listed; where Jet fails to, it rests, longer each time."""
-
-    asked_at: float = -1e9
-    rests_until: float = -1e9
-    failures: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class Follower:
     """Follows the deliveries of all partitions of one worker."""
 
     def __init__(self, poll: Poll, pace: Pace, clock: Clock) -> None:
         self._poll = poll
         self._pace = pace
+        self._longest_unheard = pace.maximum.total_seconds() * _LISTED_AT_MOST
         self._clock = clock
         self._followed: dict[CommandId, Followed] = {}
         self._by_job: defaultdict[JobId, dict[DeliveryId, Followed]]
         self._by_job = defaultdict(dict)
         self._due: list[tuple[float, int, Followed]] = []
         self._ticket = 0
-        self._listings: defaultdict[JobId, _Listing] = defaultdict(_Listing)
+        self._listings: defaultdict[JobId, Listing] = defaultdict(Listing)
         self._wake = asyncio.Event()
         self._asking = 0
 
@@ -151,9 +141,8 @@ class Follower:
 
         Returns whether that told how *followed* is.
         """
-        if len(self._by_job[followed.job_id]) == 1 or not delivery.state.is_followed:
-            return False
-        if followed.asks or followed.missing or self._is_unheard(followed):
+        is_alone = len(self._by_job[followed.job_id]) == 1
+        if is_alone or followed.asks or followed.missing or self._is_unheard(followed):
             return False
         if delivery.jet_state not in _LISTED or not self._poll.may_list():
             return False
@@ -167,7 +156,7 @@ class Follower:
                 await self._list(followed, listing)
         return followed.seen.listed_at >= listing.asked_at
 
-    async def _list(self, followed: Followed, listing: _Listing) -> None:
+    async def _list(self, followed: Followed, listing: Listing) -> None:
         """List the job's transfers; a listing that fails tells nothing of anybody."""
         try:
             shown = await self._poll.list(followed)
@@ -182,8 +171,7 @@ class Follower:
 
     def _is_unheard(self, followed: Followed) -> bool:
         """Whether only listings have told of a delivery for too long."""
-        longest = self._pace.maximum.total_seconds() * _LISTED_AT_MOST
-        return self._clock.monotonic() - followed.asked_at > longest
+        return self._clock.monotonic() - followed.asked_at > self._longest_unheard
 
     def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> None:
         """Tell every delivery of the job what the listing shows of it."""

@@ -55,6 +55,16 @@ class Followed:
     is_asking: bool = False
 
 
+@dataclass(slots=True)
+class Listing:
+    """When a job was last listed; where Jet fails to, it rests, longer each time."""
+
+    asked_at: float = -1e9
+    rests_until: float = -1e9
+    failures: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Poll:
     """Asks Jet about deliveries and tells them what it says."""
 

@@ -241,9 +241,7 @@ def _judge_dead_letters(verdict: Verdict, history: History) -> None:
     for letter in history.dead_letters:
         where = (letter.partition, letter.offset)
         parked.setdefault(where, []).append((letter.key, letter.value))
-    for event in history.events:
-        if event.kind != "command.rejected":
-            continue
+    for event in (e for e in history.events if e.kind == "command.rejected"):
         where = (int(event.data["partition"]), int(event.data["offset"]))
         found = parked.get(where, [])
         same = len(found) == 1 and found[0] == asked.get(where, found[0])

@@ -65,14 +65,7 @@ def from_listing(
     """
     if delivery.jet_state not in _BEFORE or delivery.delivery_id is None:
         return StatusObserved(None, transfers)
-    shown = {t.transfer_id: t.progress for t in transfers}
-    known = {t.transfer_id: t.progress for t in delivery.transfers}
-    parts = [each for each in (known | shown).values() if each is not None]
-    total = Progress(
-        _sum([each.transferred for each in parts]),
-        _sum([each.skipped for each in parts]),
-        _sum([each.failed for each in parts]),
-    )
+    total = _total(delivery, transfers)
     before = delivery.progress or Progress()
     is_ahead = total.transferred.bytes >= before.transferred.bytes
     progress = total if is_ahead else delivery.progress
@@ -85,6 +78,18 @@ def from_listing(
             transfer_ids=ids,
         ),
         transfers,
+    )
+
+
+def _total(delivery: Delivery, transfers: tuple[JetTransfer, ...]) -> Progress:
+    """Add up all transfers, those that are listed as they are now."""
+    shown = {t.transfer_id: t.progress for t in transfers}
+    known = {t.transfer_id: t.progress for t in delivery.transfers}
+    parts = [each for each in (known | shown).values() if each is not None]
+    return Progress(
+        _sum([each.transferred for each in parts]),
+        _sum([each.skipped for each in parts]),
+        _sum([each.failed for each in parts]),
     )
 
 
