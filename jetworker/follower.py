@@ -30,7 +30,6 @@ from jetworker.poll import Followed, Listing, Poll
 
 log = structlog.get_logger()
 
-_LISTED = frozenset({None, "IN_PROGRESS"})  # of what has not begun no listing tells
 _AT_ONCE = 32
 _REST_DOUBLINGS = 3
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
@@ -122,7 +121,7 @@ class Follower:
                 self._drop(followed)
             elif self._is_overdue(delivery):
                 await followed.entry.apply(DeadlinePassed())
-            elif not await self._ask_for_many(followed, delivery):
+            elif not await self._ask_for_many(followed):
                 await self._poll.ask(followed, delivery)
         except JetError as exc:
             followed.failures += 1
@@ -135,7 +134,7 @@ class Follower:
             self._again(followed)
             self._wake.set()
 
-    async def _ask_for_many(self, followed: Followed, delivery: Delivery) -> bool:
+    async def _ask_for_many(self, followed: Followed) -> bool:
         """
         Ask for the job's transfers in progress, once for all its deliveries.
 
@@ -144,14 +143,14 @@ class Follower:
         is_alone = len(self._by_job[followed.job_id]) == 1
         if is_alone or followed.asks or followed.missing or self._is_unheard(followed):
             return False
-        if delivery.jet_state not in _LISTED or not self._poll.may_list():
+        if not self._poll.may_list():
             return False
         listing = self._listings[followed.job_id]
         async with listing.lock:
             now = self._clock.monotonic()
             if now < listing.rests_until:
                 return False
-            if now - listing.asked_at >= self._pace.minimum.total_seconds() / 2:
+            if now - listing.asked_at >= self._relisted_after(listing):
                 listing.asked_at = now
                 await self._list(followed, listing)
         return followed.seen.listed_at >= listing.asked_at
@@ -167,14 +166,20 @@ class Follower:
             listing.failures += 1
             return
         listing.failures = 0
-        self._tell(followed.job_id, shown)
+        is_telling = self._tell(followed.job_id, shown)
+        listing.silences = 0 if is_telling else listing.silences + 1
+
+    def _relisted_after(self, listing: Listing) -> float:
+        """Return the age at which a listing is old; one that told nothing lasts."""
+        doublings = min(listing.silences, _REST_DOUBLINGS)
+        return self._pace.minimum.total_seconds() / 2 * (1 << doublings)
 
     def _is_unheard(self, followed: Followed) -> bool:
         """Whether only listings have told of a delivery for too long."""
         return self._clock.monotonic() - followed.asked_at > self._longest_unheard
 
-    def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> None:
-        """Tell every delivery of the job what the listing shows of it."""
+    def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> bool:
+        """Tell every delivery of the job what is shown of it; whether it was any."""
         now = self._clock.monotonic()
         of: defaultdict[DeliveryId, list[JetTransfer]] = defaultdict(list)
         owners = {
@@ -197,6 +202,7 @@ class Follower:
             followed.entry.tell(from_listing(delivery, tuple(transfers)))
             if not followed.is_asking:
                 self._again(followed)
+        return bool(of)
 
     def _is_overdue(self, delivery: Delivery) -> bool:
         deadline = delivery.deadline_at

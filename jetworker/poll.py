@@ -57,11 +57,17 @@ class Followed:
 
 @dataclass(slots=True)
 class Listing:
-    """When a job was last listed; where Jet fails to, it rests, longer each time."""
+    """
+    When a job was last listed.
+
+    Where Jet fails to, it rests, longer each time. *silences* counts the listings in
+    a row that told of no delivery.
+    """
 
     asked_at: float = -1e9
     rests_until: float = -1e9
     failures: int = 0
+    silences: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
