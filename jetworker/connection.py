@@ -119,7 +119,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
         if current is not None:
             try:
                 current.guard()
-            except BaseException:
+            except BaseException:  # whatever it was, nothing may be left half sent
                 connection.close()
                 raise
             current.is_done = True

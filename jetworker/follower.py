@@ -3,7 +3,8 @@ Who is asked when: following every started delivery to its end, within one budge
 
 A job with several open deliveries is asked once for all transfers in progress; only a
 delivery that is not among them (not begun, between batches, ended) is asked for by
-itself, as all are while Jet gives no listing, and now and then the others too: Jet's
+itself, as all are while Jet gives no listing, and now and then the others too. A
+listing that tells of nobody is asked for more rarely: the budget is for answers. Jet's
 word on the delivery decides, however long a transfer is listed. Questions grow rarer
 with age and come closer again towards the estimated end. When the budget is short,
 answers get older and nothing else happens.

@@ -85,7 +85,7 @@ def new_file(root: Path, path: str, key: str) -> Iterator[int]:
         try:
             yield descriptor
             os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        except BaseException:  # cancelled too: no half a file is left
             os.unlink(part, dir_fd=folder)
             raise
         finally:
