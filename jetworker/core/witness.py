@@ -68,9 +68,10 @@ def is_witnessed(
 
     A known delivery is listed that is older than the intent, and the listing is not one
     of only the latest (there, a newer known delivery would hide ours); or two or more
-    known ones are listed and none is missing. *asked* are `worth_asking`, dated. What
-    was started while *settling* is not missing yet: ours has had that time, and a busy
-    job always has some that had not.
+    known ones are listed, the first of all among them, and none is missing. *asked* are
+    `worth_asking`, dated. What was started while *settling* is not missing yet: ours
+    has had that time, and a busy job always has some that had not. The first must be
+    listed all the same: a listing of the latest few hides it, and with it ours.
     """
     older = [each for each in asked if _is_older(each, start)]
     newer = [each for each in asked if each not in older]
@@ -79,9 +80,10 @@ def is_witnessed(
     )
     if any(each.delivery_id in listed for each in older) and not is_latest_only:
         return True
-    shown = [each for each in known if each.delivery_id in listed]
-    due = [each for each in known if each in shown or not settling.covers(each)]
-    return len(shown) > 1 and len(shown) == len(due)
+    by_age = sorted(known, key=lambda each: each.started_at)
+    shown = [each for each in by_age if each.delivery_id in listed]
+    due = [each for each in by_age if each in shown or not settling.covers(each)]
+    return len(shown) > 1 and shown == due and shown[0] == by_age[0]
 
 
 def _is_older(known: Known, start: OpenIntent) -> bool:

@@ -65,6 +65,13 @@ def test_on_a_busy_job_what_was_started_just_now_need_not_be_shown_yet() -> None
     assert not witnessed("a", shown[0], known("just-now", 6 * SECOND))
 
 
+def test_a_listing_of_the_latest_few_is_none_however_fast_they_were_started() -> None:
+    burst = [known(f"d{n}", (6 + n) * SECOND) for n in range(4)]
+
+    assert not witnessed("d2 d3", *burst)
+    assert witnessed("d0 d2 d3", *burst)
+
+
 def test_jet_s_clock_decides_when_ours_is_an_hour_wrong() -> None:
     newer = known("new", -HOUR, SECOND)
     older = known("old", HOUR, -SECOND)
