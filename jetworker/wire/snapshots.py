@@ -21,7 +21,14 @@ VERSION: Final = 1
 Snapshot: TypeAlias = Delivery | Finished
 
 # A field that is missing, of another type, or beyond what a date can be.
-_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+_UNREADABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    OSError,  # a time that the platform's calendar does not reach
+)
 
 
 class UnreadableSnapshot(ValueError):
