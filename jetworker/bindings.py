@@ -1,17 +1,18 @@
 """What the whole state topic says about a job: which deliveries are whose, what is open."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
-from jetworker.core.evidence import OpenIntent
+from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Known
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded
 from jetworker.restore import keep
+from jetworker.shared import Shared
 from jetworker.wire import snapshots
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
@@ -32,10 +33,16 @@ class Book:
 
 
 class Bindings:
-    """Reads every partition of the state topic, whoever owns it."""
+    """
+    Reads every partition of the state topic, whoever owns it.
 
-    def __init__(self, kafka: Kafka) -> None:
+    *within* is the longest time from the writing of an intent until Jet has applied it.
+    """
+
+    def __init__(self, kafka: Kafka, within: timedelta) -> None:
         self._kafka = kafka
+        self._within = within
+        self._latest = Shared(self._read)
 
     async def read(self, job_id: JobId) -> Book:
         """
@@ -44,14 +51,15 @@ class Bindings:
         Read up to the high watermark as it stands when the reading begins, not the
         last stable offset: a commit returns before its marker is visible.
         """
-        latest = await self._latest()
         book = Book()
-        for value in latest.values():
+        for value in (await self._latest.get(job_id)).values():
             if job_id.encode() in value:
-                _enter(book, job_id, value)
+                _enter(book, job_id, value, self._within)
         return book
 
-    async def _latest(self) -> dict[bytes, bytes]:
+    async def _read(self, job_ids: tuple[JobId, ...]) -> dict[bytes, bytes]:
+        """Return the latest snapshots that name one of the jobs."""
+        names = {job_id.encode() for job_id in job_ids}
         topic = self._kafka.topics.state
         marks = await self._high_watermarks(topic)
         latest: dict[bytes, bytes] = {}
@@ -64,7 +72,8 @@ class Bindings:
                 )
                 for records in batches.values():
                     for record in records:
-                        keep(latest, record.key, record.value)
+                        named = any(name in (record.value or b"") for name in names)
+                        keep(latest, record.key, record.value if named else None)
                 if not await _behind(consumer, marks):
                     return latest
         msg = "reading the state topic: an open transaction hides its end"
@@ -90,7 +99,7 @@ async def _behind(consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) 
     return False
 
 
-def _enter(book: Book, job_id: JobId, value: bytes) -> None:
+def _enter(book: Book, job_id: JobId, value: bytes, within: timedelta) -> None:
     snapshot = snapshots.decode(value)
     if snapshot.job_id != job_id:
         return
@@ -103,16 +112,4 @@ def _enter(book: Book, job_id: JobId, value: bytes) -> None:
     elif isinstance(snapshot, Delivery) and snapshot.state in _OPEN:
         intent = snapshot.intent
         if intent is not None:
-            book.intents.append(open_intent(snapshot))
-
-
-def open_intent(delivery: Delivery) -> OpenIntent:
-    """Return the intent of a delivery whose start is not settled."""
-    assert delivery.intent is not None
-    return OpenIntent(
-        delivery.command_id,
-        delivery.intent.written_at,
-        delivery.intent.jet_time,
-        delivery.objects,
-        delivery.intent.after,
-    )
+            book.intents.append(open_intent(snapshot, intent, within))

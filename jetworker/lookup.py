@@ -3,10 +3,9 @@ Looking up what became of a start whose outcome is unknown.
 
 1. Wait `starts.settle` from the moment this process learnt of it, so that a request
    still on its way has landed and is shown.
-2. Look at the job twice, and only then read the whole state topic: a delivery that a
-   command is bound to by then is not ours, one that is bound later was not shown yet.
-3. Only what both looks show alike, of the deliveries that are nobody's, is observed.
-   A delivery that was started after the settle time began is not missing yet.
+2. See what is on the job (`views`): two looks at it, then the whole state topic.
+3. What only one look showed is just appearing: if it can be ours, look again. A delivery
+   that was started after the settle time began is not missing yet.
 4. Decide (`core.settle`), or look again; held after twice the settle time.
 
 A held delivery is looked at slowly and may still be adopted; it is never started
@@ -19,11 +18,12 @@ from typing import assert_never
 
 import structlog
 
-from jetworker.bindings import Bindings, open_intent
+from jetworker.bindings import Bindings
 from jetworker.case import Case
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.open_intent import earliest
 from jetworker.core.route import OnUncertain
 from jetworker.core.settle import (
     Adopt,
@@ -32,20 +32,20 @@ from jetworker.core.settle import (
     Observation,
     StartAgain,
     decide,
+    is_since,
+    may_be,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.core.witness import Settling
 from jetworker.crash import Point, reach
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
+from jetworker.views import Views
 from jetworker.watcher import Watcher, tell_unexplained
 
 log = structlog.get_logger()
 
-_SKEW = timedelta(seconds=2)  # Jet's clocks need not agree to the second
 _UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
-_UNHEARD = timedelta(minutes=10)  # Jet's clock was never heard: ours may be wrong
 
 
 class Lookup:
@@ -61,6 +61,7 @@ class Lookup:
     ) -> None:
         self._watcher = watcher
         self._bindings = bindings
+        self._views = Views(watcher, bindings, clock, settle)
         self._clock = clock
         self._settle = settle.total_seconds()
         self._metrics = metrics
@@ -166,27 +167,21 @@ class Lookup:
                 assert_never(decision)
 
     async def _decide(self, delivery: Delivery) -> Decision:
-        ours = open_intent(delivery)
         assert delivery.intent is not None
-        job_id = delivery.intent.job_id
-        settled = self._clock.now() - timedelta(seconds=self._settle)
-        first = await self._watcher.look(job_id)
-        await asyncio.sleep(min(0.5, self._settle / 10))
-        second = await self._watcher.look(job_id)
-        book = await self._bindings.read(job_id)
-        if not any(i.command_id == ours.command_id for i in book.intents):
+        since, job_id = earliest(delivery.intent), delivery.intent.job_id
+        view = await self._views.of(job_id, since)
+        intents = {each.command_id: each for each in view.book.intents}
+        ours = intents.pop(delivery.command_id, None)
+        if ours is None:
             return LookAgain("the state topic does not show this start itself")
-        unbound = second.seen - book.bound.keys()
-        if unbound != first.seen - book.bound.keys():
+        candidates = [each for each in view.candidates if is_since(each, since)]
+        steady = tuple(c for c in candidates if c.delivery_id in view.steady)
+        if any(may_be(c, ours) for c in candidates if c not in steady):
             return LookAgain("two looks at the job did not show the same")
-        since = (ours.jet_time or ours.written_at - _UNHEARD) - _SKEW
-        candidates = await self._watcher.candidates(job_id, unbound, since)
-        listed = first.listed & second.listed
         witnessed = await self._watcher.is_witnessed(
-            ours, job_id, listed, book.known, Settling(settled, self._clock.now())
+            ours, job_id, view.listed, view.book.known, view.settling
         )
-        others = [i for i in book.intents if i.command_id != ours.command_id]
-        return decide(ours, others, Observation(candidates, witnessed))
+        return decide(ours, intents.values(), Observation(steady, witnessed))
 
     async def _check_adopt(
         self, case: Case, delivery: Delivery, pending: PendingAdopt

@@ -94,7 +94,8 @@ def assemble(
     calls = _calls(config, outside)
     jet = JetClient(calls)
     resolver = JobResolver(jet)
-    unknown = (Watcher(jet), Bindings(kafka), clock, config.starts.settle, metrics)
+    bindings = Bindings(kafka, _longest_way(config))
+    unknown = (Watcher(jet), bindings, clock, config.starts.settle, metrics)
     lookup, sweep = Lookup(*unknown), Sweep(*unknown)
     starter = Starter(
         book.current,
@@ -153,26 +154,35 @@ async def _keep_signed_in(calls: Calls) -> None:
 
 
 def _terms(config: Config, book: RouteBook) -> Terms:
-    """
-    Return what every partition's life shares.
-
-    The lease is shorter than the session, so that no other worker owns the partition
-    yet, and than the settle time, so that none has looked the start up.
-    """
+    """Return what every partition's life shares."""
     envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
-    lease = min(
-        config.kafka.session_timeout / 2, config.starts.settle / 2, _LONGEST_LEASE
-    )
     return Terms(
         policy=Policy(config.starts.max_attempts, config.events.progress_interval),
         envelope=envelope,
         answers=Answers(envelope, config.topics.dead_letters),
         state_topic=config.topics.state,
         max_objects=config.limits.max_objects,
-        lease=lease,
+        lease=_lease(config),
         dedupe_window=config.dedupe_window,
         routes=book.current,
     )
+
+
+def _lease(config: Config) -> timedelta:
+    """
+    Return the age up to which a written intent may be sent.
+
+    Shorter than the session, so that no other worker owns the partition yet, and than
+    the settle time, so that none has looked the start up.
+    """
+    return min(
+        config.kafka.session_timeout / 2, config.starts.settle / 2, _LONGEST_LEASE
+    )
+
+
+def _longest_way(config: Config) -> timedelta:
+    """Return the longest time from the writing of an intent until Jet has applied it."""
+    return _lease(config) + config.jet.request_timeout + config.starts.settle
 
 
 def _backoff(config: Config) -> Backoff:

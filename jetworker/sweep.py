@@ -17,6 +17,7 @@ from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
+from jetworker.core.settle import may_be
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
 from jetworker.watcher import Watcher, tell_unexplained
@@ -85,15 +86,15 @@ class Sweep:
                     log.info("a sweep failed, it is tried again", error=str(exc))
 
     async def _look(self, job_id: JobId, touched: _Touched) -> None:
-        """Report what is bound to nobody; an open intent may still own what is seen."""
+        """Report what is bound to nobody and can be no open intent's."""
         look = await self._watcher.look(job_id)
         book = await self._bindings.read(job_id)
-        if book.intents:
-            return
         unbound = look.seen - book.bound.keys() - self._reported
         found = await self._watcher.candidates(job_id, unbound, touched.since)
         for candidate in found:
             if candidate.created_on is None:
                 continue  # listed, but Jet does not show it: it is asked for again
+            if any(may_be(candidate, each) for each in book.intents):
+                continue
             self._reported.add(candidate.delivery_id)
             tell_unexplained(self._metrics, touched.route, candidate.delivery_id)

@@ -10,8 +10,10 @@ import structlog
 
 from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
-from jetworker.core.evidence import Evidence, OpenIntent
+from jetworker.core.evidence import Evidence
+from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
+from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
 from jetworker.errors import JetNotFound, JetRejected
@@ -180,14 +182,19 @@ def tell_unexplained(
 
 
 def _evidence(shown: JetDelivery, files: list[JetFile]) -> Evidence:
-    """Return what Jet shows of the contents; counts only once they are complete."""
+    """Return what Jet shows of the contents so far."""
     own = set(shown.transfer_ids)
     paths = frozenset(_path(f.url) for f in files if f.transfer_id in own and f.url)
+    is_whole = is_final_in_jet(shown.state)
     if shown.progress is None:
-        return Evidence(paths)
-    total = [shown.progress.transferred, shown.progress.skipped, shown.progress.failed]
+        return Evidence(paths, is_whole=is_whole)
+    moved, skipped = shown.progress.transferred, shown.progress.skipped
     return Evidence(
-        paths, sum(tally.count for tally in total), sum(t.bytes for t in total)
+        paths,
+        moved.count + skipped.count,
+        moved.bytes + skipped.bytes,
+        shown.progress.failed.count,
+        is_whole,
     )
 
 

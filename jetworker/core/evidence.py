@@ -7,48 +7,53 @@ files grow.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
-
-
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
-    """A start of some command on this job whose outcome is not known (yet)."""
-
-    command_id: CommandId
-    written_at: datetime
-    jet_time: datetime | None
-    objects: tuple[ObjectSpec, ...]
-    after: DeliveryId | None = None
-
-    @property
-    def contents(self) -> tuple[tuple[str, int | None, bool], ...]:
-        """What it asked for, comparable."""
-        return tuple((o.relative_path, o.size, o.is_directory) for o in self.objects)
+from jetworker.core.open_intent import OpenIntent
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What Jet shows of a delivery's contents; None and empty: nothing is shown."""
+    """
+    What Jet shows of a delivery's contents; None and empty: nothing is shown.
+
+    *count* and *bytes* are of what was moved or skipped. An object may have *failed*
+    and been moved when it was tried again. *is_whole*: the delivery has ended, nothing
+    is added any more.
+    """
 
     paths: frozenset[str] = frozenset()
     count: int | None = None
     bytes: int | None = None
+    failed: int = 0
+    is_whole: bool = False
 
 
 NOTHING_SHOWN = Evidence()
 
 
 def is_proven(evidence: Evidence, intent: OpenIntent) -> bool:
-    """Whether what Jet shows of the contents is exactly what *intent* asked for."""
-    files = _files(intent)
+    """
+    Whether the contents are exactly what *intent* asked for, and nothing is to come.
+
+    Part of a larger delivery looks like all of a smaller one.
+    """
+    if not evidence.is_whole or _has_folders(intent):
+        return False
+    if evidence.count is None:
+        return shows_all_files(evidence, intent)
+    if evidence.count + evidence.failed != len(intent.objects):
+        return False
     if evidence.paths:
-        return len(evidence.paths) == len(files) == len(intent.objects) and all(
-            _is_one_of(path, files) for path in evidence.paths
-        )
-    whole = evidence.count == len(intent.objects) == len(files)
-    return whole and evidence.bytes is not None and evidence.bytes == _total(intent)
+        return shows_all_files(evidence, intent)
+    return evidence.bytes == _total(intent)
+
+
+def shows_all_files(evidence: Evidence, intent: OpenIntent) -> bool:
+    """Whether every file that the intent asked for is shown, and no other."""
+    files = _files(intent)
+    return len(evidence.paths) == len(files) == len(intent.objects) and all(
+        _is_one_of(path, files) for path in evidence.paths
+    )
 
 
 def shows_other_files(evidence: Evidence, intent: OpenIntent) -> bool:
@@ -59,13 +64,6 @@ def shows_other_files(evidence: Evidence, intent: OpenIntent) -> bool:
         not _is_one_of(path, files) and not _is_below_one_of(path, folders)
         for path in evidence.paths
     )
-
-
-def is_too_much(evidence: Evidence, intent: OpenIntent) -> bool:
-    """Whether Jet has moved more than the intent asked for."""
-    total = None if _has_folders(intent) else _total(intent)
-    is_more = total is not None and (evidence.bytes or 0) > total
-    return is_more or are_too_many(evidence, intent)
 
 
 def are_too_many(evidence: Evidence, intent: OpenIntent) -> bool:

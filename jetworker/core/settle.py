@@ -5,8 +5,9 @@ Jet has no idempotency key: an unknown start can only be looked up. A delivery i
 adopted when it can be no other's; a start is repeated only when a *witness* shows that
 the listing would have shown the unknown one; everything else waits, and is then held.
 
-Deliveries and intents are paired by their contents, as far as Jet shows them.
-Intents of equal contents are paired in the order of writing.
+Deliveries and intents are paired by the time in which a start can have been applied,
+and by their contents, as far as Jet shows them. Intents of equal contents are paired in
+the order of writing.
 """
 
 from collections.abc import Iterable
@@ -14,17 +15,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from jetworker.core.command import DeliveryId
+from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.evidence import (
     NOTHING_SHOWN,
     Evidence,
-    OpenIntent,
     are_too_many,
     is_proven,
-    is_too_much,
+    shows_all_files,
     shows_other_files,
 )
 from jetworker.core.jet_clock import is_before
+from jetworker.core.open_intent import OpenIntent
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,35 @@ def decide(
     return Adopt(choice, unexplained)
 
 
+def is_since(candidate: Candidate, time: datetime) -> bool:
+    """Whether it was created then or later, as far as Jet tells."""
+    return candidate.created_on is None or candidate.created_on >= time
+
+
+def may_be(candidate: Candidate, intent: OpenIntent) -> bool:
+    """
+    Whether a delivery can be this intent's, by when it was created.
+
+    Not before the intent was written; and once the start can be on its way no longer,
+    only its files can still tell that it is.
+    """
+    created_on = candidate.created_on
+    if created_on is None:
+        return True
+    if intent.jet_time is not None and is_before(created_on, intent.jet_time):
+        return False
+    if intent.until is None or created_on <= intent.until:
+        return True
+    return bool(candidate.evidence.paths) and is_proven(candidate.evidence, intent)
+
+
 def _is_a_rival_s(
     candidate: Candidate, ours: OpenIntent, rivals: tuple[OpenIntent, ...]
 ) -> bool:
     """Whether every file is shown, and they are a rival's and not ours."""
-    shown = bool(candidate.evidence.paths) and shows_other_files(
-        candidate.evidence, ours
+    return shows_other_files(candidate.evidence, ours) and any(
+        shows_all_files(candidate.evidence, rival) for rival in rivals
     )
-    return shown and any(is_proven(candidate.evidence, rival) for rival in rivals)
 
 
 def _fits(
@@ -126,25 +148,29 @@ def _fits(
     Whether a delivery can be ours and nobody else's.
 
     Without a rival only its files can speak against it (sizes are hints, files grow);
-    with rivals, counts and bytes do too where the files are not all shown, and a rival
-    that it fits as well is a doubt. Bytes never rule a rival out: its files may grow.
+    with rivals, the number of objects does too, and a rival that it fits as well is a
+    doubt, unless it is proven to be ours. Bytes never rule anybody out.
     """
-    if not candidate.is_shown:
+    if not candidate.is_shown or not may_be(candidate, ours):
         return False
-    if _is_older(candidate, ours) or shows_other_files(candidate.evidence, ours):
+    if shows_other_files(candidate.evidence, ours):
         return False
     if not rivals:
         return True
-    if is_proven(candidate.evidence, ours):
-        return not any(is_proven(candidate.evidence, rival) for rival in rivals)
-    if is_too_much(candidate.evidence, ours):
+    if are_too_many(candidate.evidence, ours):
         return False
-    return all(
-        shows_other_files(candidate.evidence, rival)
-        or are_too_many(candidate.evidence, rival)
-        or _is_older(candidate, rival)
-        for rival in rivals
+    doubts = [rival for rival in rivals if _is_a_doubt(candidate, rival)]
+    if is_proven(candidate.evidence, ours):
+        return not any(is_proven(candidate.evidence, rival) for rival in doubts)
+    return not doubts
+
+
+def _is_a_doubt(candidate: Candidate, rival: OpenIntent) -> bool:
+    """Whether nothing rules the rival out."""
+    is_ruled_out = shows_other_files(candidate.evidence, rival) or (
+        are_too_many(candidate.evidence, rival)
     )
+    return may_be(candidate, rival) and not is_ruled_out
 
 
 def _in_order(
@@ -154,17 +180,25 @@ def _in_order(
     Return the only choice, or among equal contents the one in the order of writing.
 
     Exchanging two deliveries of the same objects changes nothing for anybody; they
-    must only not be taken twice.
+    must only not be taken twice: an earlier one takes the first that it can be, which
+    is no later than the first of ours.
     """
-    intents = sorted((ours, *alike), key=lambda i: (i.written_at, i.command_id))
+    may_choose = [
+        each for each in alike if any(may_be(choice, each) for choice in choices)
+    ]
+    intents = sorted((ours, *may_choose), key=_by_writing)
     place = intents.index(ours)
     if len(choices) > len(intents) or place >= len(choices):
         return None
     if len(choices) == 1:
         return choices[0]
-    if any(choice.created_on is None for choice in choices):
-        return None
-    return sorted(choices, key=lambda c: (str(c.created_on), c.delivery_id))[place]
+    dated = [(c.created_on, c.delivery_id, c) for c in choices if c.created_on]
+    return sorted(dated)[place][2] if len(dated) == len(choices) else None
+
+
+def _by_writing(intent: OpenIntent) -> tuple[datetime, CommandId]:
+    """By Jet's clock, which is the same for all workers, where it was heard."""
+    return intent.jet_time or intent.written_at, intent.command_id
 
 
 def _decide_absence(seen: Observation) -> Decision:
@@ -172,10 +206,3 @@ def _decide_absence(seen: Observation) -> Decision:
     if seen.is_witnessed:
         return StartAgain()
     return LookAgain("nothing in the job document shows whether it was started")
-
-
-def _is_older(candidate: Candidate, intent: OpenIntent) -> bool:
-    """Whether the delivery was there before the intent was written down."""
-    if candidate.created_on is None or intent.jet_time is None:
-        return False
-    return is_before(candidate.created_on, intent.jet_time)

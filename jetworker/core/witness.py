@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jetworker.core.command import DeliveryId
-from jetworker.core.evidence import OpenIntent
 from jetworker.core.jet_clock import is_before
+from jetworker.core.open_intent import OpenIntent
 
 _OLDEST, _NEWEST = 20, 10
 

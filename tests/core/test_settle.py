@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
 from jetworker.core.evidence import (
     Evidence,
-    OpenIntent,
     is_proven,
     shows_other_files,
 )
+from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import (
     Adopt,
     Candidate,
@@ -18,6 +18,7 @@ from jetworker.core.settle import (
     Observation,
     StartAgain,
     decide,
+    is_since,
 )
 from tests.builders import NOW, SECOND
 
@@ -32,6 +33,10 @@ def intent(
 
 def candidate(name: str = "x", after: timedelta = SECOND, **shown: object) -> Candidate:
     return Candidate(DeliveryId(name), NOW + after, Evidence(**shown))  # type: ignore[arg-type]  # a test's shorthand
+
+
+def whole(**shown: object) -> Evidence:
+    return Evidence(is_whole=True, **shown)  # type: ignore[arg-type]  # a test's shorthand
 
 
 def seen(*candidates: Candidate, is_witnessed: bool = False) -> Observation:
@@ -87,13 +92,13 @@ def test_rivals_are_told_apart_by_files_counts_and_age() -> None:
     rival = intent("rival", "/b")
     small = intent("rival", "/b", size=4)
     late = intent("rival", "/b", at=NOW + 2 * SECOND)
-    mine = candidate(count=1, bytes=5)
+    mine = candidate(count=1, bytes=5, is_whole=True)
 
     assert decide(intent(), (rival,), seen(files)) == Adopt(files)
     assert decide(intent(), (small,), seen(mine)) == Adopt(mine)
     assert decide(intent(), (late,), seen(candidate())) == Adopt(candidate())
     assert isinstance(decide(small, (intent(),), seen(mine)), LookAgain)
-    both = seen(candidate(count=1, bytes=5))
+    both = seen(mine)
     assert isinstance(decide(intent(), (rival,), both), LookAgain)
     many = candidate(count=2)
     assert isinstance(decide(intent(), (rival,), seen(many)), LookAgain)
@@ -145,12 +150,76 @@ def test_contents_are_proven_by_all_files_or_by_exact_counts() -> None:
     )
     unsized = intent(size=None)
 
-    assert is_proven(Evidence(paths=frozenset({"/root/a"})), intent())
-    assert not is_proven(Evidence(paths=frozenset({"/root/a", "/root/b"})), intent())
-    assert is_proven(Evidence(count=1, bytes=5), intent())
-    assert not is_proven(Evidence(count=1), intent())
-    assert not is_proven(Evidence(count=1, bytes=5), unsized)
-    assert not is_proven(Evidence(paths=frozenset({"/root/a/x"})), folder)
+    assert is_proven(whole(paths=frozenset({"/root/a"})), intent())
+    assert not is_proven(whole(paths=frozenset({"/root/a", "/root/b"})), intent())
+    assert is_proven(whole(count=1, bytes=5), intent())
+    assert not is_proven(whole(count=1), intent())
+    assert not is_proven(whole(count=1, bytes=5), unsized)
+    assert not is_proven(whole(paths=frozenset({"/root/a/x"})), folder)
+
+
+def test_nothing_is_proven_while_more_may_come() -> None:
+    """Half of a larger delivery looks like all of a smaller one."""
+    files = frozenset({"/root/a"})
+    two = (ObjectSpec("/a", 5), ObjectSpec("/b", 5))
+    larger = replace(intent("rival"), objects=two)
+
+    assert not is_proven(Evidence(files, 1, 5), intent())
+    assert not is_proven(whole(paths=files, count=2), intent())
+    half = candidate(paths=files, count=1, bytes=5)
+    assert isinstance(decide(intent(), (larger,), seen(half)), LookAgain)
+    assert isinstance(
+        decide(
+            intent(),
+            (larger,),
+            seen(replace(half, evidence=Evidence(count=1, bytes=5))),
+        ),
+        LookAgain,
+    )
+
+
+def test_a_delivery_of_a_later_time_is_not_ours_unless_its_files_say_so() -> None:
+    """A held start is looked at for days: a person starts others on the job meanwhile."""
+    ours = replace(intent(), until=NOW + 10 * SECOND)
+    later = candidate(after=11 * SECOND)
+    proven = replace(later, evidence=whole(paths=frozenset({"/root/a"}), count=1))
+    moving = replace(later, evidence=Evidence(paths=frozenset({"/root/a"})))
+
+    in_time = candidate(after=9 * SECOND)
+    assert decide(ours, (), seen(in_time)) == Adopt(in_time)
+    assert isinstance(decide(ours, (), seen(later)), LookAgain)
+    assert isinstance(decide(ours, (), seen(moving)), LookAgain)
+    assert decide(ours, (), seen(proven)) == Adopt(proven)
+
+
+def test_a_delivery_without_a_date_may_be_of_any_time() -> None:
+    dated, undated = candidate(), replace(candidate(), created_on=None)
+
+    assert is_since(undated, NOW)
+    assert is_since(dated, NOW + SECOND)
+    assert not is_since(dated, NOW + 2 * SECOND)
+
+
+def test_a_start_of_long_ago_casts_no_doubt_on_what_is_started_now() -> None:
+    held = replace(intent("held", "/b"), until=NOW - SECOND)
+    alike = replace(intent("alike", at=NOW - 9 * SECOND), until=NOW - SECOND)
+    now = candidate(count=1, bytes=5, is_whole=True)
+
+    assert decide(intent(), (held,), seen(now)) == Adopt(now)
+    assert decide(intent(), (alike,), seen(now)) == Adopt(now)
+    assert isinstance(decide(alike, (intent(),), seen(now)), LookAgain)
+
+
+def test_two_alike_whose_writers_clocks_disagree_never_take_the_same() -> None:
+    """By our clocks the second was written first; Jet's is the same for both."""
+    first = replace(intent("first"), written_at=NOW + 60 * SECOND)
+    second = replace(intent("second"), jet_time=NOW + 2 * SECOND)
+    early, late = candidate("x", SECOND), candidate("y", 3 * SECOND)
+
+    assert decide(first, (second,), seen(early, late)) == Adopt(early)
+    assert isinstance(decide(second, (first,), seen(early, late)), LookAgain)
+    assert decide(second, (), seen(late)) == Adopt(late)
+    assert decide(first, (second,), seen(late)) == Adopt(late)
 
 
 def seconds_to_compare(number: int) -> float:
@@ -181,8 +250,8 @@ def test_ten_thousand_files_are_compared_without_comparing_each_with_each() -> N
 
 
 def test_a_path_that_storage_shows_without_a_root_is_the_one_asked_for() -> None:
-    assert is_proven(Evidence(frozenset({"a"})), intent())
-    assert not is_proven(Evidence(frozenset({"ba"})), intent())
+    assert is_proven(whole(paths=frozenset({"a"})), intent())
+    assert not is_proven(whole(paths=frozenset({"ba"})), intent())
 
 
 def test_a_folder_covers_what_is_below_it() -> None:

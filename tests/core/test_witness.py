@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId
-from jetworker.core.evidence import OpenIntent
+from jetworker.core.open_intent import OpenIntent
 from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
 from tests.builders import NOW, SECOND
 

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from jetworker.bindings import Bindings, Book, open_intent
+from jetworker.bindings import Bindings, Book
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import State
-from jetworker.core.evidence import OpenIntent
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.settle import Candidate
 from jetworker.core.trigger import Absent
 from jetworker.core.witness import Known, Settling, is_witnessed
@@ -26,14 +27,15 @@ from tests.fakes import OneDelivery
 class BusyJob:
     """A job that shows all that was started on it; every reading finds one more."""
 
-    def __init__(self, unknown: OpenIntent) -> None:
+    def __init__(self, *unknown: OpenIntent) -> None:
         self.unknown = unknown
         self.started = {DeliveryId("d-0"): NOW, DeliveryId("d-1"): NOW}
+        self.looks = 0
 
     def read(self) -> Book:
         self.started[DeliveryId(f"d-{len(self.started)}")] = datetime.now(UTC)
         bound = {each: (CommandId(each), at) for each, at in self.started.items()}
-        return Book(bound, [self.unknown])
+        return Book(bound, list(self.unknown))
 
 
 class BusyBindings(Bindings):
@@ -51,6 +53,7 @@ class BusyWatcher(Watcher):
 
     @override
     async def look(self, job_id: JobId) -> Look:
+        self._job.looks += 1
         shown = frozenset(self._job.started)
         return Look(shown, shown)
 
@@ -73,17 +76,48 @@ class BusyWatcher(Watcher):
         return is_witnessed(listed, known, known, start, settling)
 
 
-async def test_a_delivery_that_is_bound_after_the_looks_hides_nothing() -> None:
-    """Where starts never cease, no listing has them all by the time they are read."""
-    owner = OneDelivery(a_delivery(State.UNCERTAIN))
-    job = BusyJob(open_intent(owner.delivery))
+def unknown_starts(number: int) -> list[OneDelivery]:
+    delivery = a_delivery(State.UNCERTAIN)
+    names = [CommandId(f"c-{n}") for n in range(number)]
+    return [OneDelivery(replace(delivery, command_id=name)) for name in names]
+
+
+async def looked_up(owners: list[OneDelivery]) -> BusyJob:
+    """Look unknown starts up until each is told something."""
+    job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
     metrics = Metrics(CollectorRegistry())
     settle = timedelta(seconds=0.2)
     lookup = Lookup(BusyWatcher(job), BusyBindings(job), Clock(), settle, metrics)
 
     running = asyncio.create_task(lookup.run())
-    lookup.take(Entry(owner, owner.delivery.command_id))
-    await asyncio.wait_for(owner.changed.wait(), 10)
+    for owner in owners:
+        lookup.take(Entry(owner, owner.delivery.command_id))
+    async with asyncio.timeout(10):
+        for owner in owners:
+            await owner.changed.wait()
     running.cancel()
+    return job
+
+
+def intent_of(delivery: Delivery) -> OpenIntent:
+    assert delivery.intent is not None
+    return open_intent(delivery, delivery.intent, timedelta())
+
+
+async def test_a_delivery_that_is_bound_after_the_looks_hides_nothing() -> None:
+    """Where starts never cease, no listing has them all by the time they are read."""
+    (owner,) = owners = unknown_starts(1)
+
+    await looked_up(owners)
 
     assert owner.told == [Absent()]
+
+
+async def test_a_hundred_unknown_starts_on_a_job_share_a_few_looks_at_it() -> None:
+    """Jet failed for a minute: each for itself would not be looked up in time."""
+    owners = unknown_starts(100)
+
+    job = await looked_up(owners)
+
+    assert [owner.told for owner in owners] == [[Absent()]] * 100
+    assert job.looks < 10

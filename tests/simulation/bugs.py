@@ -170,12 +170,10 @@ FOUND = (
         "a grown file held against its own delivery",
         "every accepted command ends",
         "core/settle.py",
-        "    if is_proven(candidate.evidence, ours):\n        return not any(",
+        "    if are_too_many(candidate.evidence, ours):\n",
         """\
-    if is_too_much(candidate.evidence, ours):
-        return False
-    if is_proven(candidate.evidence, ours):
-        return not any(""",
+    if (candidate.evidence.bytes or 0) > sum(o.size or 0 for o in ours.objects):
+""",
     ),
     Bug(
         "a start sent while Jet holds starts back",
@@ -188,8 +186,10 @@ FOUND = (
         "a rival ruled out by bytes, though its files may have grown",
         "a delivery is bound to who asked for it",
         "core/settle.py",
-        "        or are_too_many(candidate.evidence, rival)\n",
-        "        or is_too_much(candidate.evidence, rival)\n",
+        "        are_too_many(candidate.evidence, rival)\n",
+        """\
+        (candidate.evidence.bytes or 0) > sum(o.size or 0 for o in rival.objects)
+""",
     ),
     Bug(
         "a record's time taken at its word",
@@ -231,15 +231,9 @@ from jetworker.core.delivery import ReasonCode
     Bug(
         "what is bound to another is a candidate",
         "a delivery is bound to one command, and to one only",
-        "lookup.py",
-        """\
-        unbound = second.seen - book.bound.keys()
-        if unbound != first.seen - book.bound.keys():
-""",
-        """\
-        unbound = second.seen
-        if unbound != first.seen:
-""",
+        "views.py",
+        "(first.seen | second.seen) - book.bound.keys()\n",
+        "first.seen | second.seen\n",
     ),
     Bug(
         "a tombstone written before the window is over",

@@ -79,7 +79,7 @@ def progress(d: Delivery) -> dict[str, Any]:
     """Return what has been moved of a delivery."""
     part = min(1.0, d.age / d.seconds)
     size = sum(spec.get("sizeInBytes", 0) for spec in d.objects) + d.grown
-    count = len(d.objects) if d.is_over else 0
+    count = int(len(d.objects) * part)
     failed = d.failed if d.is_over else 0
     return {
         "transferred": {"count": count - failed, "bytes": int(size * part)},
