@@ -13,6 +13,7 @@ from jetworker.clock import Clock
 from jetworker.config import Config
 from jetworker.connection import connect
 from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.facts import Facts
 from jetworker.kafka import Kafka
 from jetworker.metrics import Metrics
 from jetworker.parts import VERSION, Outside, Parts, assemble
@@ -35,8 +36,9 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
         loop.add_signal_handler(number, stopping.set)
     registry = CollectorRegistry()
     metrics = Metrics(registry, VERSION)
-    async with _opened(config, environ, metrics, stopping) as parts:
-        probes = Probes(parts.facts, registry)
+    async with _opened(config, environ, metrics) as parts:
+        facts = Facts(parts, config, metrics, Clock(), stopping.is_set)
+        probes = Probes(facts, registry)
         port = await _listen(probes, config)
         log.info("probes, metrics and status are served", port=port)
         try:
@@ -102,7 +104,6 @@ async def _opened(
     config: Config,
     environ: Mapping[str, str],
     metrics: Metrics,
-    stopping: asyncio.Event,
 ) -> AsyncIterator[Parts]:
     """Open what lies outside and put the worker together on it."""
     async with connect(config.jet, f"jetworker/{VERSION}") as connection:
@@ -114,4 +115,4 @@ async def _opened(
             Clock(),
             metrics,
         )
-        yield assemble(config, outside, stopping.is_set)
+        yield assemble(config, outside)

@@ -100,6 +100,25 @@ class Calls:
         an answer.
         """
         token = await self.tokens.get()
+        with self._handed_over(guard) as current:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    with self._counted("start_delivery") as count:
+                        answer = await self._send(
+                            self._connection.starts, "POST", path, body, token
+                        )
+                        count(answer.status)
+            except (*_FOREIGN, TimeoutError) as exc:
+                said = _why(exc)
+                return StartLost(said) if current.is_done else StartNotSent(said)
+        self._obey("start_delivery", answer)
+        if answer.status == _UNAUTHORIZED:
+            self.tokens.invalidate(token)
+        return read_start(answer)
+
+    @contextmanager
+    def _handed_over(self, guard: Callable[[], None]) -> Iterator[Handover]:
+        """Ask *guard* and the budget again at the last moment before the first byte."""
 
         def allow() -> None:
             guard()
@@ -108,21 +127,9 @@ class Calls:
         current = Handover(allow)
         reset = handover.set(current)
         try:
-            async with asyncio.timeout(self._timeout):
-                with self._counted("start_delivery") as count:
-                    answer = await self._send(
-                        self._connection.starts, "POST", path, body, token
-                    )
-                    count(answer.status)
-        except (*_FOREIGN, TimeoutError) as exc:
-            said = _why(exc)
-            return StartLost(said) if current.is_done else StartNotSent(said)
+            yield current
         finally:
             handover.reset(reset)
-        self._obey("start_delivery", answer)
-        if answer.status == _UNAUTHORIZED:
-            self.tokens.invalidate(token)
-        return read_start(answer)
 
     async def _ask_once(self, question: Question) -> Any:
         token = await self.tokens.get()

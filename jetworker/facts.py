@@ -4,89 +4,78 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jetworker.census import Census
 from jetworker.clock import Clock
 from jetworker.config import Config
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Remembered
-from jetworker.follower import Follower
+from jetworker.core.route import Route
 from jetworker.metrics import Metrics
-from jetworker.oauth import TokenSource
-from jetworker.routebook import RouteBook
-from jetworker.routes import JobResolver
-from jetworker.starter import Starter
-from jetworker.watchdog import Watchdog
+from jetworker.parts import VERSION, Parts
 from jetworker.wire import times
-from jetworker.worker import Worker
 
 _SHOWN = 200
+_LATE = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The parts that know, and how they are told."""
 
-    version: str
+    parts: Parts
     config: Config
-    worker: Worker
-    starter: Starter
-    follower: Follower
-    census: Census
-    tokens: TokenSource
-    book: RouteBook
-    resolver: JobResolver
-    watchdog: Watchdog
     metrics: Metrics
     clock: Clock
     is_stopping: Callable[[], bool]
 
     def live(self) -> Mapping[str, str | None]:
         """Only whether every loop makes progress: Jet and Kafka may be down."""
-        return self.watchdog.stuck()
+        return self.parts.watchdog.stuck()
 
     def ready(self) -> Mapping[str, str | None]:
         """Whether commands are taken and can be carried out."""
-        worker = self.worker
+        worker, tokens = self.parts.worker, self.parts.calls.tokens
         behind = sorted(worker.assigned - worker.lives.keys())
+        is_late = self.parts.watchdog.lag > _LATE
         return {
             "group": None if worker.has_joined else "the group is not joined yet",
             "partitions": f"not restored yet: {behind}" if behind else None,
-            "token": None if self.tokens.has_token else "no token was obtained yet",
-            "loop": "the event loop is late" if self.watchdog.lag > 5 else None,  # noqa: PLR2004 -- seconds
+            "token": None if tokens.has_token else "no token was obtained yet",
+            "loop": "the event loop is late" if is_late else None,
             "running": "the worker is stopping" if self.is_stopping() else None,
         }
 
     def refresh(self) -> None:
         """Set the gauges that are only known when somebody looks."""
-        seen = self.follower.oldest_seen() or self.clock.now()
+        seen = self.parts.follower.oldest_seen() or self.clock.now()
         self.metrics.oldest_status_timestamp_seconds.set(seen.timestamp())
-        self.metrics.partitions_assigned.set(len(self.worker.assigned))
-        self.metrics.partitions_restored.set(len(self.worker.lives))
+        self.metrics.partitions_assigned.set(len(self.parts.worker.assigned))
+        self.metrics.partitions_restored.set(len(self.parts.worker.lives))
 
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""
+        parts, lives = self.parts, self.parts.worker.lives.values()
         return {
-            "version": self.version,
+            "version": VERSION,
             "group": self.config.kafka.group_id,
-            "partitions": sorted(self.worker.assigned),
-            "checks": {**self.live(), **self.ready(), "routes": self.book.error},
+            "partitions": sorted(parts.worker.assigned),
+            "checks": {**self.live(), **self.ready(), "routes": parts.book.error},
             "totals": {
-                "open": self.census.total,
-                "waiting": self.starter.waiting(),
-                "followed": len(self.follower),
-                "remembered": sum(len(x.memory) for x in self.worker.lives.values()),
+                "open": parts.census.total,
+                "waiting": parts.starter.waiting(),
+                "followed": len(parts.follower),
+                "remembered": sum(len(life.memory) for life in lives),
             },
-            "routes": [
-                {
-                    "route": route.name,
-                    "job": self.resolver.known(route),
-                    "open": self.census.open_on(route.name),
-                    "limit": route.max_active,
-                    **self.starter.describe(route.name),
-                }
-                for route in self.book.routes.values()
-            ],
+            "routes": [self._route(route) for route in parts.book.routes.values()],
+        }
+
+    def _route(self, route: Route) -> dict[str, Any]:
+        return {
+            "route": route.name,
+            "job": self.parts.resolver.known(route),
+            "open": self.parts.census.open_on(route.name),
+            "limit": route.max_active,
+            **self.parts.starter.describe(route.name),
         }
 
     def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -96,7 +85,7 @@ class Facts:
 
     def delivery(self, command_id: str) -> dict[str, Any] | None:
         """Return what is known of one command."""
-        for life in self.worker.lives.values():
+        for life in self.parts.worker.lives.values():
             known = life.known(CommandId(command_id))
             if isinstance(known, Delivery):
                 return self._row(known) | {"partition": life.partition}
@@ -111,7 +100,7 @@ class Facts:
         return None
 
     def _matching(self, filters: Mapping[str, str]) -> Iterator[Delivery]:
-        for life in self.worker.lives.values():
+        for life in self.parts.worker.lives.values():
             for delivery in list(life.deliveries.values()):
                 if filters.get("route", delivery.route) != delivery.route:
                     continue
@@ -122,7 +111,7 @@ class Facts:
 
     def _row(self, delivery: Delivery) -> dict[str, Any]:
         reason = delivery.reason
-        due = self.follower.next_due(delivery.command_id)
+        due = self.parts.follower.next_due(delivery.command_id)
         age = (self.clock.now() - delivery.accepted_at).total_seconds()
         return {
             "commandId": delivery.command_id,

@@ -19,7 +19,6 @@ from jetworker.core.pace import Backoff, Pace
 from jetworker.core.steps import Policy
 from jetworker.crew import Services, Terms
 from jetworker.errors import JetError
-from jetworker.facts import Facts
 from jetworker.follower import Follower
 from jetworker.jet import JetClient
 from jetworker.kafka import Kafka
@@ -64,10 +63,11 @@ class Parts:
     follower: Follower
     lookup: Lookup
     sweep: Sweep
+    census: Census
+    resolver: JobResolver
     book: RouteBook
     watchdog: Watchdog
     calls: Calls
-    facts: Facts
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """Return the loops that serve the partitions, by name."""
@@ -80,14 +80,8 @@ class Parts:
         }
 
 
-def assemble(
-    config: Config, outside: Outside, is_stopping: Callable[[], bool]
-) -> Parts:
-    """
-    Put the parts of one worker together; nothing runs yet.
-
-    Longer than others: a list of what there is, in the order in which it is needed.
-    """
+def assemble(config: Config, outside: Outside) -> Parts:
+    """Put the parts of one worker together; nothing runs yet."""
     kafka, book = outside.kafka, outside.book
     clock, metrics = outside.clock, outside.metrics
     census = Census(metrics)
@@ -97,38 +91,16 @@ def assemble(
     bindings = Bindings(kafka, _longest_way(config))
     unknown = (Watcher(jet), bindings, clock, config.starts.settle, metrics)
     lookup, sweep = Lookup(*unknown), Sweep(*unknown)
-    starter = Starter(
-        book.current,
-        resolver,
-        Sender(jet, resolver),
-        lookup,
-        census,
-        clock,
-        max_active=config.limits.max_active,
-        backoff=_backoff(config),
-    )
+    means = Sender(jet, resolver), census, clock, config.limits.max_active
+    starter = Starter(book.current, resolver, lookup, *means, _backoff(config))
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     follower = Follower(Poll(jet, clock, metrics), pace, clock)
     services = Services(starter, follower, lookup, sweep, census, metrics, clock)
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     watchdog = Watchdog(clock, metrics)
-    facts = Facts(
-        VERSION,
-        config,
-        worker,
-        starter,
-        follower,
-        census,
-        calls.tokens,
-        book,
-        resolver,
-        watchdog,
-        metrics,
-        clock,
-        is_stopping,
-    )
-    return Parts(worker, starter, follower, lookup, sweep, book, watchdog, calls, facts)
+    looking = starter, follower, lookup, sweep
+    return Parts(worker, *looking, census, resolver, book, watchdog, calls)
 
 
 def _calls(config: Config, outside: Outside) -> Calls:

@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +21,16 @@ OK, FAILED, REJECTED = 0, 1, 2
 _ANSWER_WITHIN = 60.0
 _ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
 _ENDS["delivery.cancelled"] = FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A command as it is published; without *partition* its key decides where."""
+
+    command_id: str
+    value: bytes
+    partition: int | None = None
+    is_order: bool = False
 
 
 def fields(
@@ -44,70 +56,73 @@ def fields(
 
 async def send(config: Config, command: dict[str, Any], *, wait: bool) -> int:
     """Publish a send; with *wait*, follow it: 0 completed, 1 failed, 2 rejected."""
-    value = commands.encode(command)
-    try:
-        commands.decode(value, (), max_objects=config.limits.max_objects)
-    except InvalidRecord as exc:
-        _say(f"{exc.reason}: {exc.message}")
+    value = _encode(config, command)
+    if value is None:
         return REJECTED
-    if not wait:
-        await _produce(config, command["commandId"], value, None)
-        _print(command["commandId"])
-        return OK
-    return await _follow(config, command["commandId"], value, None, is_order=False)
+    record = _Record(command["commandId"], value)
+    if wait:
+        return await _follow(config, record)
+    await _produce(config, record)
+    _print(record.command_id)
+    return OK
 
 
 async def order(config: Config, command: dict[str, Any]) -> int:
     """Publish a cancel or resolve where the command is, and return its answer."""
+    value = _encode(config, command)
+    if value is None:
+        return REJECTED
+    found = await find(config, command["commandId"])
+    if found is None:
+        _say("no command of this id is known")
+        return REJECTED
+    record = _Record(command["commandId"], value, found.partition, is_order=True)
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            return await _follow(config, record)
+    except TimeoutError:
+        _say(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
+        return FAILED
+
+
+def _encode(config: Config, command: dict[str, Any]) -> bytes | None:
+    """Return the command's bytes; None, and why on stderr, if it would be rejected."""
     value = commands.encode(command)
     try:
         commands.decode(value, (), max_objects=config.limits.max_objects)
     except InvalidRecord as exc:
         _say(f"{exc.reason}: {exc.message}")
-        return REJECTED
-    found = await find(config, command["commandId"])
-    partition = None if found is None else found.partition
-    if partition is None:
-        _say("no command of this id is known")
-        return REJECTED
-    command_id = command["commandId"]
-    return await _follow(config, command_id, value, partition, is_order=True)
+        return None
+    return value
 
 
-async def _follow(
-    config: Config,
-    command_id: str,
-    value: bytes,
-    partition: int | None,
+async def _follow(config: Config, record: _Record) -> int:
+    """Listen first, then publish, so that no answer is missed."""
+    listening = asyncio.Event()
+    sent: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+    events = tail(config, record.command_id, listening)
+    listener = asyncio.create_task(_listen(events, sent, is_order=record.is_order))
+    try:
+        await bounded(listening.wait(), "listening for events")
+        sent.set_result(await _produce(config, record))
+        return await listener
+    finally:
+        listener.cancel()
+
+
+async def _listen(
+    events: AsyncIterator[Seen],
+    sent: "asyncio.Future[tuple[int, int]]",
     *,
     is_order: bool,
 ) -> int:
-    """Listen first, then publish, so that no answer is missed."""
-    listening = asyncio.Event()
-
-    async def listen(offset: "asyncio.Future[tuple[int, int]]") -> int:
-        async for event in tail(config, command_id, listening):
-            where, at = await offset
-            code = _code(event, (where, at), is_order=is_order)
-            _print(orjson.dumps(event.told()).decode())
-            if code is not None:
-                return code
-        raise AssertionError(command_id)
-
-    sent: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
-    listener = asyncio.create_task(listen(sent))
-    try:
-        await bounded(listening.wait(), "listening for events")
-        sent.set_result(await _produce(config, command_id, value, partition))
-        if not is_order:
-            return await listener
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            return await listener
-    except TimeoutError:
-        _say(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
-        return FAILED
-    finally:
-        listener.cancel()
+    """Print events until one decides the exit code."""
+    async for event in events:
+        code = _code(event, await sent, is_order=is_order)
+        _print(orjson.dumps(event.told()).decode())
+        if code is not None:
+            return code
+    raise AssertionError
 
 
 def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
@@ -127,14 +142,16 @@ def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
             return None
 
 
-async def _produce(
-    config: Config, key: str, value: bytes, partition: int | None
-) -> tuple[int, int]:
+async def _produce(config: Config, record: _Record) -> tuple[int, int]:
+    """Publish it; returns its partition and offset."""
     producer = AIOKafkaProducer(**config.kafka.client_options(), acks="all")
     try:
         await bounded(producer.start(), "connecting")
         sent = producer.send_and_wait(
-            config.topics.commands, value, key.encode(), partition=partition
+            config.topics.commands,
+            record.value,
+            record.command_id.encode(),
+            partition=record.partition,
         )
         metadata = await bounded(sent, "publishing")
     finally:

@@ -83,12 +83,8 @@ class Sender:
             for is_second in (False, True):
                 if is_second:
                     await self.turn(route)
-                answer = await self._jet.start_delivery(job_id, objects, guard=guard)
-                if isinstance(answer, StartAccepted):
-                    self._latest[job_id] = answer.delivery_id
-                decided = await self._decide(
-                    meaning(answer), route, job_id, is_second=is_second
-                )
+                found = await self._post(job_id, objects, guard)
+                decided = await self._decide(found, route, job_id, is_second=is_second)
                 if decided is not None:
                     return decided
         except LeaseLost as exc:
@@ -96,6 +92,14 @@ class Sender:
         except JetError as exc:
             return unavailable(exc)  # no token, or starts held back: nothing was sent
         return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
+
+    async def _post(
+        self, job_id: JobId, objects: Sequence[ObjectSpec], guard: Callable[[], None]
+    ) -> StartMeaning:
+        answer = await self._jet.start_delivery(job_id, objects, guard=guard)
+        if isinstance(answer, StartAccepted):
+            self._latest[job_id] = answer.delivery_id
+        return meaning(answer)
 
     async def _decide(
         self, found: StartMeaning, route: Route, job_id: JobId, *, is_second: bool

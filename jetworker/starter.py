@@ -24,11 +24,10 @@ class Starter:
         self,
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
-        sender: Sender,
         lookup: Lookup,
+        sender: Sender,
         census: Census,
         clock: Clock,
-        *,
         max_active: int,
         backoff: Backoff,
     ) -> None:

@@ -46,11 +46,7 @@ class Worker(ConsumerRebalanceListener):
     """Takes part in the group and keeps the lives of its partitions."""
 
     def __init__(
-        self,
-        kafka: Kafka,
-        terms: Terms,
-        services: Services,
-        drain_timeout: timedelta,
+        self, kafka: Kafka, terms: Terms, services: Services, drain_timeout: timedelta
     ) -> None:
         self._kafka = kafka
         self._terms = terms
@@ -190,10 +186,9 @@ class Worker(ConsumerRebalanceListener):
                 await asyncio.sleep(delay.total_seconds())
 
     async def _live(self, partition: int) -> None:
-        clock = self._services.clock
+        clock, metrics = self._services.clock, self._services.metrics
         began = clock.monotonic()
         commands = TopicPartition(self._kafka.topics.commands, partition)
-        metrics = self._services.metrics
         async with opened(self._kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
             offset = await committed_offset(self._consumer, commands)
@@ -209,18 +204,20 @@ class Worker(ConsumerRebalanceListener):
                     life.resume()
                     reach(Point.RESTORED)
                     self._open(life, commands, offset)
-                    took = clock.monotonic() - began
-                    metrics.restore_duration_seconds.observe(took)
-                    log.info(
-                        "a partition is restored, its commands are taken",
-                        partition=partition,
-                        offset=offset,
-                        deliveries=len(life.deliveries),
-                        remembered=len(life.memory),
-                        seconds=round(took, 3),
-                    )
+                    self._report_restored(life, offset, clock.monotonic() - began)
             finally:
                 self._close(life)
+
+    def _report_restored(self, life: Life, offset: int, seconds: float) -> None:
+        self._services.metrics.restore_duration_seconds.observe(seconds)
+        log.info(
+            "a partition is restored, its commands are taken",
+            partition=life.partition,
+            offset=offset,
+            deliveries=len(life.deliveries),
+            remembered=len(life.memory),
+            seconds=round(seconds, 3),
+        )
 
     def _open(self, life: Life, commands: TopicPartition, offset: int) -> None:
         self._lives[life.partition] = life

@@ -1,6 +1,7 @@
 """The AsyncAPI document: which topics carry what, for whom."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -22,10 +23,8 @@ def document() -> str:
 
 
 def _document() -> dict[str, object]:
-    events = {
-        **{kind.value: kind.value.partition(".")[0] for kind in EventType},
-        **_ANSWERS,
-    }
+    schemas = {kind.value: kind.value.partition(".")[0] for kind in EventType}
+    events = schemas | _ANSWERS
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -35,13 +34,7 @@ def _document() -> dict[str, object]:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {
-            "commands": _channel("jet.commands", {"command": "command"}),
-            "events": _channel(
-                "jet.events", {_key(kind): _key(kind) for kind in events}
-            ),
-            "deadLetters": _channel("jet.dead-letters", {"deadLetter": "dead-letter"}),
-        },
+        "channels": _channels(_key(kind) for kind in events),
         "operations": {
             "readCommands": _operation("receive", "commands"),
             "publishEvents": _operation("send", "events"),
@@ -55,6 +48,14 @@ def _document() -> dict[str, object]:
             },
             "schemas": {"cloudEventHeaders": _headers()},
         },
+    }
+
+
+def _channels(events: Iterable[str]) -> dict[str, object]:
+    return {
+        "commands": _channel("jet.commands", {"command": "command"}),
+        "events": _channel("jet.events", {name: name for name in events}),
+        "deadLetters": _channel("jet.dead-letters", {"deadLetter": "dead-letter"}),
     }
 
 

@@ -172,7 +172,7 @@ class World:
             metrics,
         )
         try:
-            parts = assemble(config, outside, stopping.is_set)
+            parts = assemble(config, outside)
             await work(parts, stopping, config)
         except* asyncio.CancelledError:
             pass
