@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from jetworker import topics
-from jetworker.clock import Clock
+from jetworker.clock import Clock, wait
 from jetworker.config import Config
 from jetworker.connection import connect
 from jetworker.errors import ConfigurationError, KafkaUnavailable
@@ -61,8 +61,6 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
     }
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(loop, name=name) for name, loop in loops.items()]
-        for task in running:
-            parts.watchdog.watch(task.get_name(), task)
         working = tasks.create_task(parts.worker.run(stopping), name="worker")
         await stopping.wait()
         log.info("stopping: no new work is taken, starts in flight are let end")
@@ -90,9 +88,7 @@ async def _checked(config: Config, stopping: asyncio.Event) -> None:
             problems = await topics.layout_problems(config)
         except KafkaUnavailable as exc:
             log.warning("kafka cannot be reached, trying again", error=str(exc))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2):
-                    await stopping.wait()
+            await wait(stopping, 2)
             continue
         if problems:
             raise ConfigurationError("; ".join(problems))

@@ -75,13 +75,14 @@ def compose(
     """
     kept = _kept(state)
     after = kept if later is None else _kept(later)
-    told = [_told(record) for record in events]
+    changed = (each for each in kept | after if kept.get(each) != after.get(each))
     return History(
-        told,
+        [_told(record) for record in events],
         [_asked(record) for record in commands],
         [_parked(record) for record in dead_letters],
-        {each: kept[each] for each in kept if after.get(each) == kept[each]},
+        kept,
         offsets,
+        frozenset(changed),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from jetworker.clock import wait
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.settle import LookAgain
 from jetworker.entry import Entry
@@ -39,9 +40,5 @@ class Case:
 
     async def wait(self, seconds: float) -> None:
         """Wait, or until an operator's order comes."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self.called.wait()
-        except TimeoutError:
-            pass
+        await wait(self.called, seconds)
         self.called.clear()

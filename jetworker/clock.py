@@ -1,6 +1,7 @@
 """Time and luck, the only source of both: everything else takes them as arguments."""
 
 import asyncio
+import contextlib
 import random
 from datetime import UTC, datetime
 
@@ -24,3 +25,10 @@ class Clock:
     def jitter(self) -> float:
         """Return a number in [0, 1)."""
         return random.random()  # noqa: S311 -- spreads polls, guards nothing
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but no longer than so many *seconds*."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

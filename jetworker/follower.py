@@ -18,7 +18,7 @@ from datetime import datetime
 
 import structlog
 
-from jetworker.clock import Clock
+from jetworker.clock import Clock, wait
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.following import estimate, from_listing
@@ -28,6 +28,7 @@ from jetworker.core.trigger import DeadlinePassed
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.poll import Followed, Listing, Poll
+from jetworker.watchdog import Watchdog
 
 log = structlog.get_logger()
 
@@ -39,11 +40,14 @@ _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delive
 class Follower:
     """Follows the deliveries of all partitions of one worker."""
 
-    def __init__(self, poll: Poll, pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self, poll: Poll, pace: Pace, clock: Clock, watchdog: Watchdog
+    ) -> None:
         self._poll = poll
         self._pace = pace
         self._longest_unheard = pace.maximum.total_seconds() * _LISTED_AT_MOST
         self._clock = clock
+        self._watchdog = watchdog
         self._followed: dict[CommandId, Followed] = {}
         self._by_job: defaultdict[JobId, dict[DeliveryId, Followed]]
         self._by_job = defaultdict(dict)
@@ -89,18 +93,16 @@ class Follower:
 
     async def run(self) -> None:
         """Ask for what is due, for ever; a bounded number of questions at once."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._wake.clear()
-                for followed in self._take_due():
-                    self._asking += 1
-                    followed.is_asking = True
-                    tasks.create_task(self._ask(followed))
-                try:
-                    async with asyncio.timeout(self._until_due()):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+        with self._watchdog.watching("follower") as turn:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    turn()
+                    self._wake.clear()
+                    for followed in self._take_due():
+                        self._asking += 1
+                        followed.is_asking = True
+                        tasks.create_task(self._ask(followed))
+                    await wait(self._wake, self._until_due())
 
     def _take_due(self) -> Iterable[Followed]:
         now = self._clock.monotonic()

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import structlog
 
+from jetworker.clock import wait
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
 from jetworker.core.expiry import is_expired
@@ -94,20 +95,11 @@ class Lane:
         if changed:
             self._block(obstacle)
         delay = self._means.backoff.delay(self._failures, self._clock.jitter())
+        # Arrivals do not end a wait for Jet; a freed place ends a wait for one.
         if obstacle.code is ReasonCode.LIMIT:
-            delay = self._means.backoff.ceiling
-        try:
-            async with asyncio.timeout(self._until_expiry(delay)):
-                await self._wait_for_change(obstacle)
-        except TimeoutError:
-            pass
-
-    async def _wait_for_change(self, obstacle: Blocked) -> None:
-        """Arrivals do not end a wait for Jet; a freed place ends a wait for one."""
-        if obstacle.code is ReasonCode.LIMIT:
-            await self._wake.wait()
+            await wait(self._wake, self._until_expiry(self._means.backoff.ceiling))
         else:
-            await asyncio.Event().wait()
+            await asyncio.sleep(self._until_expiry(delay))
 
     def _block(self, obstacle: Blocked) -> None:
         log.warning(

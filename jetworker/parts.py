@@ -89,18 +89,31 @@ def assemble(config: Config, outside: Outside) -> Parts:
     jet = JetClient(calls)
     resolver = JobResolver(jet)
     bindings = Bindings(kafka, _longest_way(config))
-    unknown = (Watcher(jet), bindings, clock, config.starts.settle, metrics)
-    lookup, sweep = Lookup(*unknown), Sweep(*unknown)
-    means = Sender(jet, resolver), census, clock, config.limits.max_active
-    starter = Starter(book.current, resolver, lookup, *means, _backoff(config))
+    for_unknown = (Watcher(jet), bindings, clock, config.starts.settle, metrics)
+    lookup, sweep = Lookup(*for_unknown), Sweep(*for_unknown)
+    sender, most = Sender(jet, resolver), config.limits.max_active
+    for_starts = (sender, census, clock, most, _backoff(config))
+    starter = Starter(book.current, resolver, lookup, *for_starts)
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
-    follower = Follower(Poll(jet, clock, metrics), pace, clock)
-    services = Services(starter, follower, lookup, sweep, census, metrics, clock)
-    worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     watchdog = Watchdog(clock, metrics)
-    looking = starter, follower, lookup, sweep
-    return Parts(worker, *looking, census, resolver, book, watchdog, calls)
+    follower = Follower(Poll(jet, clock, metrics), pace, clock, watchdog)
+    services = Services(
+        starter, follower, lookup, sweep, census, metrics, clock, watchdog
+    )
+    worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
+    return Parts(
+        worker,
+        starter,
+        follower,
+        lookup,
+        sweep,
+        census,
+        resolver,
+        book,
+        watchdog,
+        calls,
+    )
 
 
 def _calls(config: Config, outside: Outside) -> Calls:

@@ -1,6 +1,9 @@
-"""The watchdog: whether the event loop turns and every loop of ours makes progress."""
+"""The watchdog: how late the event loop is, and whether the loops that turn still do."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from jetworker.clock import Clock
 from jetworker.metrics import Metrics
@@ -10,46 +13,49 @@ _EVERY = 0.5
 
 class Watchdog:
     """
-    Measures how late the event loop wakes up, and how long tasks have been gone.
+    Measures how late the event loop wakes up, and how long ago other loops turned.
 
-    What is beaten for must beat again within *patience* seconds.
+    Watched are those that turn every second whatever Jet and Kafka do: who waits for
+    something to happen may wait for days. *patience*: seconds.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, patience: float = 60.0) -> None:
         self._clock = clock
         self._metrics = metrics
         self._patience = patience
-        self._beats: dict[str, float] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turned: dict[str, float] = {}
         self.lag = 0.0
 
-    def beat(self, name: str) -> None:
-        """Say that *name* made progress just now."""
-        self._beats[name] = self._clock.monotonic()
-
-    def watch(self, name: str, task: "asyncio.Task[None]") -> None:
-        """Say that *task* must run for as long as the worker does."""
-        self._tasks[name] = task
+    @contextmanager
+    def watching(self, name: str) -> Iterator[Callable[[], None]]:
+        """Watch a loop for as long as this lasts; yields what it calls at every turn."""
+        turn = partial(self._turn, name)
+        turn()
+        try:
+            yield turn
+        finally:
+            del self._turned[name]
 
     def stuck(self) -> dict[str, str | None]:
-        """Return what is wrong with every loop, None where nothing is."""
+        """Return what is wrong with every loop that is watched, None: nothing."""
         now = self._clock.monotonic()
-        found: dict[str, str | None] = {}
-        for name, task in self._tasks.items():
-            found[name] = "has ended" if task.done() else None
-        for name, at in self._beats.items():
-            late = now - at
-            is_late = late > self._patience
-            found[name] = (
-                f"no progress for {late:.0f} s" if is_late else found.get(name)
-            )
-        return found
+        gone = {name: now - at for name, at in self._turned.items()}
+        return {
+            name: f"no progress for {seconds:.0f} s"
+            if seconds > self._patience
+            else None
+            for name, seconds in gone.items()
+        }
 
     async def run(self) -> None:
-        """Measure the loop's lag, for ever."""
-        while True:
-            expected = self._clock.monotonic() + _EVERY
-            await asyncio.sleep(_EVERY)
-            self.lag = max(0.0, self._clock.monotonic() - expected)
-            self._metrics.event_loop_lag_seconds.set(self.lag)
-            self.beat("event loop")
+        """Measure the event loop's lag, for ever."""
+        with self.watching("event loop") as turn:
+            while True:
+                expected = self._clock.monotonic() + _EVERY
+                await asyncio.sleep(_EVERY)
+                self.lag = max(0.0, self._clock.monotonic() - expected)
+                self._metrics.event_loop_lag_seconds.set(self.lag)
+                turn()
+
+    def _turn(self, name: str) -> None:
+        self._turned[name] = self._clock.monotonic()

@@ -14,7 +14,6 @@ A partition's life, in this order (each line is why the next is safe):
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
+from jetworker.clock import wait
 from jetworker.core.pace import Backoff
 from jetworker.crash import Point, reach
 from jetworker.crew import Services, Terms
@@ -93,7 +93,7 @@ class Worker(ConsumerRebalanceListener):
                     error=str(exc),
                     delay_seconds=round(delay.total_seconds(), 1),
                 )
-                await _wait(stopping, delay.total_seconds())
+                await wait(stopping, delay.total_seconds())
             finally:
                 await self._end(list(self._tasks))
 
@@ -136,18 +136,20 @@ class Worker(ConsumerRebalanceListener):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
-                batches = await consumer.getmany(
-                    timeout_ms=200, max_records=_RECORDS_AT_ONCE
-                )
-            except KafkaError as exc:
-                log.warning("kafka gave no records, asking again", error=str(exc))
-                await _wait(stopping, 0.5)
-                continue
-            for partition, records in batches.items():
-                self._receive(partition.partition, records)
-            self._relieve(consumer)
+        with self._services.watchdog.watching("poll") as turn:
+            while not stopping.is_set():
+                turn()
+                try:
+                    batches = await consumer.getmany(
+                        timeout_ms=200, max_records=_RECORDS_AT_ONCE
+                    )
+                except KafkaError as exc:
+                    log.warning("kafka gave no records, asking again", error=str(exc))
+                    await wait(stopping, 0.5)
+                    continue
+                for partition, records in batches.items():
+                    self._receive(partition.partition, records)
+                self._relieve(consumer)
 
     def _receive(self, partition: int, records: list[Any]) -> None:
         """Hand records to their partition's desk; none lives: they come again."""
@@ -239,9 +241,3 @@ async def _keep_house(life: Life) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING)
         await life.forget(_RECORDS_AT_ONCE)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

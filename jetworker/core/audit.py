@@ -82,13 +82,19 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the four topics hold; *answered_below* is the group's offset by partition."""
+    """
+    What the four topics hold.
+
+    *answered_below* is the group's offset by partition. *moving* are the commands whose
+    snapshots changed while the topics were read.
+    """
 
     events: Sequence[Told]
     commands: Sequence[Asked] = ()
     dead_letters: Sequence[Parked] = ()
     snapshots: Mapping[str, Kept] = field(default_factory=dict)
     answered_below: Mapping[int, int] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -123,7 +129,9 @@ def judge(history: History) -> Verdict:
             told[event.command_id].append(event)
     for command_id, events in told.items():
         _judge_command(verdict, command_id, events)
-        _judge_snapshot(verdict, command_id, events[-1], history.snapshots)
+        if command_id not in history.moving:
+            kept = history.snapshots.get(command_id)
+            _judge_snapshot(verdict, command_id, events[-1], kept)
     _judge_origins(verdict, told, history)
     _judge_bindings(verdict, told)
     _judge_answers(verdict, history)
@@ -152,15 +160,18 @@ def _judge_command(verdict: Verdict, command_id: str, events: list[Told]) -> Non
 
 
 def _judge_snapshot(
-    verdict: Verdict, command_id: str, last: Told, snapshots: Mapping[str, Kept]
+    verdict: Verdict, command_id: str, last: Told, kept: Kept | None
 ) -> None:
-    kept = snapshots.get(command_id)
-    if kept is not None:
-        ended = f"delivery.{kept.state}" in _TERMINAL
-        same = kept.sequence == last.data.get("sequence") and (
-            last.kind == f"delivery.{kept.state}" if ended else not _ends(last)
-        )
-        verdict.check(SNAPSHOT, holds=same, what=command_id)
+    """Judge a command's snapshot; only what has ended may have none any more."""
+    if kept is None:
+        what = f"{command_id}: it has not ended, and has no snapshot"
+        verdict.check(SNAPSHOT, holds=_ends(last), what=what)
+        return
+    ended = f"delivery.{kept.state}" in _TERMINAL
+    same = kept.sequence == last.data.get("sequence") and (
+        last.kind == f"delivery.{kept.state}" if ended else not _ends(last)
+    )
+    verdict.check(SNAPSHOT, holds=same, what=command_id)
 
 
 def _ends(event: Told) -> bool:

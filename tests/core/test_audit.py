@@ -63,8 +63,17 @@ def test_an_empty_history_checks_nothing() -> None:
 
 def test_what_is_on_its_way_violates_nothing() -> None:
     waiting = with_event(told("delivery.accepted", 1, "c-9"))
+    both = {**GOOD.snapshots, "c-9": Kept("accepted", 1)}
+    kept = replace(waiting, snapshots=both)
 
-    assert judge(waiting).violations == []
+    assert judge(kept).violations == []
+    assert judge(replace(waiting, moving=frozenset({"c-9"}))).violations == []
+
+
+def test_what_has_ended_is_forgotten_one_day() -> None:
+    forgotten = replace(GOOD, snapshots={})
+
+    assert judge(forgotten).violations == []
 
 
 def test_what_retention_took_is_not_missed() -> None:
@@ -116,6 +125,7 @@ CORRUPTIONS: list[tuple[Invariant, Callable[[], History]]] = [
     (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("completed", 2)})),
     (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("failed", 3)})),
     (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("in_progress", 3)})),
+    (SNAPSHOT, lambda: with_event(told("delivery.accepted", 1, "c-9"))),
     (ORIGIN, lambda: with_event(told("delivery.accepted", 1, "c-3"))),
     (ANSWERED, lambda: without_event(4)),
     (COMPLETED, lambda: without_event(1)),

@@ -18,4 +18,5 @@ def test_a_snapshot_that_stayed_behind_is_judged_and_one_that_moved_on_is_not() 
     moved_on = compose([OLD], [], [], [], {}, later=[OLD, GONE])
 
     assert [*stayed.snapshots] == [DELIVERY.command_id]
-    assert not moved_on.snapshots
+    assert moved_on.moving == {"c-1"}
+    assert not stayed.moving

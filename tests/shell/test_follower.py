@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.clock import Clock
@@ -14,7 +15,9 @@ from jetworker.core.observation import JetTransfer
 from jetworker.core.pace import Pace
 from jetworker.entry import Entry
 from jetworker.follower import Follower
+from jetworker.metrics import Metrics
 from jetworker.poll import Followed, Poll
+from jetworker.watchdog import Watchdog
 from tests.builders import a_delivery, a_jet_transfer
 from tests.fakes import OneDelivery
 
@@ -71,7 +74,9 @@ async def questions(
     poll = CountingPoll(
         deliveries if is_shown else [], may_list=may_list, enough=enough
     )
-    follower = Follower(poll, PACE, Clock())
+    clock = Clock()
+    watchdog = Watchdog(clock, Metrics(CollectorRegistry()))
+    follower = Follower(poll, PACE, clock, watchdog)
     for each in deliveries:
         follower.take(Entry(OneDelivery(each), each.command_id))
     running = asyncio.create_task(follower.run())
