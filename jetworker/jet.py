@@ -1,6 +1,5 @@
 """The Jet API, one method a call. Every method but the start raises JetError."""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -31,10 +30,10 @@ from jetworker.errors import JetNotFound, JetUnavailable
 from jetworker.exchange import Question
 from jetworker.wire import bodies
 from jetworker.wire import jet as wire
+from jetworker.wire.jet_id import is_jet_id
 
 _PAGE = 100
 _PAGES = 100
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _T = TypeVar("_T")
 
 
@@ -234,7 +233,7 @@ def _is_about(told: str, asked: str) -> None:
 
 def _safe(identifier: str) -> str:
     """Return an id fit for a URL; one that is none cannot exist at Jet."""
-    if not _ID.fullmatch(identifier):
+    if not is_jet_id(identifier):
         status, message = 404, "not an id that Jet could have given"
         raise JetNotFound(status, message)
     return quote(identifier, safe="")

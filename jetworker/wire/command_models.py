@@ -19,8 +19,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from jetworker.wire.jet_id import JET_ID_PATTERN
+
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
-JET_ID_PATTERN = r"^[A-Za-z0-9-]{1,64}$"
 MAX_PATH_BYTES = 1024
 MAX_METADATA_BYTES = 4096
 MAX_SIZE = 2**63 - 1

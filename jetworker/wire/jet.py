@@ -5,7 +5,6 @@ Unknown fields and words are tolerated; a fact of the wrong type is absent; only
 an answer is useless without (an id, a state) is required.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -27,8 +26,8 @@ from jetworker.core.observation import (
     StorageProfile,
     Tally,
 )
+from jetworker.wire.jet_id import is_jet_id
 
-ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _MOST = 2**63 - 1
 _T = TypeVar("_T")
 
@@ -48,8 +47,8 @@ def loads(body: bytes) -> Any:
 
 def delivery_id(answer: Any) -> DeliveryId | None:
     """Return the id that the answer to a start carries, None if there is none."""
-    found = _text(_fields(answer).get("deliveryId"))
-    return DeliveryId(found) if found and ID.fullmatch(found) else None
+    found = _fields(answer).get("deliveryId")
+    return DeliveryId(found) if is_jet_id(found) else None
 
 
 def delivery(answer: Any) -> JetDelivery:
@@ -61,7 +60,7 @@ def delivery(answer: Any) -> JetDelivery:
         _required(fields, "state"),
         _time(fields.get("createdOn")),
         _progress(fields.get("deliverySummary")),
-        tuple(TransferId(str(each)) for each in transfers if _is_id(each)),
+        tuple(TransferId(str(each)) for each in transfers if is_jet_id(each)),
     )
 
 
@@ -74,7 +73,7 @@ def transfer(answer: Any) -> JetTransfer:
     return JetTransfer(
         TransferId(_required(fields, "transferId")),
         _required(fields, "state"),
-        DeliveryId(str(owner)) if _is_id(owner) else None,
+        DeliveryId(str(owner)) if is_jet_id(owner) else None,
         metadata.get("isRetry") is True or fields.get("isRetry") is True,
         _progress(fields.get("transferProgress")),
         _tally(manifest) if isinstance(manifest, dict) else None,
@@ -87,7 +86,7 @@ def file(answer: Any) -> JetFile:
     transfer_id = fields.get("transferId")
     return JetFile(
         _text(fields.get("url")) or "",
-        TransferId(str(transfer_id)) if _is_id(transfer_id) else None,
+        TransferId(str(transfer_id)) if is_jet_id(transfer_id) else None,
         _text(fields.get("state")) or "",
         _number(fields.get("sizeInBytes")),
     )
@@ -139,12 +138,12 @@ def _delivery_ids(document: Any) -> Iterator[DeliveryId]:
         key = name.lower()
         if isinstance(value, dict):
             nested = list(value.items())
-            if "deliver" in key and _is_id(value.get("id")):
+            if "deliver" in key and is_jet_id(value.get("id")):
                 nested.append(("deliveryId", value["id"]))
             waiting += reversed(nested)
         elif isinstance(value, list):
             waiting += [(name, each) for each in reversed(value)]
-        elif _is_id(value) and "deliver" in key and _names_ids(key):
+        elif is_jet_id(value) and "deliver" in key and _names_ids(key):
             yield DeliveryId(value)
 
 
@@ -193,10 +192,6 @@ def _number(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= _MOST else None
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and ID.fullmatch(value) is not None
 
 
 def _required(fields: dict[str, Any], name: str) -> str:

@@ -1,6 +1,5 @@
 """The routes file: YAML to routes, strict, and every mistake named by route and key."""
 
-import re
 from typing import Annotated, Any, Self
 
 import yaml
@@ -19,9 +18,9 @@ from jetworker.core.command import JobId, RouteName
 from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
 from jetworker.errors import ConfigurationError
 from jetworker.wire.durations import Duration
+from jetworker.wire.jet_id import is_jet_id
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-_JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 Prefix = Annotated[str, StringConstraints(pattern="^/", max_length=1024)]
 
 
@@ -59,7 +58,7 @@ class RouteModel(_Strict):
     @field_validator("job_id")
     @classmethod
     def _is_an_id(cls, value: str | None) -> str | None:
-        if value is not None and not _JOB_ID.fullmatch(value):
+        if value is not None and not is_jet_id(value):
             msg = "not an id as Jet gives them; a name belongs into job_name"
             raise ValueError(msg)
         return value

@@ -13,7 +13,6 @@ from jetworker.core.command import (
     CommandId,
     DeliveryId,
     JobId,
-    ObjectSpec,
     Rejection,
     Resolution,
     Resolve,
@@ -337,7 +336,3 @@ def test_transfers_whose_end_is_to_come_are_named() -> None:
     delivery = replace(running(), transfers=(*running().transfers, open_one))
 
     assert unfinished(delivery) == ("t-1",)
-
-
-def test_a_folder_of_a_command_has_no_size() -> None:
-    assert ObjectSpec("/in", is_directory=True).size is None

@@ -71,7 +71,7 @@ async def test_poison_is_answered_and_parked_and_stops_nothing(system: System) -
     rejected = [e for e in events if e.kind == "command.rejected"]
     codes = sorted(e.data["reason"]["code"] for e in rejected)
     assert codes == sorted([*REASONS, "conflict"])
-    assert [e.data["state"] for e in events if e.kind == "command.duplicate"] != []
+    assert [e.key for e in events if e.kind == "command.duplicate"] == ["c-1"]
     judge(
         [e for e in events if not e.kind.startswith("command.")], [command], system.jet
     )
@@ -227,23 +227,17 @@ async def test_a_worker_waits_for_a_wrong_secret_to_be_repaired(system: System) 
     secrets = system.folder / "secrets"
     secrets.mkdir()
     (secrets / "jet__client_secret").write_text("wrong")
-    right = system.jet.secret
-    environ = {
-        k: v for k, v in system.environ.items() if k != "JETWORKER_JET__CLIENT_SECRET"
-    }
-    assert right in system.environ.values()
-    assert "JETWORKER_JET__CLIENT_SECRET" not in environ
     worker = await system.worker(
         JETWORKER_SECRETS_DIR=str(secrets), JETWORKER_JET__CLIENT_SECRET=""
     )
     await system.publish(a_command("s"))
     await until(lambda: "no token could be obtained" in worker.log.read_text(), "a log")
 
-    (secrets / "jet__client_secret").write_text(right)
+    (secrets / "jet__client_secret").write_text(system.jet.secret)
     events = await system.terminal(1)
 
     assert kinds(events, "s")[-1] == "completed"
-    assert right not in worker.log.read_text()
+    assert system.jet.secret not in worker.log.read_text()
     assert system.jet.count("token") < 30
 
 

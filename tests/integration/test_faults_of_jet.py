@@ -236,4 +236,5 @@ async def test_where_only_the_latest_is_listed_nothing_is_started_twice(
         )
 
     await until(over, "an end or a hold of all")
+    assert next(lost, None) is None
     assert max(map(len, system.jet.creations().values())) == 1

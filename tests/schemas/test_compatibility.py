@@ -1,5 +1,6 @@
 """No change may break who publishes commands or who reads events."""
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.version import Version
 
 from jetworker import schemas
-from tests.schemas.compatibility import UnknownKeyword, problems
+from tests.schemas.compatibility import WIDENED, UnknownKeyword, problems
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 RELEASED = sorted(
@@ -42,6 +45,14 @@ def test_what_was_released_is_still_understood(version: str, name: str) -> None:
     broken = problems(now, then) if is_written else problems(then, now)
 
     assert broken == []
+
+
+@pytest.mark.parametrize(("older", "wider"), WIDENED)
+@given(st.data())
+def test_a_widened_pattern_takes_all_that_it_took(
+    older: str, wider: str, data: st.DataObject
+) -> None:
+    assert re.search(wider, data.draw(st.from_regex(older, fullmatch=True)))
 
 
 def test_every_schema_is_released_with_its_version() -> None:
