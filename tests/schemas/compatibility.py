@@ -14,7 +14,7 @@ _READ = {"type", "enum", "const", "properties", "required", "additionalPropertie
 _KNOWN = _NOTES | _AT_LEAST | _AT_MOST | _SAME | _READ | {"items", "anyOf", "$ref"}
 
 # Patterns that take all that an older one took; a test draws from the older.
-WIDENED = {(r"^[A-Za-z0-9-]{1,64}$", r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")}
+WIDER_PATTERNS = {(r"^[A-Za-z0-9-]{1,64}$", r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")}
 
 
 class UnknownKeyword(ValueError):
@@ -98,7 +98,7 @@ def _compare_limits(narrow: _Part, wide: _Part) -> Iterator[str]:
     for name in wide.schema.keys() & (_AT_LEAST | _AT_MOST | _SAME):
         limit, given = wide.schema[name], narrow.schema.get(name)
         if name in _SAME:
-            is_kept = given == limit or (given, limit) in WIDENED
+            is_kept = given == limit or (given, limit) in WIDER_PATTERNS
         elif given is None:
             is_kept = False
         else:

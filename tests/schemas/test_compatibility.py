@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from jetworker import schemas
-from tests.schemas.compatibility import WIDENED, UnknownKeyword, problems
+from tests.schemas.compatibility import WIDER_PATTERNS, UnknownKeyword, problems
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 RELEASED = sorted(
@@ -47,7 +47,7 @@ def test_what_was_released_is_still_understood(version: str, name: str) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize(("older", "wider"), WIDENED)
+@pytest.mark.parametrize(("older", "wider"), WIDER_PATTERNS)
 @given(st.data())
 def test_a_widened_pattern_takes_all_that_it_took(
     older: str, wider: str, data: st.DataObject
