@@ -1,5 +1,6 @@
 """What the whole state topic says about a job: which deliveries are whose, what is open."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,15 +17,25 @@ from jetworker.shared import Shared
 from jetworker.wire import snapshots
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
+_SLICE = 500
 _PATIENCE = 600  # times 50 ms: an open transaction hides what comes after it
 
 
 @dataclass(slots=True)
 class Book:
-    """The deliveries of one job that commands are bound to, and its open intents."""
+    """
+    The deliveries of one job that commands are bound to, and its open intents.
+
+    *claims* are the commands that an operator wants to be bound to a delivery.
+    """
 
     bound: dict[DeliveryId, tuple[CommandId, datetime]] = field(default_factory=dict)
     intents: list[OpenIntent] = field(default_factory=list)
+    claims: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
+
+    def is_taken(self, delivery_id: DeliveryId) -> bool:
+        """Whether a command is bound to it, or is to be by an operator's order."""
+        return delivery_id in self.bound or delivery_id in self.claims
 
     @property
     def known(self) -> tuple[Known, ...]:
@@ -52,7 +63,10 @@ class Bindings:
         last stable offset: a commit returns before its marker is visible.
         """
         book = Book()
-        for value in (await self._latest.get(job_id)).values():
+        values = (await self._latest.get(job_id)).values()
+        for number, value in enumerate(values):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
             if job_id.encode() in value:
                 _enter(book, job_id, value, self._within)
         return book
@@ -100,7 +114,10 @@ async def _behind(consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) 
 
 
 def _enter(book: Book, job_id: JobId, value: bytes, within: timedelta) -> None:
-    snapshot = snapshots.decode(value)
+    try:
+        snapshot = snapshots.decode(value)
+    except snapshots.UnreadableSnapshot as exc:
+        raise StoreError(str(exc)) from exc
     if snapshot.job_id != job_id:
         return
     if snapshot.delivery_id is not None:
@@ -113,3 +130,6 @@ def _enter(book: Book, job_id: JobId, value: bytes, within: timedelta) -> None:
         intent = snapshot.intent
         if intent is not None:
             book.intents.append(open_intent(snapshot, intent, within))
+        if snapshot.pending is not None:
+            claimants = book.claims.setdefault(snapshot.pending.delivery_id, set())
+            claimants.add(snapshot.command_id)

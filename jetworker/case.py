@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from jetworker.clock import wait
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import Delivery, Intent, State
 from jetworker.core.settle import LookAgain
 from jetworker.entry import Entry
 
@@ -14,29 +14,35 @@ _NOT_SHOWN = LookAgain("Jet did not show in time what is on the job")
 @dataclass(slots=True, eq=False)
 class Case:
     """
-    An unknown start; *began* is when this process learnt of it (monotonic).
+    The unknown outcome of one intent; *began* is when this process learnt of it.
 
     *called* is set when an operator's order came. *last* says why it is not decided.
     """
 
     entry: Entry
+    intent: Intent | None
     began: float
     called: asyncio.Event = field(default_factory=asyncio.Event)
     last: LookAgain = _NOT_SHOWN
 
     @property
     def unsettled(self) -> Delivery | None:
-        """The delivery as it is now, None once its start is settled."""
+        """The delivery as it is now, None once this start is settled."""
         delivery = self.entry.delivery
         if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
             return None
-        return delivery
+        return delivery if delivery.intent == self.intent else None
+
+    def is_of(self, entry: Entry) -> bool:
+        """Whether it looks after what this entry's delivery is uncertain of now."""
+        if entry.owner is not self.entry.owner or entry.delivery is None:
+            return False
+        return entry.delivery.intent == self.intent
 
     def is_as_before(self, then: Delivery) -> bool:
         """Whether what was looked up is still what is asked."""
         now = self.unsettled
-        asked = (then.intent, then.pending)
-        return now is not None and (now.intent, now.pending) == asked
+        return now is not None and now.pending == then.pending
 
     async def wait(self, seconds: float) -> None:
         """Wait, or until an operator's order comes."""

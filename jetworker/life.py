@@ -7,7 +7,7 @@ Effects are performed only when the step is durable.
 """
 
 import asyncio
-from contextlib import AbstractContextManager
+import contextlib
 from datetime import timedelta
 from itertools import islice
 
@@ -23,6 +23,7 @@ from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
 from jetworker.crash import Point, reach, reach_effect
 from jetworker.crew import Services, Terms
+from jetworker.durable import done, failed
 from jetworker.entry import Entry
 from jetworker.errors import LeaseLost, StoreError
 from jetworker.sending import Sending
@@ -111,8 +112,10 @@ class Life:
         The future is done when the step is durable and raises StoreError if this
         life ends before. A trigger for a delivery that has ended changes nothing.
         """
+        if self.is_over:
+            return failed("the partition's life is over")
         before = self.deliveries.get(command_id)
-        if before is None or self.is_over:
+        if before is None:
             return self.commit(answers, offset)
         now = self.services.clock.now()
         step = transition(before, trigger, now, self.terms.policy)
@@ -120,7 +123,7 @@ class Life:
         if not answers:
             outcome, answers = answer_adopt(before, trigger, self.terms.answers, now)
         if step.delivery == before and not step.events and not answers:
-            return _done()
+            return done()
         durable = self.take(before, step, answers, offset)
         return self.services.counted(outcome, durable) if outcome else durable
 
@@ -152,10 +155,10 @@ class Life:
     ) -> "asyncio.Future[None]":
         """Commit records and an input offset that belong to no delivery's step."""
         if not records and offset is None:
-            return _done()
+            return done()
         return self._store.submit(Step(records, offset))
 
-    def sending(self) -> AbstractContextManager[None]:
+    def sending(self) -> contextlib.AbstractContextManager[None]:
         """Hold a drain back while a start is on its way."""
         return self._sending.one()
 
@@ -186,6 +189,12 @@ class Life:
                 await self._store.submit(Step(()))
         except (TimeoutError, StoreError):
             log.warning("a partition was left undrained", partition=self.partition)
+
+    async def landed(self, limit: timedelta) -> None:
+        """Wait until nothing that this life sent is on its way, or until *limit*."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                await self._sending.none()
 
     def end(self) -> None:
         """Stop counting: the services drop what they hold of this life."""
@@ -237,9 +246,3 @@ class Life:
     def _state_record(self, command_id: CommandId, value: bytes | None) -> Record:
         key = command_id.encode()
         return Record(self.terms.state_topic, key, value, partition=self.partition)
-
-
-def _done() -> "asyncio.Future[None]":
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    done.set_result(None)
-    return done

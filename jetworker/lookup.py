@@ -20,8 +20,9 @@ import structlog
 
 from jetworker.bindings import Bindings
 from jetworker.case import Case
+from jetworker.claims import Claims
 from jetworker.clock import Clock
-from jetworker.core.command import CommandId, JobId
+from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.open_intent import earliest
 from jetworker.core.route import OnUncertain
@@ -37,6 +38,7 @@ from jetworker.core.settle import (
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.crash import Point, reach
+from jetworker.doubts import Doubts
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
 from jetworker.metrics import Metrics
@@ -67,27 +69,21 @@ class Lookup:
         self._metrics = metrics
         self._new: asyncio.Queue[Case] = asyncio.Queue()
         self._cases: dict[CommandId, Case] = {}
-        self._blocked: dict[JobId, set[CommandId]] = {}
-        self._free = asyncio.Condition()
+        self._claims = Claims()
+        self.doubts = Doubts()
 
     def take(self, entry: Entry) -> None:
         """Look after an unknown start; one that is known is looked at at once."""
         case = self._cases.get(entry.command_id)
-        if case is not None and case.entry.owner is entry.owner:
+        if case is not None:
             case.called.set()
-            return
-        case = Case(entry, self._clock.monotonic())
+            if case.is_of(entry):
+                return
+        delivery = entry.delivery
+        intent = delivery.intent if delivery is not None else None
+        case = Case(entry, intent, self._clock.monotonic())
         self._cases[entry.command_id] = case
         self._new.put_nowait(case)
-
-    def block(self, job_id: JobId, command_id: CommandId) -> None:
-        """Keep other starts off a job until this one is settled or held."""
-        self._blocked.setdefault(job_id, set()).add(command_id)
-
-    async def settled(self, job_id: JobId) -> None:
-        """Wait until no start keeps others off the job."""
-        async with self._free:
-            await self._free.wait_for(lambda: not self._blocked.get(job_id))
 
     async def run(self) -> None:
         """Look after what comes, for ever."""
@@ -104,14 +100,14 @@ class Lookup:
                 reach(Point.SETTLED)
             while (delivery := case.unsettled) is not None:
                 if delivery.state is State.HELD:
-                    await self._unblock(case)
+                    await self.doubts.remove(case.entry.command_id)
                 await self._step(case, delivery)
         except StoreError as exc:
             log.debug("an unknown start is left to the next owner", reason=str(exc))
         finally:
             if self._cases.get(case.entry.command_id) is case:
                 del self._cases[case.entry.command_id]
-            await self._unblock(case)
+                await self.doubts.remove(case.entry.command_id)
 
     async def _step(self, case: Case, delivery: Delivery) -> None:
         if delivery.pending is not None:
@@ -145,12 +141,11 @@ class Lookup:
         """Apply a decision; returns whether the delivery is settled by it."""
         match decision:
             case Adopt(candidate, unexplained):
+                found = Found(candidate.delivery_id, candidate.created_on)
+                if not await self._adopt(case, delivery, found):
+                    return False
                 for each in unexplained:
                     tell_unexplained(self._metrics, delivery.route, each)
-                found = Found(candidate.delivery_id, candidate.created_on)
-                reach(Point.FOUND)
-                await case.entry.apply(found)
-                reach(Point.ADOPTED)
                 return True
             case StartAgain():
                 if delivery.state is State.HELD:
@@ -183,25 +178,54 @@ class Lookup:
         )
         return decide(ours, intents.values(), Observation(steady, witnessed))
 
+    async def _adopt(self, case: Case, delivery: Delivery, found: Found) -> bool:
+        """
+        Take a delivery that was found, and return whether it was still to be had.
+
+        1. Claim it: no other command of this worker takes it meanwhile.
+        2. Read what commands are bound to by now, and what operators want.
+        3. Only then take it.
+        """
+        assert delivery.intent is not None
+        with self._claims.claim(found.delivery_id, case.entry.command_id) as is_ours:
+            try:
+                book = await self._bindings.read(delivery.intent.job_id)
+            except StoreError as exc:
+                case.last = LookAgain(f"it could not be looked up: {exc}")
+                return False
+            is_free = is_ours and not book.is_taken(found.delivery_id)
+            if not is_free or not case.is_as_before(delivery):
+                case.last = LookAgain("another command takes the delivery that fits")
+                return False
+            reach(Point.FOUND)
+            await case.entry.apply(found)
+            reach(Point.ADOPTED)
+            return True
+
     async def _check_adopt(
         self, case: Case, delivery: Delivery, pending: PendingAdopt
     ) -> None:
-        """Ask Jet whether the operator's delivery is one that can be ours."""
+        """Carry an operator's adopt out, if Jet has the delivery and nobody else does."""
         assert delivery.intent is not None
-        job_id = delivery.intent.job_id
-        try:
-            shown = await self._watcher.delivery(job_id, pending.delivery_id)
-            book = await self._bindings.read(job_id)
-        except (JetError, StoreError) as exc:
-            log.warning("an adopt waits until Jet can be asked", reason=str(exc))
-            await case.wait(min(5.0, self._settle))
-            return
-        if not case.is_as_before(delivery):
-            return
-        if shown is None or pending.delivery_id in book.bound:
-            await case.entry.apply(AdoptRefused())
-        else:
-            await case.entry.apply(Found(pending.delivery_id, shown.created_on))
+        job_id, wanted = delivery.intent.job_id, pending.delivery_id
+        with self._claims.claim(wanted, case.entry.command_id) as is_ours:
+            try:
+                shown = await self._watcher.delivery(job_id, wanted)
+                book = await self._bindings.read(job_id)
+            except (JetError, StoreError) as exc:
+                log.warning("an adopt waits until Jet can be asked", reason=str(exc))
+                await case.wait(min(5.0, self._settle))
+                return
+            if not case.is_as_before(delivery):
+                return
+            others = book.claims.get(wanted, set()) - {case.entry.command_id}
+            is_second = any(other < case.entry.command_id for other in others)
+            if shown is None or wanted in book.bound or is_second:
+                await case.entry.apply(AdoptRefused())
+            elif is_ours and not others:
+                await case.entry.apply(Found(wanted, shown.created_on))
+            else:
+                await case.wait(min(1.0, self._settle))  # the other gives way
 
     def _interval(self, case: Case) -> float:
         """Return the wait before the next look; a held one is looked at slowly."""
@@ -209,9 +233,3 @@ class Lookup:
         if delivery and delivery.state is State.UNCERTAIN:
             return min(5.0, max(0.2, self._settle / 5))
         return min(60.0, max(5.0, self._settle))
-
-    async def _unblock(self, case: Case) -> None:
-        async with self._free:
-            for blocking in self._blocked.values():
-                blocking.discard(case.entry.command_id)
-            self._free.notify_all()

@@ -38,9 +38,11 @@ class Queue:
             self._entries.move_to_end(entry.command_id, last=False)
 
     def remove(self, entry: Entry) -> None:
-        """Take an entry out, if it is in."""
-        self._entries.pop(entry.command_id, None)
-        self._expiring.pop(entry.command_id, None)
+        """Take an entry out, if it is in; not its successor of a later life."""
+        queued = self._entries.get(entry.command_id)
+        if queued is not None and queued.owner is entry.owner:
+            del self._entries[entry.command_id]
+            self._expiring.pop(entry.command_id, None)
 
     def head(self) -> Entry | None:
         """Return who is next, None if nobody waits."""

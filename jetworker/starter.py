@@ -79,11 +79,11 @@ class Starter:
 
     async def settled(self, job_id: JobId) -> None:
         """Wait until no start on this job is being looked up by this worker."""
-        await self._lookup.settled(job_id)
+        await self._lookup.doubts.none(job_id)
 
     def doubt(self, job_id: JobId, command_id: CommandId) -> None:
         """Keep other starts off the job until this one is settled or held."""
-        self._lookup.block(job_id, command_id)
+        self._lookup.doubts.add(job_id, command_id)
 
     def nudge(self) -> None:
         """Let every lane look again."""

@@ -207,6 +207,11 @@ class Worker(ConsumerRebalanceListener):
                     reach(Point.RESTORED)
                     self._open(life, commands, offset)
                     self._report_restored(life, offset, clock.monotonic() - began)
+            except Exception:
+                # The next life would look up a start that is still on its way.
+                self._close(life)
+                await life.landed(self._drain_timeout)
+                raise
             finally:
                 self._close(life)
 

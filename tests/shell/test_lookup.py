@@ -11,17 +11,21 @@ from typing_extensions import override
 from jetworker.bindings import Bindings, Book
 from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.observation import JetDelivery
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.settle import Candidate
-from jetworker.core.trigger import Absent
+from jetworker.core.trigger import Absent, AdoptRefused, Found
 from jetworker.core.witness import Known, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
 from jetworker.watcher import Look, Watcher
-from tests.builders import NOW, a_delivery
+from tests.builders import NOW, a_delivery, an_origin
 from tests.fakes import OneDelivery
+from tests.system import until
+
+SETTLE = timedelta(seconds=0.2)
 
 
 class BusyJob:
@@ -58,6 +62,12 @@ class BusyWatcher(Watcher):
         return Look(shown, shown)
 
     @override
+    async def delivery(
+        self, job_id: JobId, delivery_id: DeliveryId
+    ) -> JetDelivery | None:
+        return JetDelivery(delivery_id, "IN_PROGRESS", NOW)
+
+    @override
     async def candidates(
         self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
     ) -> tuple[Candidate, ...]:
@@ -82,12 +92,15 @@ def unknown_starts(number: int) -> list[OneDelivery]:
     return [OneDelivery(replace(delivery, command_id=name)) for name in names]
 
 
+def a_lookup(job: BusyJob) -> Lookup:
+    metrics = Metrics(CollectorRegistry())
+    return Lookup(BusyWatcher(job), BusyBindings(job), Clock(), SETTLE, metrics)
+
+
 async def looked_up(owners: list[OneDelivery]) -> BusyJob:
     """Look unknown starts up until each is told something."""
     job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    metrics = Metrics(CollectorRegistry())
-    settle = timedelta(seconds=0.2)
-    lookup = Lookup(BusyWatcher(job), BusyBindings(job), Clock(), settle, metrics)
+    lookup = a_lookup(job)
 
     running = asyncio.create_task(lookup.run())
     for owner in owners:
@@ -121,3 +134,75 @@ async def test_a_hundred_unknown_starts_on_a_job_share_a_few_looks_at_it() -> No
 
     assert [owner.told for owner in owners] == [[Absent()]] * 100
     assert job.looks < 10
+
+
+async def test_a_start_that_was_resent_is_given_its_own_time_to_be_shown() -> None:
+    """The look-up of the held one before it is at hand, and has waited long ago."""
+    (owner,) = unknown_starts(1)
+    uncertain = owner.delivery
+    assert uncertain.intent is not None
+    owner.delivery = replace(uncertain, state=State.HELD)
+    job = BusyJob(intent_of(uncertain))
+    lookup = a_lookup(job)
+    running = asyncio.create_task(lookup.run())
+    lookup.take(Entry(owner, uncertain.command_id))
+    await until(lambda: job.looks > 1, "two looks")
+
+    again = replace(uncertain.intent, written_at=NOW + timedelta(hours=1))
+    owner.delivery = replace(uncertain, intent=again)
+    began = asyncio.get_running_loop().time()
+    lookup.take(Entry(owner, uncertain.command_id))
+    await asyncio.wait_for(owner.changed.wait(), 10)
+    took = asyncio.get_running_loop().time() - began
+    running.cancel()
+
+    assert owner.told == [Absent()]
+    assert took >= SETTLE.total_seconds()
+
+
+class WantedByTwo(BusyBindings):
+    """Says of the owners' deliveries what a state topic would, after a while."""
+
+    def __init__(
+        self, job: BusyJob, owners: list[OneDelivery], wanted: DeliveryId
+    ) -> None:
+        super().__init__(job)
+        self._owners = owners
+        self._wanted = wanted
+
+    @override
+    async def read(self, job_id: JobId) -> Book:
+        all_of = [owner.delivery for owner in self._owners]
+        bound = self._job.read().bound | {
+            each.delivery_id: (each.command_id, NOW)
+            for each in all_of
+            if each.delivery_id is not None
+        }
+        claimants = {each.command_id for each in all_of if each.pending is not None}
+        await asyncio.sleep(0)
+        return Book(bound, [], {self._wanted: claimants} if claimants else {})
+
+
+async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> None:
+    wanted = DeliveryId("wanted")
+    owners = unknown_starts(2)
+    for owner in owners:
+        pending = PendingAdopt(wanted, an_origin(), None, None, ())
+        owner.delivery = replace(owner.delivery, state=State.HELD, pending=pending)
+    job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
+    lookup = Lookup(
+        BusyWatcher(job),
+        WantedByTwo(job, owners, wanted),
+        Clock(),
+        SETTLE,
+        Metrics(CollectorRegistry()),
+    )
+
+    running = asyncio.create_task(lookup.run())
+    for owner in owners:
+        lookup.take(Entry(owner, owner.delivery.command_id))
+    for owner in owners:
+        await asyncio.wait_for(owner.changed.wait(), 10)
+    running.cancel()
+
+    assert [owner.told for owner in owners] == [[Found(wanted, NOW)], [AdoptRefused()]]

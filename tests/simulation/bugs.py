@@ -231,9 +231,9 @@ from jetworker.core.delivery import ReasonCode
     Bug(
         "what is bound to another is a candidate",
         "a delivery is bound to one command, and to one only",
-        "views.py",
-        "(first.seen | second.seen) - book.bound.keys()\n",
-        "first.seen | second.seen\n",
+        "bindings.py",
+        "        book.bound[snapshot.delivery_id] = (snapshot.command_id, when)\n",
+        "        pass\n",
     ),
     Bug(
         "a tombstone written before the window is over",

@@ -1,0 +1,23 @@
+"""What waits to be started on a route, while partitions come, go and come back."""
+
+from jetworker.core.delivery import State
+from jetworker.entry import Entry
+from jetworker.queue import Queue
+from tests.builders import a_delivery
+from tests.fakes import OneDelivery
+
+
+def test_an_entry_of_an_earlier_life_takes_its_successor_s_place_from_nobody() -> None:
+    """Its answer comes late: the partition has been restored meanwhile."""
+    delivery = a_delivery(State.ACCEPTED)
+    earlier = Entry(OneDelivery(delivery, is_over=True), delivery.command_id)
+    later = Entry(OneDelivery(delivery), delivery.command_id)
+    queue = Queue()
+    queue.put(earlier)
+    queue.put(later)
+
+    queue.remove(earlier)
+    assert queue.head() == later
+
+    queue.remove(later)
+    assert queue.head() is None
