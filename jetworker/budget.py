@@ -46,8 +46,8 @@ class _Line:
         """Return whose turn it is, None if everybody is held back."""
         for route in list(self._routes):
             queue = self._routes[route]
-            while queue and queue[0][1].done():
-                queue.popleft()
+            for gone in [each for each in queue if each[1].done()]:  # gave up waiting
+                queue.remove(gone)
             found = next((each for each in queue if each[0] not in held), None)
             if not queue:
                 del self._routes[route]

@@ -35,7 +35,7 @@ from jetworker.errors import (
 from jetworker.exchange import Answer, Question, read, read_start, worth_repeating
 from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
-from jetworker.wire import retry_after
+from jetworker.wire import retry_after, times
 from jetworker.wire.quoting import quote, quote_answer
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
@@ -209,9 +209,9 @@ class Calls:
     def _hear(self, response: httpx.Response) -> None:
         try:
             date = parsedate_to_datetime(response.headers["date"])
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return
-        if date.tzinfo is not None:
+        if date.tzinfo is not None and times.is_plausible(date):
             heard = Heard(date, self._clock.monotonic())
             self._heard = better(self._heard, heard)
 

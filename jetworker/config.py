@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from jetworker.kafka_config import KafkaConfig
-from jetworker.part import Part, within
-from jetworker.wire.durations import Duration
+from jetworker.part import Part
+from jetworker.wire.durations import Duration, within
 
 __all__ = [
     "Config",

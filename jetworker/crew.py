@@ -15,7 +15,6 @@ from jetworker.core.route import Route
 from jetworker.core.steps import Policy
 from jetworker.entry import Entry
 from jetworker.metrics import Metrics
-from jetworker.watchdog import Watchdog
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 
@@ -59,7 +58,6 @@ class Services:
     census: Census
     metrics: Metrics
     clock: Clock
-    watchdog: Watchdog
 
     def counted(
         self, outcome: str, durable: "asyncio.Future[None]"

@@ -59,6 +59,7 @@ class Lookup:
         bindings: Bindings,
         clock: Clock,
         settle: timedelta,
+        remembered: timedelta,
         metrics: Metrics,
     ) -> None:
         self._watcher = watcher
@@ -66,6 +67,7 @@ class Lookup:
         self._views = Views(watcher, bindings, clock, settle)
         self._clock = clock
         self._settle = settle.total_seconds()
+        self._remembered = remembered
         self._metrics = metrics
         self._new: asyncio.Queue[Case] = asyncio.Queue()
         self._cases: dict[CommandId, Case] = {}
@@ -162,8 +164,11 @@ class Lookup:
                 assert_never(decision)
 
     async def _decide(self, delivery: Delivery) -> Decision:
-        assert delivery.intent is not None
-        since, job_id = earliest(delivery.intent), delivery.intent.job_id
+        intent = delivery.intent
+        assert intent is not None
+        if self._clock.now() - intent.written_at >= self._remembered:
+            return LookAgain("those started with it are forgotten, and could be it")
+        since, job_id = earliest(intent), intent.job_id
         view = await self._views.of(job_id, since)
         intents = {each.command_id: each for each in view.book.intents}
         ours = intents.pop(delivery.command_id, None)

@@ -89,7 +89,8 @@ def assemble(config: Config, outside: Outside) -> Parts:
     jet = JetClient(calls)
     resolver = JobResolver(jet)
     bindings = Bindings(kafka, _longest_way(config))
-    for_unknown = (Watcher(jet), bindings, clock, config.starts.settle, metrics)
+    times = config.starts.settle, config.dedupe_window
+    for_unknown = (Watcher(jet), bindings, clock, *times, metrics)
     lookup, sweep = Lookup(*for_unknown), Sweep(*for_unknown)
     sender, most = Sender(jet, resolver), config.limits.max_active
     for_starts = (sender, census, clock, most, _backoff(config))
@@ -98,9 +99,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     follower = Follower(Poll(jet, clock, metrics), pace, clock, watchdog)
-    services = Services(
-        starter, follower, lookup, sweep, census, metrics, clock, watchdog
-    )
+    services = Services(starter, follower, lookup, sweep, census, metrics, clock)
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     return Parts(
         worker,

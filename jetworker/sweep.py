@@ -1,5 +1,5 @@
 """
-The late sweep: looks for deliveries that nobody asked for, a day long.
+The late sweep: looks for deliveries that nobody asked for, for a day.
 
 What no client of an API without idempotency keys can exclude is that Jet applies a
 start later than the settle time. Such a delivery is bound to no command: whoever was
@@ -47,11 +47,13 @@ class Sweep:
         bindings: Bindings,
         clock: Clock,
         settle: timedelta,
+        remembered: timedelta,
         metrics: Metrics,
     ) -> None:
         self._watcher = watcher
         self._bindings = bindings
         self._clock = clock
+        self._for = min(_FOR, remembered)  # what is forgotten looks like nobody's
         self._pause = min(settle * 5, _EVERY).total_seconds()
         self._metrics = metrics
         self._jobs: dict[JobId, _Touched] = {}
@@ -61,7 +63,7 @@ class Sweep:
         """Sweep the job of a delivery whose start was unknown, for a day after it."""
         if snapshot.job_id is None or snapshot.doubted_at is None:
             return
-        until = snapshot.doubted_at + _FOR
+        until = snapshot.doubted_at + self._for
         if until <= self._clock.now():
             return
         since = snapshot.doubted_at - _BEFORE

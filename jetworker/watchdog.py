@@ -15,8 +15,9 @@ class Watchdog:
     """
     Measures how late the event loop wakes up, and how long ago other loops turned.
 
-    Watched are those that turn every second whatever Jet and Kafka do: who waits for
-    something to happen may wait for days. *patience*: seconds.
+    Watched are those that turn every second whatever Jet and Kafka do. Who waits for
+    something to happen may wait for days; the consumer waits while Kafka is down, and
+    aiokafka does not tell that from being stuck (aiokafka#1154). *patience*: seconds.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, patience: float = 60.0) -> None:

@@ -136,20 +136,18 @@ class Worker(ConsumerRebalanceListener):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, consumer: AIOKafkaConsumer, stopping: asyncio.Event) -> None:
-        with self._services.watchdog.watching("poll") as turn:
-            while not stopping.is_set():
-                turn()
-                try:
-                    batches = await consumer.getmany(
-                        timeout_ms=200, max_records=_RECORDS_AT_ONCE
-                    )
-                except KafkaError as exc:
-                    log.warning("kafka gave no records, asking again", error=str(exc))
-                    await wait(stopping, 0.5)
-                    continue
-                for partition, records in batches.items():
-                    self._receive(partition.partition, records)
-                self._relieve(consumer)
+        while not stopping.is_set():
+            try:
+                batches = await consumer.getmany(
+                    timeout_ms=200, max_records=_RECORDS_AT_ONCE
+                )
+            except KafkaError as exc:
+                log.warning("kafka gave no records, asking again", error=str(exc))
+                await wait(stopping, 0.5)
+                continue
+            for partition, records in batches.items():
+                self._receive(partition.partition, records)
+            self._relieve(consumer)
 
     def _receive(self, partition: int, records: list[Any]) -> None:
         """Hand records to their partition's desk; none lives: they come again."""

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _NUMBER = r"\d+(\.\d+)?"
 _FORM = re.compile(rf"(?P<number>{_NUMBER})(?P<unit>ms|s|m|h|d)?")
@@ -43,3 +43,16 @@ Duration = Annotated[
     Field(gt=timedelta()),
     WithJsonSchema(_SCHEMA),
 ]
+
+
+def within(least: str, most: str) -> AfterValidator:
+    """Bound a duration, and say the bounds as people write them."""
+    shortest, longest = parse(least), parse(most)
+
+    def check(value: timedelta) -> timedelta:
+        if not shortest <= value <= longest:
+            msg = f"must be between {least} and {most}"
+            raise ValueError(msg)
+        return value
+
+    return AfterValidator(check)

@@ -26,6 +26,7 @@ from jetworker.core.observation import (
     StorageProfile,
     Tally,
 )
+from jetworker.wire import times
 from jetworker.wire.jet_id import is_jet_id
 
 _MOST = 2**63 - 1
@@ -210,5 +211,7 @@ def _time(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if not times.is_plausible(moment):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from typing_extensions import override
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
 from jetworker.errors import ConfigurationError
-from jetworker.wire.durations import Duration
+from jetworker.wire.durations import Duration, within
 from jetworker.wire.jet_id import is_jet_id
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -52,7 +52,7 @@ class RouteModel(_Strict):
     when_paused: WhenPaused = WhenPaused.WAIT
     on_uncertain: OnUncertain = OnUncertain.RECONCILE
     max_active: Annotated[int, Field(ge=1, strict=True)] | None = None
-    deadline: Duration | None = None
+    deadline: Annotated[Duration, within("1ms", "3650d")] | None = None
     allowed_paths: tuple[Prefix, ...] = ()
 
     @field_validator("job_id")

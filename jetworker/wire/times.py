@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+_FIRST_YEAR, _LAST_YEAR = 1971, 9000
+
 
 def encode(moment: datetime) -> str:
     """Return `2026-11-23T10:00:00.000Z`."""
@@ -20,3 +22,8 @@ def of_record(milliseconds: int) -> datetime:
         return datetime.fromtimestamp(max(0, milliseconds) / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime.max.replace(tzinfo=UTC)
+
+
+def is_plausible(moment: datetime) -> bool:
+    """Whether a moment that others wrote can be calculated with; no clock is beyond."""
+    return _FIRST_YEAR <= moment.year <= _LAST_YEAR

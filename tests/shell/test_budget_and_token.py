@@ -96,6 +96,24 @@ async def test_a_call_that_gave_up_leaves_nothing_behind() -> None:
     assert budget.rate == 1.0
 
 
+async def test_a_call_that_gave_up_behind_one_that_is_held_disturbs_nobody() -> None:
+    budget, clock = a_budget()
+    await budget.take("op", Priority.POLL)
+    budget.hold("held", 60)
+    held = asyncio.create_task(budget.take("held", Priority.POLL))
+    gone = asyncio.create_task(budget.take("op", Priority.POLL))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+
+    clock.at += 1
+    await budget.take("op", Priority.POLL)
+
+    assert gone.cancelled()
+    assert not held.done()
+    held.cancel()
+
+
 class Endpoint:
     """Answers the token call as told, and counts."""
 

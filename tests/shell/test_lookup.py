@@ -15,7 +15,7 @@ from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.observation import JetDelivery
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.settle import Candidate
-from jetworker.core.trigger import Absent, AdoptRefused, Found
+from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.core.witness import Known, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
@@ -92,9 +92,19 @@ def unknown_starts(number: int) -> list[OneDelivery]:
     return [OneDelivery(replace(delivery, command_id=name)) for name in names]
 
 
-def a_lookup(job: BusyJob) -> Lookup:
-    metrics = Metrics(CollectorRegistry())
-    return Lookup(BusyWatcher(job), BusyBindings(job), Clock(), SETTLE, metrics)
+def a_lookup(
+    job: BusyJob,
+    bindings: Bindings | None = None,
+    remembered: timedelta = timedelta(days=36_500),
+) -> Lookup:
+    return Lookup(
+        BusyWatcher(job),
+        bindings or BusyBindings(job),
+        Clock(),
+        SETTLE,
+        remembered,
+        Metrics(CollectorRegistry()),
+    )
 
 
 async def looked_up(owners: list[OneDelivery]) -> BusyJob:
@@ -190,13 +200,7 @@ async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> No
         pending = PendingAdopt(wanted, an_origin(), None, None, ())
         owner.delivery = replace(owner.delivery, state=State.HELD, pending=pending)
     job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    lookup = Lookup(
-        BusyWatcher(job),
-        WantedByTwo(job, owners, wanted),
-        Clock(),
-        SETTLE,
-        Metrics(CollectorRegistry()),
-    )
+    lookup = a_lookup(job, WantedByTwo(job, owners, wanted))
 
     running = asyncio.create_task(lookup.run())
     for owner in owners:
@@ -206,3 +210,20 @@ async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> No
     running.cancel()
 
     assert [owner.told for owner in owners] == [[Found(wanted, NOW)], [AdoptRefused()]]
+
+
+async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_only() -> (
+    None
+):
+    """What ended meanwhile is forgotten: its delivery looks like nobody's, like ours."""
+    (owner,) = unknown_starts(1)
+    lookup = a_lookup(BusyJob(intent_of(owner.delivery)), remembered=timedelta())
+
+    running = asyncio.create_task(lookup.run())
+    lookup.take(Entry(owner, owner.delivery.command_id))
+    await asyncio.wait_for(owner.changed.wait(), 10)
+    running.cancel()
+
+    assert owner.told == [
+        Undecided("those started with it are forgotten, and could be it")
+    ]

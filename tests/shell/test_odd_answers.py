@@ -58,3 +58,25 @@ async def test_a_date_to_wait_for_is_one_of_jets_clock() -> None:
 
     assert len(seen) == 1
     assert told.value.retry_after == pytest.approx(2.1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 23 Nov 2026 10:00:00 +99999999999999999"],
+)
+async def test_a_date_that_no_clock_shows_is_no_answer_s_end(date: str) -> None:
+    """An answer to a start comes with it too: it was applied."""
+
+    def dated(operation: str, _server: JetServer) -> web.Response | None:
+        if operation != "get_job":
+            return None
+        return web.json_response({"jobId": "j"}, headers={"Date": date})
+
+    async with JetServer() as server:
+        server.add_job("archive", "j")
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            await jet.sign_in()
+            server.fault = dated
+            job = await jet.get_job(JobId("j"))
+
+    assert job.job_id == "j"

@@ -55,8 +55,7 @@ def test_a_loop_is_stuck_once_its_patience_is_over(
 def test_a_loop_that_has_left_is_not_watched(
     watchdog: Watchdog, clock: HandClock
 ) -> None:
-    """The consumer is not polled while the group is joined: Kafka may be down for hours."""
-    with watchdog.watching("poll"):
+    with watchdog.watching("follower"):
         pass
     clock.at = 3600
 

@@ -66,6 +66,17 @@ def test_nine_fractional_digits_and_no_zone_are_understood() -> None:
     assert local == datetime(2025, 9, 15, 18, 28, 59, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "date",
+    ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "9001-01-01T00:00:00Z"],
+)
+def test_a_time_that_no_clock_shows_is_absent(date: str) -> None:
+    """Adding to it, or changing its zone, would leave the calendar."""
+    assert jet.delivery({"deliveryId": "d", "state": "X", "createdOn": date}) == (
+        JetDelivery(DeliveryId("d"), "X")
+    )
+
+
 def test_a_transfer_names_its_delivery_in_either_place() -> None:
     inside = {
         "transferId": "t",
