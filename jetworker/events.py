@@ -53,7 +53,10 @@ async def tail(
 
 def read(record: Any) -> Seen:
     """Read one record (aiokafka's ConsumerRecord) of the events topic."""
-    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    headers = {
+        name: (value or b"").decode("utf-8", "replace")
+        for name, value in record.headers
+    }
     return Seen(
         headers.get("ce_type", "").removeprefix(PREFIX),
         headers.get("ce_subject"),

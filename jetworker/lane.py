@@ -157,8 +157,6 @@ class Lane:
     ) -> Trigger:
         """Write the intent down, send it, and write down what came of it."""
         written_at = self._clock.monotonic()
-        if delivery.attempt:
-            self._census.resent(delivery)
         reach(Point.BEFORE_INTENT)
         await entry.apply(self._begun(route, job_id))
         reach(Point.AFTER_INTENT)
@@ -169,6 +167,8 @@ class Lane:
             lambda: entry.owner.check_lease(written_at),
         )
         reach(Point.ANSWERED)
+        if delivery.attempt and not isinstance(outcome, Blocked):
+            self._census.resent(delivery)
         self._queue.remove(entry)
         await entry.apply(outcome)
         reach(Point.AFTER_STARTED)

@@ -16,8 +16,10 @@ from rich.progress import (
 )
 
 from jetworker.config import Config
+from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
 from jetworker.events import Seen, tail
+from jetworker.kafka import bounded
 from jetworker.state import find
 
 OK, FAILED = 0, 1
@@ -26,26 +28,45 @@ _ENDS["delivery.cancelled"] = FAILED
 
 
 async def watch(config: Config, command_id: str | None) -> int:
-    """Follow events from now on; one command's to its end, all of them for ever."""
-    if command_id is not None:
-        found = await find(config, command_id)
-        if found is not None and isinstance(found.snapshot, Finished):
-            sys.stderr.write(f"jetworker: {command_id} has {_ended(found.snapshot)}\n")
-            return _ENDS[f"delivery.{found.snapshot.state}"]
-    events = tail(config, command_id, asyncio.Event())
+    """
+    Follow events from now on; one command's to its end, all of them for ever.
+
+    Listen first, then ask whether it has ended: no end falls in between.
+    """
+    listening = asyncio.Event()
+    events = tail(config, command_id, listening)
+    following = asyncio.create_task(_show(events, one=command_id is not None))
+    try:
+        if command_id is not None:
+            await bounded(listening.wait(), "listening for events")
+            found = await find(config, command_id)
+            is_over = found is not None and isinstance(found.snapshot, Finished)
+            if found is not None and is_over and not following.done():
+                return _tell_ended(command_id, found.snapshot.state)
+        return await following
+    finally:
+        following.cancel()
+
+
+def _tell_ended(command_id: str, state: State) -> int:
+    sys.stderr.write(
+        f"jetworker: {command_id} has ended already, {state}:"
+        " `jetworker explain` tells the rest\n"
+    )
+    return _ENDS[f"delivery.{state}"]
+
+
+async def _show(events: AsyncIterator[Seen], *, one: bool) -> int:
+    """Show events, of *one* command to its end; returns the exit code."""
     console = Console()
     if console.is_terminal:
-        return await _draw(console, events, one=command_id is not None)
+        return await _draw(console, events, one=one)
     async for event in events:
         sys.stdout.write(orjson.dumps(event.told()).decode() + "\n")
         sys.stdout.flush()
-        if command_id is not None and event.kind in _ENDS:
+        if one and event.kind in _ENDS:
             return _ENDS[event.kind]
     return OK
-
-
-def _ended(snapshot: Finished) -> str:
-    return f"ended already, {snapshot.state}: `jetworker explain` tells the rest"
 
 
 async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> int:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -20,9 +21,14 @@ from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
 from jetworker.metrics import Metrics
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
 log = structlog.get_logger()
 
 _RECENT = 50
+_KEPT = 50_000
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _BELIEVED = 3
 _BETWEEN_REFUSALS = 0.2
 
@@ -40,8 +46,8 @@ class Watcher:
 
     def __init__(self, jet: JetClient) -> None:
         self._jet = jet
-        self._deliveries: dict[DeliveryId, datetime] = {}
-        self._transfers: dict[TransferId, DeliveryId] = {}
+        self._created_on: dict[DeliveryId, datetime] = {}
+        self._owner_of: dict[TransferId, DeliveryId] = {}
         self._refusals: dict[JobId, int] = {}  # to show files, in a row
 
     async def look(self, job_id: JobId) -> Look:
@@ -73,7 +79,7 @@ class Watcher:
         found: list[Candidate] = []
         files: list[JetFile] | None = None
         for delivery_id in sorted(unbound):
-            if self._deliveries.get(delivery_id, since) < since:
+            if self._created_on.get(delivery_id, since) < since:
                 continue
             shown = await self._delivery(job_id, delivery_id)
             if shown is None:
@@ -98,9 +104,9 @@ class Watcher:
         """Whether an unknown start would be among *listed*; Jet is asked for dates."""
         asked: list[Known] = []
         for each in worth_asking(listed, known):
-            if each.delivery_id not in self._deliveries:
+            if each.delivery_id not in self._created_on:
                 await self._delivery(job_id, each.delivery_id)
-            created_on = self._deliveries.get(each.delivery_id)
+            created_on = self._created_on.get(each.delivery_id)
             asked.append(replace(each, created_on=created_on))
         return is_witnessed(listed, known, asked, start, settling)
 
@@ -120,7 +126,7 @@ class Watcher:
     ) -> JetDelivery | None:
         shown = await self.delivery(job_id, delivery_id)
         if shown is not None and shown.created_on is not None:
-            self._deliveries[delivery_id] = shown.created_on
+            _keep(self._created_on, delivery_id, shown.created_on)
         return shown
 
     async def _in_progress(self, job_id: JobId) -> tuple[JetTransfer, ...]:
@@ -150,23 +156,37 @@ class Watcher:
                 return list(found)
 
     async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
-        """Files name transfers, transfers name deliveries."""
-        named = {f.transfer_id for f in await self._files(job_id)} - {None}
-        some = sorted(each for each in named if each is not None)[:_RECENT]
-        owners = await asyncio.gather(*(self._owner(job_id, each) for each in some))
-        return {each for each in owners if each is not None}
+        """
+        Return the deliveries that files name: files name transfers, those name them.
 
-    async def _owner(self, job_id: JobId, transfer_id: TransferId) -> DeliveryId | None:
-        if transfer_id not in self._transfers:
-            try:
-                transfer = await self._jet.get_transfer(
-                    job_id, transfer_id, priority=Priority.LOOKUP
-                )
-            except JetNotFound:
-                return None
-            if transfer.delivery_id is not None:
-                self._transfers[transfer_id] = transfer.delivery_id
-        return self._transfers.get(transfer_id)
+        The latest transfers are asked for; who was asked for before is known.
+        """
+        latest: dict[TransferId, datetime] = {}
+        for each in await self._files(job_id):
+            if each.transfer_id is not None:
+                at = each.created_on or _NEVER
+                latest[each.transfer_id] = max(at, latest.get(each.transfer_id, _NEVER))
+        unasked = [each for each in latest if each not in self._owner_of]
+        recent = sorted(unasked, key=latest.__getitem__, reverse=True)[:_RECENT]
+        await asyncio.gather(*(self._ask_owner(job_id, each) for each in recent))
+        return {self._owner_of[each] for each in latest if each in self._owner_of}
+
+    async def _ask_owner(self, job_id: JobId, transfer_id: TransferId) -> None:
+        try:
+            transfer = await self._jet.get_transfer(
+                job_id, transfer_id, priority=Priority.LOOKUP
+            )
+        except JetNotFound:
+            return
+        if transfer.delivery_id is not None:
+            _keep(self._owner_of, transfer_id, transfer.delivery_id)
+
+
+def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Remember what never changes; now and then it is asked for anew."""
+    if len(cache) >= _KEPT:
+        cache.clear()
+    cache[key] = value
 
 
 def tell_unexplained(

@@ -103,6 +103,7 @@ class Started:
                 "url": f"file:///storage{spec['relativePath']}",
                 "transferId": self.transfer_id,
                 "state": "IN_PROGRESS",
+                "createdOn": self.created_on,
             }
             for spec in self.objects
         ]

@@ -156,7 +156,7 @@ class PendingAdopt:
     origin: Origin
     key: bytes | None = None
     value: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class JetFile:
     transfer_id: TransferId | None = None
     state: str = ""
     size: int | None = None
+    created_on: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

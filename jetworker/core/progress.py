@@ -22,7 +22,7 @@ from jetworker.core.delivery import (
     Transfer,
 )
 from jetworker.core.jet_state import is_final_in_jet
-from jetworker.core.observation import JetDelivery, JetTransfer
+from jetworker.core.observation import JetDelivery, JetTransfer, Progress
 from jetworker.core.trigger import StatusObserved
 
 Verdict: TypeAlias = tuple[State, EventType, Reason | None]
@@ -89,7 +89,8 @@ def _observe_delivery(
     delivery: Delivery, seen: JetDelivery, now: datetime, interval: timedelta
 ) -> tuple[Delivery, tuple[Event, ...]]:
     moved = seen.state != delivery.jet_state
-    counted = seen.progress is not None and seen.progress != delivery.progress
+    progress = _farther(delivery.progress, seen.progress)
+    counted = progress != delivery.progress
     throttled = _is_throttled(delivery.counted_at, now, interval)
     if not moved and (not counted or throttled):
         return delivery, ()
@@ -99,10 +100,21 @@ def _observe_delivery(
         published=State.IN_PROGRESS,
         sequence=delivery.sequence + 1,
         jet_state=seen.state,
-        progress=seen.progress or delivery.progress,
+        progress=progress,
         counted_at=delivery.counted_at if moved else now,
     )
     return changed, (Event(EventType.PROGRESSED, changed),)
+
+
+def _farther(told: Progress | None, seen: Progress | None) -> Progress | None:
+    """
+    Return the counts that are farther on: what was told is not taken back on the way.
+
+    Jet's own may lag behind the sum of its transfers; the end is as Jet says.
+    """
+    if told is None or seen is None:
+        return seen or told
+    return seen if seen.transferred.bytes >= told.transferred.bytes else told
 
 
 def _observe_transfers(

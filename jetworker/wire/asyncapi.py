@@ -139,7 +139,7 @@ def _examples() -> dict[str, list[dict[str, Any]]]:
     """Return a record of each kind as AsyncAPI shows it, by the message's name."""
     found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in examples.records():
-        headers = {name: value.decode() for name, value in record.headers}
+        headers = {name: (value or b"").decode() for name, value in record.headers}
         shown = {"headers": headers, "payload": orjson.loads(record.value or b"")}
         found[headers.get("ce_type", "dead letter")].append(shown)
     return found

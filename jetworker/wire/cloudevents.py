@@ -19,7 +19,7 @@ from jetworker.wire import strict_json
 _REQUIRED = ("id", "source", "type")
 
 
-def data_of(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
+def data_of(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     """Return the command inside a record; raises InvalidRecord for a broken envelope."""
     named = {name.lower(): raw for name, raw in headers}
     content_type = (named.get("content-type") or b"").strip().lower()

@@ -54,7 +54,10 @@ _RULES = {
 
 
 def decode(
-    value: bytes | None, headers: Sequence[tuple[str, bytes]], *, max_objects: int
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]],
+    *,
+    max_objects: int,
 ) -> Command:
     """
     Read one record; raises InvalidRecord, whatever the bytes are.
@@ -82,7 +85,7 @@ def encode(fields: dict[str, Any]) -> bytes:
     return orjson.dumps(fields)
 
 
-def _unwrap(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
+def _unwrap(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     try:
         return cloudevents.data_of(value, headers)
     except InvalidRecord as exc:

@@ -90,6 +90,7 @@ def file(answer: Any) -> JetFile:
         TransferId(str(transfer_id)) if is_jet_id(transfer_id) else None,
         _text(fields.get("state")) or "",
         _number(fields.get("sizeInBytes")),
+        _time(fields.get("createdOn")),
     )
 
 

@@ -292,6 +292,21 @@ def test_an_unknown_jet_state_is_in_progress_with_the_raw_word() -> None:
     assert step.delivery.jet_state == "PONDERING"
 
 
+def test_counts_never_go_back_on_the_way_but_end_as_jet_says() -> None:
+    """Jet's own word may lag behind the sum of the transfers, which came before it."""
+    delivery, told = a_delivery(State.STARTED), []
+    for number, (state, size) in enumerate(
+        [("IN_PROGRESS", 100), ("IN_PROGRESS", 40), ("QUEUED", 50), ("COMPLETED", 90)]
+    ):
+        seen = a_jet_delivery(state, progress=a_progress(size=size))
+        now = NOW + 60 * number * SECOND
+        step = transition(delivery, StatusObserved(seen), now, POLICY)
+        delivery = step.delivery
+        told += [event.delivery.progress for event in step.events]
+
+    assert told == [a_progress(size=size) for size in (100, 100, 90)]
+
+
 def test_states_may_go_back_and_are_told_each_time() -> None:
     delivery, told = a_delivery(State.STARTED), []
     for state in ("CREATED", "QUEUED", "IN_PROGRESS", "QUEUED", "QUEUED"):

@@ -1,12 +1,13 @@
 """Jet's answers are read leniently: whatever is undocumented is tolerated."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, ProfileId, TransferId
 from jetworker.core.observation import (
@@ -301,3 +302,14 @@ def test_no_answer_of_jet_raises_anything_but_no_answer(answer: Any) -> None:
             read(answer)
         except jet.NoAnswer:
             continue
+
+
+def test_a_duration_out_of_bounds_is_told_the_bounds_as_people_write_them() -> None:
+    bounded = TypeAdapter(
+        Annotated[durations.Duration, durations.within("1s", "365d")]
+    ).validate_python
+
+    assert bounded("1s") == timedelta(seconds=1)
+    for value in ("999ms", "366d"):
+        with pytest.raises(ValueError, match="must be between 1s and 365d"):
+            bounded(value)

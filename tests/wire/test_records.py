@@ -64,13 +64,15 @@ FULL = a_delivery(
     reason=Reason(ReasonCode.HELD, "?"),
     started_at=NOW,
     transfers=(Transfer(a_jet_transfer().transfer_id, "X", progress=a_progress()),),
-    pending=PendingAdopt(DELIVERY, an_origin(), b"\xff", b"\x00", (("h", b"\xfe"),)),
+    pending=PendingAdopt(
+        DELIVERY, an_origin(), b"\xff", b"\x00", (("h", b"\xfe"), ("n", None))
+    ),
     doubted_at=NOW,
 )
 
 
 def headers(record: Record) -> dict[str, str]:
-    return {name: value.decode() for name, value in record.headers}
+    return {name: (value or b"").decode() for name, value in record.headers}
 
 
 def body(record: Record) -> Any:
@@ -181,7 +183,7 @@ def test_a_transfer_event_has_our_state_and_jet_s(
 
 def test_another_implementation_reads_our_cloudevents() -> None:
     record = ENVELOPE.event(Event(EventType.ACCEPTED, a_delivery(sequence=1)), NOW)
-    raw = dict(record.headers)
+    raw = {name: value for name, value in record.headers if value is not None}
 
     message = KafkaMessage(raw, record.key, record.value or b"")
     event = from_binary_event(message, JSONFormat())

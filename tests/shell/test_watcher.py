@@ -1,0 +1,33 @@
+"""Which deliveries a look at a job finds, where its document names none."""
+
+from datetime import UTC, datetime, timedelta
+
+from jetworker.core.command import JobId
+from jetworker.watcher import Watcher
+from tests import sandboxes
+from tests.jet_server import JetServer
+
+OBJECTS = [{"relativePath": "/a.mov"}]
+
+
+async def test_the_latest_files_lead_to_their_deliveries_and_later_looks_go_on() -> (
+    None
+):
+    """What was lost just now is among the latest, however many there were before."""
+    began = datetime(2026, 11, 23, tzinfo=UTC)
+    async with JetServer() as server:
+        server.add_job("archive", "j")
+        server.listing = "none"
+        server.seconds = 0.0
+        made = [server.start("j", OBJECTS) for _ in range(120)]
+        for number, each in enumerate(made):
+            each.created_on = (began + timedelta(seconds=number)).isoformat()
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            watcher = Watcher(jet)
+            looks = [await watcher.look(JobId("j")) for _ in range(3)]
+
+    ids = [each.delivery_id for each in made]
+    assert [look.listed for look in looks] == [frozenset()] * 3
+    assert looks[0].seen == set(ids[-50:])
+    assert looks[1].seen == set(ids[-100:])
+    assert looks[2].seen == set(ids)
