@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 CALL_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 3.0
-_RECORD_LIMIT = 4 << 20
+_FETCH_LIMIT = 4 << 20
+_UNPACKED_LIMIT = 256 << 20
 _T = TypeVar("_T")
 # A seek to the beginning races with the first reset of the position, which by default
 # is one to the end: then nothing would be read at all, and nobody would know.
@@ -48,7 +49,8 @@ class Kafka:
         Open a transactional producer: this fences every earlier one of the same id.
 
         The small retry back-off is what makes a transaction that begins with the
-        offsets take 5 ms instead of 109. Raises StoreError.
+        offsets take 5 ms instead of 109. Compressed, since the broker's limit is for what
+        is: a record that came in compressed must go out again. Raises StoreError.
         """
         timeout = self.config.transaction_timeout.total_seconds()
         producer = AIOKafkaProducer(
@@ -57,7 +59,8 @@ class Kafka:
             transaction_timeout_ms=int(timeout * 1000),
             retry_backoff_ms=2,
             max_batch_size=1 << 20,
-            max_request_size=_RECORD_LIMIT,
+            compression_type="gzip",
+            max_request_size=_UNPACKED_LIMIT,
         )
         try:
             await bounded(producer.start(), "opening the producer")
@@ -79,7 +82,7 @@ class Kafka:
             **self.config.client_options(),
             **{**_READER, **options},
             enable_auto_commit=False,
-            max_partition_fetch_bytes=_RECORD_LIMIT,
+            max_partition_fetch_bytes=_FETCH_LIMIT,
             fetch_max_wait_ms=100,
         )
         try:
@@ -110,7 +113,7 @@ class Kafka:
             heartbeat_interval_ms=max(100, min(3000, session // 10)),
             rebalance_timeout_ms=max(30_000, session),
             max_poll_interval_ms=300_000,
-            max_partition_fetch_bytes=_RECORD_LIMIT,
+            max_partition_fetch_bytes=_FETCH_LIMIT,
             metadata_max_age_ms=30_000,
             partition_assignment_strategy=[StickyPartitionAssignor],
         )

@@ -61,6 +61,7 @@ HEAVY: dict[str, tuple[bytes | None, str]] = {
         "invalid_json",
     ),
     "too large": (sending(metadata={"a": "x" * (1 << 20)}), "too_large"),
+    "large only when unpacked": (b"x" * (12 << 20), "too_large"),
     "10,001 objects": (
         sending(*({"relativePath": f"/{n}"} for n in range(10_001))),
         "too_many_objects",
