@@ -17,10 +17,13 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
 )
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from jetworker import lenient_records
 from jetworker.config import KafkaConfig, TopicsConfig
 from jetworker.errors import Fenced, StoreError
 
 log = structlog.get_logger()
+
+lenient_records.install()
 
 CALL_TIMEOUT = 15.0
 _CLOSE_TIMEOUT = 3.0

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.producer import message_accumulator
 
 from jetworker.audit import history
 from jetworker.core.audit import ANSWERED, ORIGIN, PARKED, judge
+from tests.records import NAME, Damaged
 from tests.system import System, a_command, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -153,3 +155,28 @@ async def test_ten_thousand_in_a_row_stop_no_partition(system: System) -> None:
     assert len(where) == system.partitions
     await judge_all(system, MANY)
     assert system.jet.count("start_delivery") == len(commands)
+
+
+async def test_a_header_whose_name_is_no_text_stops_nothing(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients in C write bytes; brokers look at none of it."""
+    worker = await system.worker()
+    await worker.ready()
+    headers = [("traceparent", b"00-trace-01"), (NAME.decode(), b"v")]
+    bad = a_command("bad")
+    with monkeypatch.context() as patch:
+        patch.setattr(message_accumulator, "DefaultRecordBatchBuilder", Damaged)
+        producer = AIOKafkaProducer(bootstrap_servers=system.kafka)
+        await producer.start()
+        for value, key in [(json.dumps(bad).encode(), b"bad"), (b"{poison", b"bad")]:
+            await producer.send_and_wait(
+                system.config.topics.commands, value, key, headers=headers
+            )
+        await producer.stop()
+    await system.publish(a_command("good"))
+    await system.terminal(2)
+
+    await judge_all(system, 1)
+    (parked,) = await system.read(system.config.topics.dead_letters)
+    assert [name for name, _ in parked.headers][:2] == ["traceparent", "\ufffd\ufffdx"]
