@@ -6,8 +6,8 @@ FROM ${UV_IMAGE} AS uv
 
 FROM ${PYTHON_IMAGE} AS build
 COPY --from=uv /uv /usr/local/bin/uv
-# The bytecode is trusted as it is: builders round the times of files, and Python would
-# compile anew at every start what seems to be of another second.
+# Unchecked bytecode: image builders round the times of files, and Python would compile
+# anew at every start what seems to be of another second.
 ENV UV_COMPILE_BYTECODE=1 \
     PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     UV_LINK_MODE=copy \
@@ -38,6 +38,7 @@ USER 65532:65532
 EXPOSE 8080
 # SIGTERM drains; the process is fit to be PID 1, it has no children.
 STOPSIGNAL SIGTERM
+# Kubernetes asks /livez and /readyz.
 HEALTHCHECK NONE
 ENTRYPOINT ["jetworker"]
 CMD ["run"]

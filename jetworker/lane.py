@@ -136,8 +136,8 @@ class Lane:
 
         1. Make sure that Jet answers, if the last start on this route was lost.
         2. Take the budget, so that nothing but the commit lies before the send.
-        3. Write the intent down (T2) and wait until it is durable.
-        4. Send it once, if the lease holds; write down what came of it (T3).
+        3. Write the intent down and wait until it is durable.
+        4. Send it once, if the lease holds; write down what came of it.
         """
         obstacle = await self._sender.probe(route, job_id)
         if obstacle is not None:

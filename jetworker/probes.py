@@ -1,4 +1,4 @@
-"""One port for probes, metrics and status; read-only (contract §9)."""
+"""One port for probes, metrics and status; read-only."""
 
 import base64
 import hashlib

@@ -9,8 +9,8 @@ from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
 from jetworker.core.observation import StartAccepted
-from jetworker.core.refusal import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.route import Route, WhenPaused
+from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import Blocked, Refused, Trigger
 from jetworker.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
 from jetworker.jet import JetClient
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Sender:
-    """The start protocol's P, and the questions that a refusal raises."""
+    """Sends a start once, and asks the job why one was refused."""
 
     def __init__(self, jet: JetClient, resolver: JobResolver) -> None:
         self._jet = jet

@@ -28,7 +28,7 @@ class Shared(Generic[Wish, Answer]):
             self._next = asyncio.create_task(self._ask_next(), name="shared question")
             self._next.add_done_callback(_retrieve)
         self._wishes.append(wish)
-        # Who gives up leaves it to the others.
+        # Shielded: one caller's cancellation must not take the answer from the others.
         return await asyncio.shield(self._next)
 
     async def _ask_next(self) -> Answer:

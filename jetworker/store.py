@@ -136,6 +136,7 @@ class Store:
         try:
             async with asyncio.timeout(deadline):
                 positions = await self._transact(steps)
+        # aiokafka asserts its state where a producer was fenced before it begins.
         except (ProducerFenced, AssertionError) as exc:
             self._metrics.kafka_transactions_total.labels("fenced").inc()
             msg = "another worker owns the partition now"

@@ -28,7 +28,7 @@ class Send:
     Send these objects over this route.
 
     *metadata* is compact JSON, echoed in every event. *fingerprint* is 16 bytes
-    that are equal for equal content (contract §4, "same content").
+    that are equal for equal content: after parsing and defaults.
     """
 
     command_id: CommandId
@@ -78,7 +78,7 @@ class Origin:
 
 
 class Rejection(StrEnum):
-    """Why a record was not carried out (contract §4, reason codes)."""
+    """Why a record was not carried out."""
 
     INVALID_JSON = "invalid_json"
     INVALID_COMMAND = "invalid_command"

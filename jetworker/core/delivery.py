@@ -69,7 +69,7 @@ _FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 
 class ReasonCode(StrEnum):
-    """Why a delivery waits, is uncertain or failed (contract §5.1)."""
+    """Why a delivery waits, is uncertain or failed."""
 
     JOB_PAUSED = "job_paused"
     LIMIT = "limit"
@@ -228,9 +228,9 @@ class EventType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    One numbered event: *delivery* as it was at that sequence.
+    One numbered event: the sequence of its *delivery* is its own.
 
-    *transfer* is set for `transfer.*`; *reason* is the transfer's own there.
+    *transfer* is set for `transfer.*`.
     """
 
     type: EventType

@@ -84,7 +84,7 @@ def _is_below_one_of(shown: str, folders: frozenset[str]) -> bool:
 
 
 def _tails(path: str) -> Iterator[str]:
-    """Yield what follows each root that a path may have: ten thousand are looked up."""
+    """Yield what follows each root that a path may have, to be found in a set at once."""
     whole = path if path.startswith("/") else f"/{path}"
     return (whole[at:] for at, sign in enumerate(whole) if sign == "/")
 

@@ -63,9 +63,9 @@ class JetJob:
     """
     A manual job.
 
-    *delivery_ids* are all that occur anywhere in the job document, at any depth,
-    in the document's order (the field is not documented: jet-api, the vendor's page
-    says only that ids "can be found" there). *profile_ids* are (source, destination).
+    *delivery_ids* are all that occur anywhere in the job document, at any depth, in the
+    document's order: Jet's page says that they "can be found" there, not in which field.
+    *profile_ids* are (source, destination).
     """
 
     job_id: JobId

@@ -1,8 +1,8 @@
 """
 What a command means for what is known: accepted, duplicate, rejected or carried out.
 
-A known id is judged before expiry, route or paths (contract §4): the same content is
-a duplicate, other content a conflict. A rejected record does not use its id up.
+A known id is judged before expiry, route or paths: the same content is a
+duplicate, other content a conflict. A rejected record does not use its id up.
 """
 
 from dataclasses import dataclass

@@ -91,7 +91,9 @@ def decide(
     others = tuple(others)
     rivals = tuple(other for other in others if other.contents != ours.contents)
     alike = tuple(other for other in others if other.contents == ours.contents)
-    candidates = [c for c in seen.candidates if not _is_a_rival_s(c, ours, rivals)]
+    candidates = [
+        c for c in seen.candidates if not _belongs_to_a_rival(c, ours, rivals)
+    ]
     if not candidates:
         return _decide_absence(seen)
     fitting = [c for c in candidates if _fits(c, ours, rivals)]
@@ -132,7 +134,7 @@ def may_be(candidate: Candidate, intent: OpenIntent) -> bool:
     return bool(candidate.evidence.paths) and is_proven(candidate.evidence, intent)
 
 
-def _is_a_rival_s(
+def _belongs_to_a_rival(
     candidate: Candidate, ours: OpenIntent, rivals: tuple[OpenIntent, ...]
 ) -> bool:
     """Whether every file is shown, and they are a rival's and not ours."""

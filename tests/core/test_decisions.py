@@ -41,8 +41,8 @@ from jetworker.core.pace import Backoff, Pace
 from jetworker.core.paths import path_allowed
 from jetworker.core.progress import unfinished
 from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, judge
-from jetworker.core.refusal import AskJob, RenewToken, meaning
 from jetworker.core.route import Route
+from jetworker.core.start_answer import AskJob, RenewToken, meaning
 from jetworker.core.trigger import Applied, Blocked, Lost, Refused, StatusObserved
 from tests.builders import (
     DELIVERY,

@@ -52,7 +52,7 @@ PLANTED = (
     Bug(
         "blind retry on 502",
         "an intent is sent once",
-        "core/refusal.py",
+        "core/start_answer.py",
         "if status == 401:",
         "if status in {401, 502}:",
     ),

@@ -1,4 +1,4 @@
-"""What Jet's answer to a start means (design: the start protocol's table)."""
+"""What Jet's answer to a start means: applied, not applied, or unknown."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
