@@ -15,10 +15,10 @@ from jetworker.core.audit import Asked, History, Kept, Parked, Told, Verdict, ju
 from jetworker.core.creation import Made, judge_creations
 from jetworker.errors import JetUnavailable
 from jetworker.events import read
+from jetworker.exit_codes import FAILED, OK
 from jetworker.kafka import Kafka, bounded
 from jetworker.wire import snapshots
 
-OK, FAILED = 0, 1
 _SHOWN = 20
 
 

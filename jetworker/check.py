@@ -12,10 +12,9 @@ from jetworker.errors import (
     JobUnavailable,
     KafkaUnavailable,
 )
+from jetworker.exit_codes import CONFIGURATION, OK
 from jetworker.jet import JetClient
 from jetworker.routes import JobResolver
-
-OK, CONFIGURATION = 0, 78
 
 
 async def check(environ: Mapping[str, str]) -> int:

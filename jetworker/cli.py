@@ -10,8 +10,9 @@ import typer
 
 from jetworker import settings
 from jetworker.cli_jet import jobs_cli, profiles_cli
-from jetworker.cli_session import CONFIGURATION, FAILED, OK, fail, leave, load_config
+from jetworker.cli_session import fail, leave, load_config
 from jetworker.errors import ConfigurationError, JetworkerError
+from jetworker.exit_codes import CONFIGURATION, FAILED, OK
 
 cli = typer.Typer(
     name="jetworker",
@@ -41,7 +42,7 @@ def run() -> None:
 @cli.command("run")
 def run_worker() -> None:
     """Be a worker until SIGTERM."""
-    from jetworker import app, logs  # noqa: PLC0415 -- only a worker needs all of it
+    from jetworker import app, logs
 
     config = settings.load(os.environ)
     logs.configure(config.log.level, config.log.format)
@@ -56,7 +57,7 @@ def demo(
     ] = False,
 ) -> None:
     """Run everything on this machine and account for every command."""
-    from jetworker.sandbox import demo as show  # noqa: PLC0415 -- an extra
+    from jetworker.sandbox import demo as show
 
     raise typer.Exit(asyncio.run(show.run(keep=keep)))
 
@@ -67,7 +68,7 @@ def demo(
 )
 def sandbox(context: typer.Context) -> None:
     """Serve Jet's API over local folders; --help says how."""
-    from jetworker.sandbox.__main__ import main  # noqa: PLC0415 -- not the worker's
+    from jetworker.sandbox.__main__ import main
 
     raise typer.Exit(main(context.args) or OK)
 
@@ -87,7 +88,7 @@ def send(
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
 ) -> None:
     """Publish a command."""
-    from jetworker import publish  # noqa: PLC0415
+    from jetworker import publish
 
     fields = publish.fields(route, paths, command_id, metadata, expires_at)
     leave(publish.send(load_config(), fields, wait=wait))
@@ -96,7 +97,7 @@ def send(
 @cli.command()
 def watch(command_id: Annotated[str | None, typer.Argument()] = None) -> None:
     """Follow events: progress bars on a terminal, NDJSON otherwise."""
-    from jetworker import watch as watching  # noqa: PLC0415
+    from jetworker import watch as watching
 
     leave(watching.watch(load_config(), command_id))
 
@@ -104,7 +105,7 @@ def watch(command_id: Annotated[str | None, typer.Argument()] = None) -> None:
 @cli.command()
 def check() -> None:
     """Check settings, routes, Kafka, topics, token and jobs."""
-    from jetworker import check as checking  # noqa: PLC0415
+    from jetworker import check as checking
 
     leave(checking.check(os.environ))
 
@@ -112,7 +113,7 @@ def check() -> None:
 @cli.command()
 def explain(command_id: CommandIdArgument) -> None:
     """Say where a command is, why, since when, and what happens next."""
-    from jetworker import explain as explaining  # noqa: PLC0415
+    from jetworker import explain as explaining
 
     leave(explaining.explain(load_config(), command_id))
 
@@ -120,7 +121,7 @@ def explain(command_id: CommandIdArgument) -> None:
 @cli.command()
 def cancel(command_id: CommandIdArgument) -> None:
     """Cancel a command that has not been started."""
-    from jetworker import publish  # noqa: PLC0415
+    from jetworker import publish
 
     fields = {"commandId": command_id, "type": "cancel"}
     leave(publish.order(load_config(), fields))
@@ -135,7 +136,7 @@ def resolve(
     ] = None,
 ) -> None:
     """Decide about a held command."""
-    from jetworker import publish  # noqa: PLC0415
+    from jetworker import publish
 
     fields: dict[str, Any] = {
         "commandId": command_id,
@@ -157,7 +158,7 @@ def audit(
     ] = None,
 ) -> None:
     """Judge the guarantees from what the topics hold."""
-    from jetworker import audit as auditing  # noqa: PLC0415
+    from jetworker import audit as auditing
 
     leave(auditing.audit(load_config(), seconds, sandbox))
 
@@ -165,7 +166,7 @@ def audit(
 @cli.command()
 def schemas(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     """Write the JSON Schemas and the AsyncAPI document."""
-    from jetworker import schemas as writing  # noqa: PLC0415
+    from jetworker import schemas as writing
 
     for written in writing.write(folder):
         typer.echo(written)
@@ -179,7 +180,7 @@ def topics_create(
     ] = None,
 ) -> None:
     """Make the topics that are missing."""
-    from jetworker import topics  # noqa: PLC0415
+    from jetworker import topics
 
     made = topics.create(
         load_config(), partitions=partitions, replication=replication_factor

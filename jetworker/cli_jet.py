@@ -14,7 +14,7 @@ profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)
 @profiles_cli.command("list")
 def profiles_list() -> None:
     """List the storage profiles."""
-    from jetworker import console  # noqa: PLC0415
+    from jetworker import console
 
     leave(console.list_profiles(load_config(), os.environ))
 
@@ -22,7 +22,7 @@ def profiles_list() -> None:
 @jobs_cli.command("list")
 def jobs_list() -> None:
     """List the jobs."""
-    from jetworker import console  # noqa: PLC0415
+    from jetworker import console
 
     leave(console.list_jobs(load_config(), os.environ))
 
@@ -30,7 +30,7 @@ def jobs_list() -> None:
 @jobs_cli.command("create")
 def jobs_create(name: str, source: str, destination: str) -> None:
     """Create a manual job between two storage profiles, by id or name."""
-    from jetworker import console  # noqa: PLC0415
+    from jetworker import console
 
     leave(console.create_job(load_config(), os.environ, name, (source, destination)))
 
@@ -38,7 +38,7 @@ def jobs_create(name: str, source: str, destination: str) -> None:
 @jobs_cli.command("pause")
 def jobs_pause(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
     """Pause a job."""
-    from jetworker import console  # noqa: PLC0415
+    from jetworker import console
 
     leave(console.set_paused(load_config(), os.environ, job, paused=True))
 
@@ -46,6 +46,6 @@ def jobs_pause(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> N
 @jobs_cli.command("resume")
 def jobs_resume(job: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
     """Resume a paused job."""
-    from jetworker import console  # noqa: PLC0415
+    from jetworker import console
 
     leave(console.set_paused(load_config(), os.environ, job, paused=False))

@@ -10,13 +10,12 @@ import typer
 
 from jetworker import settings
 from jetworker.config import Config
-
-OK, FAILED, CONFIGURATION = 0, 1, 78
+from jetworker.exit_codes import OK
 
 
 def load_config() -> Config:
     """Read the settings; raises ConfigurationError."""
-    from jetworker import logs  # noqa: PLC0415 -- --help need not wait for it
+    from jetworker import logs
 
     config = settings.load(os.environ)
     logs.configure("WARNING", "console")

@@ -15,11 +15,10 @@ from jetworker.connection import connect
 from jetworker.core.command import ProfileId
 from jetworker.core.observation import JetJob
 from jetworker.errors import JobUnavailable
+from jetworker.exit_codes import OK
 from jetworker.jet import JetClient
 from jetworker.metrics import Metrics
 from jetworker.settings import credentials_source
-
-OK = 0
 
 
 @asynccontextmanager

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from jetworker.config import Config
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Finished
+from jetworker.exit_codes import FAILED, OK
 from jetworker.state import find
 from jetworker.wire import times
-
-OK, FAILED = 0, 1
 
 
 async def explain(config: Config, command_id: str) -> int:

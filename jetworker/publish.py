@@ -13,14 +13,12 @@ from aiokafka import AIOKafkaProducer
 from jetworker.config import Config
 from jetworker.errors import InvalidRecord
 from jetworker.events import Seen, tail
+from jetworker.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.kafka import bounded
 from jetworker.state import find
 from jetworker.wire import commands
 
-OK, FAILED, REJECTED = 0, 1, 2
 _ANSWER_WITHIN = 60.0
-_ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
-_ENDS["delivery.cancelled"] = FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +133,9 @@ def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
         case "command.applied" if ours:
             return OK
         case "command.duplicate" if ours:  # what has ended already tells no more
-            return _ENDS.get(f"delivery.{data.get('state')}")
+            return ENDS.get(f"delivery.{data.get('state')}")
         case kind if not is_order:
-            return _ENDS.get(kind)
+            return ENDS.get(kind)
         case _:
             return None
 

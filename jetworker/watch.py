@@ -19,12 +19,9 @@ from jetworker.config import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
 from jetworker.events import Seen, tail
+from jetworker.exit_codes import ENDS, OK
 from jetworker.kafka import bounded
 from jetworker.state import find
-
-OK, FAILED = 0, 1
-_ENDS = {"delivery.completed": OK, "delivery.failed": FAILED}
-_ENDS["delivery.cancelled"] = FAILED
 
 
 async def watch(config: Config, command_id: str | None) -> int:
@@ -53,7 +50,7 @@ def _tell_ended(command_id: str, state: State) -> int:
         f"jetworker: {command_id} has ended already, {state}:"
         " `jetworker explain` tells the rest\n"
     )
-    return _ENDS[f"delivery.{state}"]
+    return ENDS[f"delivery.{state}"]
 
 
 async def _show(events: AsyncIterator[Seen], *, one: bool) -> int:
@@ -64,8 +61,8 @@ async def _show(events: AsyncIterator[Seen], *, one: bool) -> int:
     async for event in events:
         sys.stdout.write(orjson.dumps(event.told()).decode() + "\n")
         sys.stdout.flush()
-        if one and event.kind in _ENDS:
-            return _ENDS[event.kind]
+        if one and event.kind in ENDS:
+            return ENDS[event.kind]
     return OK
 
 
@@ -85,10 +82,10 @@ async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> 
             if event.command_id not in bars:
                 bars[event.command_id] = progress.add_task(event.command_id, state="")
             _move(progress, bars[event.command_id], event)
-            if event.kind in _ENDS:
+            if event.kind in ENDS:
                 progress.stop_task(bars[event.command_id])
                 if one:
-                    return _ENDS[event.kind]
+                    return ENDS[event.kind]
     return OK
 
 

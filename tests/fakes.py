@@ -3,13 +3,36 @@
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from typing_extensions import override
+
+from jetworker.clock import Clock
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import transition
 from jetworker.core.steps import Policy
 from jetworker.core.trigger import Trigger
 from tests.builders import NOW
+
+
+class HandClock(Clock):
+    """A clock that a test moves."""
+
+    def __init__(self, at: float = 1000.0) -> None:
+        self.at = at
+
+    @override
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    @override
+    def monotonic(self) -> float:
+        return self.at
+
+    @override
+    def jitter(self) -> float:
+        return 0.0
 
 
 @dataclass

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from jetworker.exit_codes import OK, REJECTED
 from jetworker.sandbox.refusal import Refused
 from jetworker.sandbox.server import serve
 from jetworker.sandbox.settings import JobSeed, SandboxSettings, Tuning
-
-OK, USAGE = 0, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(given)
         asyncio.run(_serve(settings))
     except (ValueError, Refused) as exc:
-        parser.exit(USAGE, f"jetworker sandbox: {exc}\n")
+        parser.exit(REJECTED, f"jetworker sandbox: {exc}\n")
     except OSError as exc:
         parser.exit(1, f"jetworker sandbox: {exc}\n")
     return OK

@@ -25,6 +25,7 @@ from jetworker import logs, settings, topics
 from jetworker.config import Config
 from jetworker.errors import JetworkerError
 from jetworker.events import Seen
+from jetworker.exit_codes import FAILED, OK
 from jetworker.sandbox.account import Account, account, compare
 from jetworker.sandbox.kafka import EmbeddedKafka
 from jetworker.sandbox.script import Script, grow, prepare
@@ -32,7 +33,6 @@ from jetworker.sandbox.server import Sandbox
 from jetworker.sandbox.settings import JobSeed, SandboxSettings, Tuning
 from jetworker.sandbox.stage import Process, Stage, environment, follow
 
-OK, FAILED = 0, 1
 _PATIENCE = 75.0
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,33 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from typing_extensions import override
 
 from jetworker.budget import Budget, Priority
-from jetworker.clock import Clock
 from jetworker.core.command import RouteName
 from jetworker.errors import JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
-
-
-class HandClock(Clock):
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    @override
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.at, UTC)
-
-    @override
-    def monotonic(self) -> float:
-        return self.at
-
-    @override
-    def jitter(self) -> float:
-        return 0.0
+from tests.fakes import HandClock
 
 
 def a_budget(rate: float = 2.0) -> tuple[Budget, HandClock]:

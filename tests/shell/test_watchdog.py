@@ -5,27 +5,15 @@ from contextlib import suppress
 
 import pytest
 from prometheus_client import CollectorRegistry
-from typing_extensions import override
 
-from jetworker.clock import Clock
 from jetworker.metrics import Metrics
 from jetworker.watchdog import Watchdog
-
-
-class HandClock(Clock):
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    @override
-    def monotonic(self) -> float:
-        return self.at
+from tests.fakes import HandClock
 
 
 @pytest.fixture
 def clock() -> HandClock:
-    return HandClock()
+    return HandClock(0.0)
 
 
 @pytest.fixture
