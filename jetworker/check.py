@@ -1,11 +1,12 @@
 """`jetworker check`: everything a worker needs, each a line: ok, or what to do."""
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 
 from jetworker import logs, routebook, settings, topics
 from jetworker.config import Config
 from jetworker.console import jet_client
+from jetworker.core.route import Route
 from jetworker.errors import (
     ConfigurationError,
     JetError,
@@ -50,7 +51,7 @@ async def _check_topics(config: Config) -> bool:
 
 
 async def _check_jet(config: Config, jet: JetClient) -> list[bool]:
-    if await _ask("token", jet.sign_in):
+    if await _ask("token", jet.sign_in()):
         return [True]
     try:
         _, routes = routebook.read(config.routes_file)
@@ -59,21 +60,22 @@ async def _check_jet(config: Config, jet: JetClient) -> list[bool]:
     resolver = JobResolver(jet)
     wrong: list[bool] = []
     for route in routes.values():
-
-        async def job_exists() -> None:
-            # A job that would be created is not: a check changes nothing.
-            if route.source is None:  # noqa: B023 -- called before the next turn
-                await jet.get_job(await resolver.resolve(route))  # noqa: B023
-            else:
-                await resolver.profiles(route)  # noqa: B023
-
-        wrong.append(await _ask(f"route {route.name}", job_exists))
+        found = _find_job(jet, resolver, route)
+        wrong.append(await _ask(f"route {route.name}", found))
     return wrong
 
 
-async def _ask(name: str, question: Callable[[], Awaitable[None]]) -> bool:
+async def _find_job(jet: JetClient, resolver: JobResolver, route: Route) -> None:
+    """Find a route's job; one that would be created is not: a check changes nothing."""
+    if route.source is None:
+        await jet.get_job(await resolver.resolve(route))
+    else:
+        await resolver.profiles(route)
+
+
+async def _ask(name: str, question: Awaitable[None]) -> bool:
     try:
-        await question()
+        await question
     except (JetError, JobUnavailable) as exc:
         return _tell(name, str(exc))
     return _tell(name, None)

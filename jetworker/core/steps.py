@@ -51,11 +51,10 @@ def wait(delivery: Delivery, trigger: Blocked) -> Transition:
     told = delivery.published is State.WAITING and same
     if told and delivery.state is State.WAITING:
         return Transition(delivery)
-    refused = delivery.state is State.STARTING
     waiting = replace(
         delivery,
         state=State.WAITING,
-        attempt=delivery.attempt - refused,
+        attempt=_without_refused(delivery),
         intent=None,
         reason=reason,
     )
@@ -180,11 +179,10 @@ def _finish(
     reason: Reason | None,
     now: datetime,
 ) -> Transition:
-    refused = delivery.state is State.STARTING
     finished = replace(
         delivery,
         state=state,
-        attempt=delivery.attempt - refused,
+        attempt=_without_refused(delivery),
         reason=reason,
         finished_at=now,
         objects=(),
@@ -192,6 +190,12 @@ def _finish(
         pending=None,
     )
     return tell(finished, kind)
+
+
+def _without_refused(delivery: Delivery) -> int:
+    """Return the attempts that may have started something: a refused one did not."""
+    is_refused = delivery.state is State.STARTING
+    return delivery.attempt - 1 if is_refused else delivery.attempt
 
 
 def tell(delivery: Delivery, kind: EventType) -> Transition:

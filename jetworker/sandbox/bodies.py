@@ -13,8 +13,9 @@ Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number that is not negative."""
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and 0 <= value < float("inf")  # type: ignore[operator]  # is_real
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < float("inf")
 
 
 def is_whole(value: object) -> bool:

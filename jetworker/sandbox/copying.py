@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from jetworker.sandbox import folder
@@ -73,7 +74,7 @@ async def _copy_to(file: File, pace: Pace, source: int, target: int) -> None:
     """Copy up to the size as it is known: what is appended later is for growing files."""
     while (left := (file.size or 0) - file.copied) > 0:
         piece = await pace.take(left)
-        written = await _in_thread(lambda n=piece: _move(source, target, n))  # type: ignore[misc]  # a bound default
+        written = await _in_thread(partial(_move, source, target, piece))
         if not written:
             return  # it has shrunk
         file.copied += written

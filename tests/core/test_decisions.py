@@ -33,6 +33,7 @@ from jetworker.core.following import Seen, estimate, from_listing, measure
 from jetworker.core.observation import (
     JetTransfer,
     StartAccepted,
+    StartAnswer,
     StartAnswered,
     StartLost,
     StartNotSent,
@@ -42,7 +43,7 @@ from jetworker.core.paths import path_allowed
 from jetworker.core.progress import unfinished
 from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, judge
 from jetworker.core.route import Route
-from jetworker.core.start_answer import AskJob, RenewToken, meaning
+from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import Applied, Blocked, Lost, Refused, StatusObserved
 from tests.builders import (
     DELIVERY,
@@ -148,8 +149,10 @@ def test_orders_that_fit_are_carried_out() -> None:
         ),
     ],
 )
-def test_an_answer_to_a_start_means_one_thing(answer: object, means: object) -> None:
-    assert meaning(answer) == means  # type: ignore[arg-type]  # parametrised
+def test_an_answer_to_a_start_means_one_thing(
+    answer: StartAnswer, means: StartMeaning
+) -> None:
+    assert meaning(answer) == means
 
 
 @pytest.mark.parametrize("status", [100, 302, 307, 408, 409, 418, 500, 502, 503, 504])

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
 from jetworker.core.evidence import (
@@ -31,12 +32,12 @@ def intent(
     return OpenIntent(CommandId(name), at, at, (ObjectSpec(path, size),))
 
 
-def candidate(name: str = "x", after: timedelta = SECOND, **shown: object) -> Candidate:
-    return Candidate(DeliveryId(name), NOW + after, Evidence(**shown))  # type: ignore[arg-type]  # a test's shorthand
+def candidate(name: str = "x", after: timedelta = SECOND, **shown: Any) -> Candidate:
+    return Candidate(DeliveryId(name), NOW + after, Evidence(**shown))
 
 
-def whole(**shown: object) -> Evidence:
-    return Evidence(is_whole=True, **shown)  # type: ignore[arg-type]  # a test's shorthand
+def whole(**shown: Any) -> Evidence:
+    return Evidence(is_whole=True, **shown)
 
 
 def seen(*candidates: Candidate, is_witnessed: bool = False) -> Observation:
