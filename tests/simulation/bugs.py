@@ -225,8 +225,8 @@ from jetworker.core.delivery import ReasonCode
         "a drain that does not wait for the answers",
         "no start is doubted without a reason",
         "life.py",
-        "                await self._sending.none()\n",
-        "",
+        "                await self._sending.none()\n                await self._store",
+        "                await self._store",
     ),
     Bug(
         "what is bound to another is a candidate",
