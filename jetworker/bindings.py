@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.open_intent import OpenIntent, open_intent
-from jetworker.core.witness import Known
+from jetworker.core.witness import Bound
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded
 from jetworker.restore import keep
@@ -38,9 +38,9 @@ class Book:
         return delivery_id in self.bound or delivery_id in self.claims
 
     @property
-    def known(self) -> tuple[Known, ...]:
+    def known(self) -> tuple[Bound, ...]:
         """The bound ones, as possible witnesses."""
-        return tuple(Known(which, when) for which, (_, when) in self.bound.items())
+        return tuple(Bound(which, when) for which, (_, when) in self.bound.items())
 
 
 class Bindings:

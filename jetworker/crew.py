@@ -34,7 +34,7 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LifeTerms:
     """What every life of one worker shares."""
 
     policy: Policy

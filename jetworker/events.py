@@ -13,7 +13,7 @@ from jetworker.wire.events import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReadEvent:
     """An event as a reader sees it; *kind* is its type without the prefix."""
 
     kind: str
@@ -28,7 +28,7 @@ class Seen:
 
 async def tail(
     config: Config, command_id: str | None, listening: asyncio.Event
-) -> AsyncIterator[Seen]:
+) -> AsyncIterator[ReadEvent]:
     """
     Yield committed events from now on, of one command or of all.
 
@@ -51,13 +51,13 @@ async def tail(
                     yield event
 
 
-def read(record: Any) -> Seen:
+def read(record: Any) -> ReadEvent:
     """Read one record (aiokafka's ConsumerRecord) of the events topic."""
     headers = {
         name: (value or b"").decode("utf-8", "replace")
         for name, value in record.headers
     }
-    return Seen(
+    return ReadEvent(
         headers.get("ce_type", "").removeprefix(PREFIX),
         headers.get("ce_subject"),
         headers.get("ce_time", ""),

@@ -22,7 +22,7 @@ from jetworker.core.reception import Known
 from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
 from jetworker.crash import Point, reach, reach_effect
-from jetworker.crew import Services, Terms
+from jetworker.crew import LifeTerms, Services
 from jetworker.durable import done, failed
 from jetworker.entry import Entry
 from jetworker.errors import LeaseLost, StoreError
@@ -41,7 +41,7 @@ class Life:
     """The deliveries of one partition and the steps they take."""
 
     def __init__(
-        self, partition: int, store: Store, terms: Terms, services: Services
+        self, partition: int, store: Store, terms: LifeTerms, services: Services
     ) -> None:
         self.partition = partition
         self.terms = terms

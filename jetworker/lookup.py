@@ -30,7 +30,7 @@ from jetworker.core.settle import (
     Adopt,
     Decision,
     LookAgain,
-    Observation,
+    Sight,
     StartAgain,
     decide,
     is_since,
@@ -181,7 +181,7 @@ class Lookup:
         witnessed = await self._watcher.is_witnessed(
             ours, job_id, view.listed, view.book.known, view.settling
         )
-        return decide(ours, intents.values(), Observation(steady, witnessed))
+        return decide(ours, intents.values(), Sight(steady, witnessed))
 
     async def _adopt(self, case: Case, delivery: Delivery, found: Found) -> bool:
         """

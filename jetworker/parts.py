@@ -17,7 +17,7 @@ from jetworker.config import Config
 from jetworker.connection import Connection
 from jetworker.core.pace import Backoff, Pace
 from jetworker.core.steps import Policy
-from jetworker.crew import Services, Terms
+from jetworker.crew import LifeTerms, Services
 from jetworker.errors import JetError
 from jetworker.follower import Follower
 from jetworker.jet import JetClient
@@ -137,10 +137,10 @@ async def _keep_signed_in(calls: Calls) -> None:
         await asyncio.sleep(1)
 
 
-def _terms(config: Config, book: RouteBook) -> Terms:
+def _terms(config: Config, book: RouteBook) -> LifeTerms:
     """Return what every partition's life shares."""
     envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
-    return Terms(
+    return LifeTerms(
         policy=Policy(config.starts.max_attempts, config.events.progress_interval),
         envelope=envelope,
         answers=Answers(envelope, config.topics.dead_letters),

@@ -10,7 +10,7 @@ from jetworker.budget import Priority
 from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
-from jetworker.core.following import Seen, measure
+from jetworker.core.following import Speed, measure
 from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
@@ -48,7 +48,7 @@ class Followed:
     due: float
     asked_at: float
     seen_at: datetime
-    seen: Seen = field(default_factory=Seen)
+    seen: Speed = field(default_factory=Speed)
     missing: int = 0
     asks: int = 0
     failures: int = 0

@@ -27,7 +27,7 @@ _HEADERS = {
 _FILTERS = ("route", "state", "text")
 
 
-class Facts(Protocol):
+class Telling(Protocol):
     """What the worker tells of itself."""
 
     def live(self) -> Mapping[str, str | None]:
@@ -52,7 +52,7 @@ class Facts(Protocol):
 class Probes:
     """The HTTP server of a worker."""
 
-    def __init__(self, facts: Facts, registry: CollectorRegistry) -> None:
+    def __init__(self, facts: Telling, registry: CollectorRegistry) -> None:
         self._facts = facts
         self._registry = registry
         self._runner: web.AppRunner | None = None

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from jetworker.config import Config
 from jetworker.errors import InvalidRecord
-from jetworker.events import Seen, tail
+from jetworker.events import ReadEvent, tail
 from jetworker.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.kafka import bounded
 from jetworker.state import find
@@ -109,7 +109,7 @@ async def _follow(config: Config, record: _Record) -> int:
 
 
 async def _listen(
-    events: AsyncIterator[Seen],
+    events: AsyncIterator[ReadEvent],
     sent: "asyncio.Future[tuple[int, int]]",
     *,
     is_order: bool,
@@ -123,7 +123,7 @@ async def _listen(
     raise AssertionError
 
 
-def _code(event: Seen, where: tuple[int, int], *, is_order: bool) -> int | None:
+def _code(event: ReadEvent, where: tuple[int, int], *, is_order: bool) -> int | None:
     """Return the exit code that an event means, None to go on."""
     data = event.data
     ours = (data.get("partition"), data.get("offset")) == where

@@ -18,7 +18,7 @@ from rich.progress import (
 from jetworker.config import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
-from jetworker.events import Seen, tail
+from jetworker.events import ReadEvent, tail
 from jetworker.exit_codes import ENDS, OK
 from jetworker.kafka import bounded
 from jetworker.state import find
@@ -53,7 +53,7 @@ def _tell_ended(command_id: str, state: State) -> int:
     return ENDS[f"delivery.{state}"]
 
 
-async def _show(events: AsyncIterator[Seen], *, one: bool) -> int:
+async def _show(events: AsyncIterator[ReadEvent], *, one: bool) -> int:
     """Show events, of *one* command to its end; returns the exit code."""
     console = Console()
     if console.is_terminal:
@@ -66,7 +66,9 @@ async def _show(events: AsyncIterator[Seen], *, one: bool) -> int:
     return OK
 
 
-async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> int:
+async def _draw(
+    console: Console, events: AsyncIterator[ReadEvent], *, one: bool
+) -> int:
     bars: dict[str, TaskID] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -89,7 +91,7 @@ async def _draw(console: Console, events: AsyncIterator[Seen], *, one: bool) -> 
     return OK
 
 
-def _move(progress: Progress, bar: TaskID, event: Seen) -> None:
+def _move(progress: Progress, bar: TaskID, event: ReadEvent) -> None:
     counts = event.data.get("progress") or {}
     reason = event.data.get("reason") or {}
     state = " ".join(filter(None, (event.data.get("state"), reason.get("code"))))

@@ -16,7 +16,7 @@ from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
 from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import Candidate
-from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
+from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
 from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
 from jetworker.metrics import Metrics
@@ -98,11 +98,11 @@ class Watcher:
         start: OpenIntent,
         job_id: JobId,
         listed: frozenset[DeliveryId],
-        known: Sequence[Known],
+        known: Sequence[Bound],
         settling: Settling,
     ) -> bool:
         """Whether an unknown start would be among *listed*; Jet is asked for dates."""
-        asked: list[Known] = []
+        asked: list[Bound] = []
         for each in worth_asking(listed, known):
             if each.delivery_id not in self._created_on:
                 await self._delivery(job_id, each.delivery_id)

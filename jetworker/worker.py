@@ -26,7 +26,7 @@ from typing_extensions import override
 from jetworker.clock import wait
 from jetworker.core.pace import Backoff
 from jetworker.crash import Point, reach
-from jetworker.crew import Services, Terms
+from jetworker.crew import LifeTerms, Services
 from jetworker.desk import Desk
 from jetworker.errors import StoreError
 from jetworker.kafka import Kafka
@@ -46,7 +46,11 @@ class Worker(ConsumerRebalanceListener):
     """Takes part in the group and keeps the lives of its partitions."""
 
     def __init__(
-        self, kafka: Kafka, terms: Terms, services: Services, drain_timeout: timedelta
+        self,
+        kafka: Kafka,
+        terms: LifeTerms,
+        services: Services,
+        drain_timeout: timedelta,
     ) -> None:
         self._kafka = kafka
         self._terms = terms

@@ -13,7 +13,7 @@ _BEFORE = frozenset({None, "CREATED", "QUEUED", "SCHEDULED", _IN_PROGRESS})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Speed:
     """
     What was last seen of one delivery's speed; times are monotonic seconds.
 
@@ -38,16 +38,16 @@ class Seen:
 
 
 def estimate(
-    seen: Seen, delivery: Delivery, transfers: Sequence[JetTransfer], now: float
-) -> Seen:
+    seen: Speed, delivery: Delivery, transfers: Sequence[JetTransfer], now: float
+) -> Speed:
     """Return what the listing's *transfers* say about the delivery's speed."""
     moved = sum(t.progress.transferred.bytes for t in transfers if t.progress)
     return _speed(seen, delivery.requested.bytes, moved, now, now)
 
 
 def measure(
-    seen: Seen, delivery: Delivery, progress: Progress | None, now: float
-) -> Seen:
+    seen: Speed, delivery: Delivery, progress: Progress | None, now: float
+) -> Speed:
     """Return what the delivery's own counts say about its speed."""
     moved = progress.transferred.bytes if progress else 0
     return _speed(seen, delivery.requested.bytes, moved, now, seen.listed_at)
@@ -98,10 +98,10 @@ def _sum(tallies: Sequence[Tally]) -> Tally:
 
 
 def _speed(
-    seen: Seen, requested: int | None, moved: int, now: float, listed_at: float
-) -> Seen:
+    seen: Speed, requested: int | None, moved: int, now: float, listed_at: float
+) -> Speed:
     rate = seen.rate
     if seen.at and now > seen.at and moved > seen.moved:
         rate = (moved - seen.moved) / (now - seen.at)
     left = None if requested is None else max(0, requested - moved)
-    return Seen(now, moved, left, rate, listed_at)
+    return Speed(now, moved, left, rate, listed_at)

@@ -25,7 +25,7 @@ from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer, Progress
 from jetworker.core.trigger import StatusObserved
 
-Verdict: TypeAlias = tuple[State, EventType, Reason | None]
+Ending: TypeAlias = tuple[State, EventType, Reason | None]
 
 _TRANSFER_EVENTS = {
     "COMPLETED": EventType.TRANSFER_COMPLETED,
@@ -37,11 +37,11 @@ _TRANSFER_EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The delivery with what was seen, what is told of it, and the verdict if it ended."""
+    """The delivery with what was seen, what is told of it, and the ending if it ended."""
 
     delivery: Delivery
     events: tuple[Event, ...] = ()
-    verdict: Verdict | None = None
+    ending: Ending | None = None
 
 
 def observe(
@@ -61,7 +61,7 @@ def observe(
         jet_state=seen.delivery.state,
         progress=seen.delivery.progress or known.progress,
     )
-    return Observed(final, events, _verdict(final))
+    return Observed(final, events, _ending(final))
 
 
 def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
@@ -69,7 +69,7 @@ def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
     return tuple(t.transfer_id for t in delivery.transfers if not t.is_final)
 
 
-def _verdict(delivery: Delivery) -> Verdict:
+def _ending(delivery: Delivery) -> Ending:
     jet_state = (delivery.jet_state or "").upper()
     failed = delivery.progress.failed.count if delivery.progress else 0
     if jet_state == "COMPLETED" and not failed:

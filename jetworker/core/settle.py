@@ -43,7 +43,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Sight:
     """
     What two equal looks at a job showed.
 
@@ -78,9 +78,7 @@ class LookAgain:
 Decision: TypeAlias = Adopt | StartAgain | LookAgain
 
 
-def decide(
-    ours: OpenIntent, others: Iterable[OpenIntent], seen: Observation
-) -> Decision:
+def decide(ours: OpenIntent, others: Iterable[OpenIntent], seen: Sight) -> Decision:
     """
     Return what to do about *ours*; *others* are the other open intents of the job.
 
@@ -203,7 +201,7 @@ def _by_writing(intent: OpenIntent) -> tuple[datetime, CommandId]:
     return intent.jet_time or intent.written_at, intent.command_id
 
 
-def _decide_absence(seen: Observation) -> Decision:
+def _decide_absence(seen: Sight) -> Decision:
     """Believe in absence only by a witness: a wrong second start cannot be taken back."""
     if seen.is_witnessed:
         return StartAgain()

@@ -152,9 +152,9 @@ def observe(
 ) -> Transition:
     """Tell what changed at Jet, and the end if it came."""
     observed = progress.observe(delivery, seen, now, policy.progress_interval)
-    if observed.verdict is None:
+    if observed.ending is None:
         return Transition(observed.delivery, observed.events)
-    state, kind, reason = observed.verdict
+    state, kind, reason = observed.ending
     ended = _finish(observed.delivery, state, kind, reason, now)
     return replace(ended, events=observed.events + ended.events)
 

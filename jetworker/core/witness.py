@@ -18,7 +18,7 @@ _OLDEST, _NEWEST = 20, 10
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Bound:
     """
     A delivery that a command is bound to.
 
@@ -37,14 +37,14 @@ class Settling:
     since: datetime
     until: datetime
 
-    def covers(self, known: Known) -> bool:
+    def covers(self, known: Bound) -> bool:
         """Whether it was started in this time; a date to come is a clock's mistake."""
         return self.since < known.started_at <= self.until
 
 
 def worth_asking(
-    listed: frozenset[DeliveryId], known: Sequence[Known]
-) -> tuple[Known, ...]:
+    listed: frozenset[DeliveryId], known: Sequence[Bound]
+) -> tuple[Bound, ...]:
     """
     Return those whose age decides, for Jet to tell: some of the oldest that are listed.
 
@@ -58,8 +58,8 @@ def worth_asking(
 
 def is_witnessed(
     listed: frozenset[DeliveryId],
-    known: Sequence[Known],
-    asked: Sequence[Known],
+    known: Sequence[Bound],
+    asked: Sequence[Bound],
     start: OpenIntent,
     settling: Settling,
 ) -> bool:
@@ -86,7 +86,7 @@ def is_witnessed(
     return len(shown) > 1 and shown == due and shown[0] == by_age[0]
 
 
-def _is_older(known: Known, start: OpenIntent) -> bool:
+def _is_older(known: Bound, start: OpenIntent) -> bool:
     if known.delivery_id == start.after:
         return True
     if known.created_on is None or start.jet_time is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jetworker.audit import history
 from jetworker.config import Config
 from jetworker.core.audit import Told, judge
-from jetworker.events import Seen
+from jetworker.events import ReadEvent
 from jetworker.sandbox.script import Script
 from jetworker.sandbox.server import Sandbox
 
@@ -66,7 +66,7 @@ async def account(
     config: Config,
     sandbox: Sandbox,
     script: Script,
-    events: list[Seen],
+    events: list[ReadEvent],
     takeover: float,
 ) -> Account:
     """Add everything up."""
@@ -101,7 +101,7 @@ def _moved(event: Told) -> int:
     return int(progress.get("transferred", {}).get("bytes", 0))
 
 
-def _answers(events: list[Seen]) -> dict[str, int]:
+def _answers(events: list[ReadEvent]) -> dict[str, int]:
     kinds = [event.kind for event in events if event.kind.startswith("command.")]
     return dict(Counter(kind.removeprefix("command.") for kind in kinds))
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from jetworker import logs, settings, topics
 from jetworker.config import Config
 from jetworker.errors import JetworkerError
-from jetworker.events import Seen
+from jetworker.events import ReadEvent
 from jetworker.exit_codes import FAILED, OK
 from jetworker.sandbox.account import Account, account, compare
 from jetworker.sandbox.kafka import EmbeddedKafka
@@ -82,9 +82,9 @@ def _sandbox(script: Script) -> Sandbox:
 
 async def _play(
     console: Console, config: Config, script: Script, stage: Stage, victim: Process
-) -> tuple[list[Seen], float]:
+) -> tuple[list[ReadEvent], float]:
     """Publish, pause, kill, resume; returns all events and the takeover's seconds."""
-    events: list[Seen] = []
+    events: list[ReadEvent] = []
     listening = asyncio.Event()
     following = asyncio.create_task(follow(config, events, listening))
     drawing = asyncio.create_task(_draw(console, script, events))
@@ -126,7 +126,7 @@ def _key(value: bytes) -> bytes:
         return b"unreadable"
 
 
-def _ended(events: list[Seen]) -> int:
+def _ended(events: list[ReadEvent]) -> int:
     ends = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
     return sum(1 for event in events if event.kind in ends)
 
@@ -139,7 +139,7 @@ async def _until(claim: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _draw(console: Console, script: Script, events: list[Seen]) -> None:
+async def _draw(console: Console, script: Script, events: list[ReadEvent]) -> None:
     """Draw the states as they change: a live table, or plain lines."""
     if not console.is_terminal:
         told = 0
@@ -155,8 +155,8 @@ async def _draw(console: Console, script: Script, events: list[Seen]) -> None:
             await asyncio.sleep(0.15)
 
 
-def _table(script: Script, events: list[Seen]) -> Table:
-    last: dict[str, Seen] = {}
+def _table(script: Script, events: list[ReadEvent]) -> Table:
+    last: dict[str, ReadEvent] = {}
     for event in events:
         if event.command_id and event.kind.startswith("delivery."):
             last[event.command_id] = event

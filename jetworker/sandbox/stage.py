@@ -14,7 +14,7 @@ from jetworker import settings
 from jetworker.config import Config
 from jetworker.console import jet_client
 from jetworker.errors import KafkaUnavailable
-from jetworker.events import Seen, tail
+from jetworker.events import ReadEvent, tail
 from jetworker.sandbox.server import Sandbox
 
 _READY_WITHIN = 30.0
@@ -136,7 +136,9 @@ class Stage:
         return max((at - wall for at in restores), default=0.0)
 
 
-async def follow(config: Config, events: list[Seen], listening: asyncio.Event) -> None:
+async def follow(
+    config: Config, events: list[ReadEvent], listening: asyncio.Event
+) -> None:
     """Collect every event, for ever."""
     async for event in tail(config, None, listening):
         events += [event]  # as they come: others look at the list meanwhile

@@ -29,7 +29,7 @@ from jetworker.core.delivery import (
 )
 from jetworker.core.effect import Effect, effect_of
 from jetworker.core.finished import Memory, Remembered, finish
-from jetworker.core.following import Seen, estimate, from_listing, measure
+from jetworker.core.following import Speed, estimate, from_listing, measure
 from jetworker.core.observation import (
     JetTransfer,
     StartAccepted,
@@ -272,7 +272,7 @@ def test_the_deadline_runs_from_started() -> None:
 
 def test_the_end_is_estimated_from_the_rate() -> None:
     delivery = a_delivery(State.IN_PROGRESS)
-    once = measure(Seen(), delivery, a_progress(size=20), 10.0)
+    once = measure(Speed(), delivery, a_progress(size=20), 10.0)
     twice = measure(once, delivery, a_progress(size=60), 12.0)
     still = measure(twice, delivery, a_progress(size=60), 13.0)
 
@@ -280,7 +280,7 @@ def test_the_end_is_estimated_from_the_rate() -> None:
     assert twice.remaining(12) == timedelta(seconds=2)
     assert twice.remaining(20) == timedelta()
     assert still.rate == 20
-    assert measure(Seen(), delivery, None, 1.0).left == 100
+    assert measure(Speed(), delivery, None, 1.0).left == 100
     assert twice.age(5, 2) == timedelta(seconds=25)
 
 
@@ -290,7 +290,7 @@ def test_a_listing_counts_the_transfers_it_shows() -> None:
         State.IN_PROGRESS, requested=replace(a_delivery().requested, bytes=None)
     )
 
-    seen = estimate(Seen(), unsized, (moving, a_jet_transfer("t-2")), 5.0)
+    seen = estimate(Speed(), unsized, (moving, a_jet_transfer("t-2")), 5.0)
 
     assert (seen.moved, seen.left, seen.listed_at) == (40, None, 5.0)
 

@@ -16,7 +16,7 @@ from jetworker.core.settle import (
     Adopt,
     Candidate,
     LookAgain,
-    Observation,
+    Sight,
     StartAgain,
     decide,
     is_since,
@@ -40,8 +40,8 @@ def whole(**shown: Any) -> Evidence:
     return Evidence(is_whole=True, **shown)
 
 
-def seen(*candidates: Candidate, is_witnessed: bool = False) -> Observation:
-    return Observation(candidates, is_witnessed)
+def seen(*candidates: Candidate, is_witnessed: bool = False) -> Sight:
+    return Sight(candidates, is_witnessed)
 
 
 def test_the_only_delivery_of_nobody_is_adopted() -> None:
@@ -141,8 +141,8 @@ def test_equal_contents_are_paired_in_the_order_of_writing() -> None:
 
 
 def test_absence_needs_a_witness() -> None:
-    assert decide(intent(), (), Observation((), is_witnessed=True)) == StartAgain()
-    assert isinstance(decide(intent(), (), Observation(())), LookAgain)
+    assert decide(intent(), (), Sight((), is_witnessed=True)) == StartAgain()
+    assert isinstance(decide(intent(), (), Sight(())), LookAgain)
 
 
 def test_contents_are_proven_by_all_files_or_by_exact_counts() -> None:

@@ -4,20 +4,20 @@ from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.open_intent import OpenIntent
-from jetworker.core.witness import Known, Settling, is_witnessed, worth_asking
+from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
 from tests.builders import NOW, SECOND
 
 HOUR = timedelta(hours=1)
 
 
-def known(name: str, at: timedelta, jet: timedelta | None = None) -> Known:
+def known(name: str, at: timedelta, jet: timedelta | None = None) -> Bound:
     created_on = None if jet is None else NOW + jet
-    return Known(DeliveryId(name), NOW + at, created_on)
+    return Bound(DeliveryId(name), NOW + at, created_on)
 
 
 def witnessed(
     listed: str,
-    *all_known: Known,
+    *all_known: Bound,
     jet_time: datetime | None = NOW,
     after: str | None = None,
 ) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from jetworker.core.command import CommandId
 from jetworker.core.trigger import Absent
-from jetworker.crew import Services, Terms
+from jetworker.crew import LifeTerms, Services
 from jetworker.errors import StoreError
 from jetworker.life import Life
 from jetworker.store import Store
@@ -16,7 +16,7 @@ UNUSED = object()
 
 async def test_a_step_after_the_end_is_not_taken_for_durable() -> None:
     """Whoever waits for it would go on as if the state topic had it."""
-    life = Life(0, cast(Store, UNUSED), cast(Terms, UNUSED), cast(Services, UNUSED))
+    life = Life(0, cast(Store, UNUSED), cast(LifeTerms, UNUSED), cast(Services, UNUSED))
     life.end()
 
     with pytest.raises(StoreError):

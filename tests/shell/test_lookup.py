@@ -16,7 +16,7 @@ from jetworker.core.observation import JetDelivery
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.settle import Candidate
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.core.witness import Known, Settling, is_witnessed
+from jetworker.core.witness import Bound, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
@@ -80,7 +80,7 @@ class BusyWatcher(Watcher):
         start: OpenIntent,
         job_id: JobId,
         listed: frozenset[DeliveryId],
-        known: Sequence[Known],
+        known: Sequence[Bound],
         settling: Settling,
     ) -> bool:
         return is_witnessed(listed, known, known, start, settling)
