@@ -13,15 +13,12 @@ again by itself. An operator's adopt is checked with Jet here too.
 """
 
 import asyncio
-from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
-from jetworker.bindings import Bindings
 from jetworker.case import Case
 from jetworker.claims import Claims
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.open_intent import earliest
@@ -41,9 +38,8 @@ from jetworker.crash import Point, reach
 from jetworker.doubts import Doubts
 from jetworker.entry import Entry
 from jetworker.errors import JetError, StoreError
-from jetworker.metrics import Metrics
-from jetworker.views import Views
-from jetworker.watcher import Watcher, tell_unexplained
+from jetworker.views import LookupMeans, Views
+from jetworker.watcher import tell_unexplained
 
 log = structlog.get_logger()
 
@@ -53,22 +49,12 @@ _UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
 class Lookup:
     """Looks after every unknown start of one worker, one task for each."""
 
-    def __init__(
-        self,
-        watcher: Watcher,
-        bindings: Bindings,
-        clock: Clock,
-        settle: timedelta,
-        remembered: timedelta,
-        metrics: Metrics,
-    ) -> None:
-        self._watcher = watcher
-        self._bindings = bindings
-        self._views = Views(watcher, bindings, clock, settle)
-        self._clock = clock
-        self._settle = settle.total_seconds()
-        self._remembered = remembered
-        self._metrics = metrics
+    def __init__(self, means: LookupMeans) -> None:
+        self._watcher, self._bindings = means.watcher, means.bindings
+        self._clock, self._metrics = means.clock, means.metrics
+        self._settle = means.settle.total_seconds()
+        self._remembered = means.remembered
+        self._views = Views(means)
         self._new: asyncio.Queue[Case] = asyncio.Queue()
         self._cases: dict[CommandId, Case] = {}
         self._claims = Claims()

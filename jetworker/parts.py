@@ -30,6 +30,7 @@ from jetworker.routes import JobResolver
 from jetworker.sender import Sender
 from jetworker.starter import Starter
 from jetworker.sweep import Sweep
+from jetworker.views import LookupMeans
 from jetworker.watchdog import Watchdog
 from jetworker.watcher import Watcher
 from jetworker.wire.answers import Answers
@@ -88,30 +89,36 @@ def assemble(config: Config, outside: Outside) -> Parts:
     calls = _calls(config, outside)
     jet = JetClient(calls)
     resolver = JobResolver(jet)
-    bindings = Bindings(kafka, _longest_way(config))
-    times = config.starts.settle, config.dedupe_window
-    for_unknown = (Watcher(jet), bindings, clock, *times, metrics)
-    lookup, sweep = Lookup(*for_unknown), Sweep(*for_unknown)
-    sender, most = Sender(jet, resolver), config.limits.max_active
-    for_starts = (sender, census, clock, most, _backoff(config))
-    starter = Starter(book.current, resolver, lookup, *for_starts)
+    for_lookups = _for_lookups(config, outside, jet)
+    lookup, sweep = Lookup(for_lookups), Sweep(for_lookups)
+    starter = Starter(
+        book.current,
+        resolver,
+        lookup,
+        Sender(jet, resolver),
+        census,
+        clock,
+        config.limits.max_active,
+        _backoff(config),
+    )
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     follower = Follower(Poll(jet, clock, metrics), pace, clock, watchdog)
     services = Services(starter, follower, lookup, sweep, census, metrics, clock)
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
-    return Parts(
-        worker,
-        starter,
-        follower,
-        lookup,
-        sweep,
-        census,
-        resolver,
-        book,
-        watchdog,
-        calls,
+    running = worker, starter, follower, lookup, sweep
+    return Parts(*running, census, resolver, book, watchdog, calls)
+
+
+def _for_lookups(config: Config, outside: Outside, jet: JetClient) -> LookupMeans:
+    return LookupMeans(
+        Watcher(jet),
+        Bindings(outside.kafka, _longest_way(config)),
+        outside.clock,
+        outside.metrics,
+        config.starts.settle,
+        config.dedupe_window,
     )
 
 

@@ -26,6 +26,9 @@ from jetworker.wire.snapshots import BARRIER
 
 _BATCH_STEPS = 500
 
+# aiokafka asserts its own state where a producer was fenced before it begins.
+_FENCED = (ProducerFenced, AssertionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -136,8 +139,7 @@ class Store:
         try:
             async with asyncio.timeout(deadline):
                 positions = await self._transact(steps)
-        # aiokafka asserts its state where a producer was fenced before it begins.
-        except (ProducerFenced, AssertionError) as exc:
+        except _FENCED as exc:
             self._metrics.kafka_transactions_total.labels("fenced").inc()
             msg = "another worker owns the partition now"
             raise Fenced(msg) from exc

@@ -12,15 +12,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.bindings import Bindings
-from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
 from jetworker.core.settle import may_be
 from jetworker.errors import JetError, StoreError
-from jetworker.metrics import Metrics
-from jetworker.watcher import Watcher, tell_unexplained
+from jetworker.views import LookupMeans
+from jetworker.watcher import tell_unexplained
 
 log = structlog.get_logger()
 
@@ -41,21 +39,11 @@ class _Touched:
 class Sweep:
     """Sweeps the jobs of one worker on which a start was unknown."""
 
-    def __init__(
-        self,
-        watcher: Watcher,
-        bindings: Bindings,
-        clock: Clock,
-        settle: timedelta,
-        remembered: timedelta,
-        metrics: Metrics,
-    ) -> None:
-        self._watcher = watcher
-        self._bindings = bindings
-        self._clock = clock
-        self._for = min(_FOR, remembered)  # what is forgotten looks like nobody's
-        self._pause = min(settle * 5, _EVERY).total_seconds()
-        self._metrics = metrics
+    def __init__(self, means: LookupMeans) -> None:
+        self._watcher, self._bindings = means.watcher, means.bindings
+        self._clock, self._metrics = means.clock, means.metrics
+        self._for = min(_FOR, means.remembered)  # what is forgotten looks like nobody's
+        self._pause = min(means.settle * 5, _EVERY).total_seconds()
         self._jobs: dict[JobId, _Touched] = {}
         self._reported: set[DeliveryId] = set()
 

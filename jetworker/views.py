@@ -10,6 +10,7 @@ from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Settling
+from jetworker.metrics import Metrics
 from jetworker.shared import Shared
 from jetworker.watcher import Watcher
 
@@ -30,16 +31,28 @@ class View:
     settling: Settling
 
 
+@dataclass(frozen=True, slots=True)
+class LookupMeans:
+    """
+    What look-ups and the sweep work with.
+
+    *settle* is how long a start may take until Jet shows it, *remembered* how long an
+    ended command is known.
+    """
+
+    watcher: Watcher
+    bindings: Bindings
+    clock: Clock
+    metrics: Metrics
+    settle: timedelta
+    remembered: timedelta
+
+
 class Views:
     """Shows jobs to many: a hundred lost answers cost no more questions than one."""
 
-    def __init__(
-        self, watcher: Watcher, bindings: Bindings, clock: Clock, settle: timedelta
-    ) -> None:
-        self._watcher = watcher
-        self._bindings = bindings
-        self._clock = clock
-        self._settle = settle
+    def __init__(self, means: LookupMeans) -> None:
+        self._means = means
         self._jobs: dict[JobId, Shared[datetime, View]] = {}
 
     async def of(self, job_id: JobId, since: datetime) -> View:
@@ -60,17 +73,22 @@ class Views:
         2. Only then read the state topic: a delivery that a command is bound to by then
            is not ours, one that is bound later was not shown yet.
         """
-        settled = self._clock.now() - self._settle
-        first = await self._watcher.look(job_id)
-        await asyncio.sleep(min(0.5, self._settle.total_seconds() / 10))
-        second = await self._watcher.look(job_id)
-        book = await self._bindings.read(job_id)
+        watcher, clock, settle = (
+            self._means.watcher,
+            self._means.clock,
+            self._means.settle,
+        )
+        settled = clock.now() - settle
+        first = await watcher.look(job_id)
+        await asyncio.sleep(min(0.5, settle.total_seconds() / 10))
+        second = await watcher.look(job_id)
+        book = await self._means.bindings.read(job_id)
         unbound = (first.seen | second.seen) - book.bound.keys()
-        candidates = await self._watcher.candidates(job_id, unbound, min(since))
+        candidates = await watcher.candidates(job_id, unbound, min(since))
         return View(
             first.listed & second.listed,
             first.seen & second.seen,
             candidates,
             book,
-            Settling(settled, self._clock.now()),
+            Settling(settled, clock.now()),
         )

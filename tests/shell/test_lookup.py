@@ -20,6 +20,7 @@ from jetworker.core.witness import Bound, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
+from jetworker.views import LookupMeans
 from jetworker.watcher import Look, Watcher
 from tests.builders import NOW, a_delivery, an_origin
 from tests.fakes import OneDelivery
@@ -98,12 +99,14 @@ def a_lookup(
     remembered: timedelta = timedelta(days=36_500),
 ) -> Lookup:
     return Lookup(
-        BusyWatcher(job),
-        bindings or BusyBindings(job),
-        Clock(),
-        SETTLE,
-        remembered,
-        Metrics(CollectorRegistry()),
+        LookupMeans(
+            BusyWatcher(job),
+            bindings or BusyBindings(job),
+            Clock(),
+            Metrics(CollectorRegistry()),
+            SETTLE,
+            remembered,
+        )
     )
 
 
