@@ -4,21 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+_AT_ONCE = 3
 Wish = TypeVar("Wish")
 Answer = TypeVar("Answer")
 
 
 class Shared(Generic[Wish, Answer]):
     """
-    Asks once for all who wait, one question after the other.
+    Asks once for all who wait; a few questions may be on their way at once.
 
     An answer serves those who asked before its question began: what they did by then
-    can be seen in it. Who asks while a question is on its way waits for the next one.
+    can be seen in it. Who asks later is in the next one.
     """
 
     def __init__(self, ask: Callable[[tuple[Wish, ...]], Awaitable[Answer]]) -> None:
         self._ask = ask
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
         self._wishes: list[Wish] = []
         self._next: asyncio.Task[Answer] | None = None
 

@@ -58,10 +58,13 @@ class Watcher:
         counts; transfers in progress and, if the document shows none or may show only
         the latest, the job's files name further ones.
         """
-        job = await self._jet.get_job(job_id, priority=Priority.LOOKUP)
+        job, transfers = await asyncio.gather(
+            self._jet.get_job(job_id, priority=Priority.LOOKUP),
+            self._in_progress(job_id),
+        )
         listed = frozenset(job.delivery_ids)
         seen = set(listed)
-        for transfer in await self._in_progress(job_id):
+        for transfer in transfers:
             if transfer.delivery_id is not None:
                 seen.add(transfer.delivery_id)
         if len(listed) <= 1:
@@ -76,22 +79,25 @@ class Watcher:
 
         One that Jet lists and does not show is among them: it may be anybody's.
         """
-        found: list[Candidate] = []
-        files: list[JetFile] | None = None
-        for delivery_id in sorted(unbound):
-            if self._created_on.get(delivery_id, since) < since:
-                continue
-            shown = await self._delivery(job_id, delivery_id)
-            if shown is None:
-                found.append(Candidate(delivery_id, None, is_shown=False))
-                continue
-            if shown.created_on and shown.created_on < since:
-                continue
-            files = await self._files(job_id) if files is None else files
-            evidence = _evidence(shown, files)
-            found.append(Candidate(delivery_id, shown.created_on, evidence))
+        asked = [x for x in sorted(unbound) if self._created_on.get(x, since) >= since]
+        shown = await self._ask_all(job_id, asked)
+        recent = [
+            each
+            for each in shown.values()
+            if each is not None and not (each.created_on and each.created_on < since)
+        ]
+        files = await self._files(job_id) if recent else []
         self._refusals.pop(job_id, None)
-        return tuple(found)
+        hidden = [
+            Candidate(each, None, is_shown=False) for each in asked if not shown[each]
+        ]
+        return (
+            *(
+                Candidate(d.delivery_id, d.created_on, _evidence(d, files))
+                for d in recent
+            ),
+            *hidden,
+        )
 
     async def is_witnessed(
         self,
@@ -101,14 +107,32 @@ class Watcher:
         known: Sequence[Bound],
         settling: Settling,
     ) -> bool:
-        """Whether an unknown start would be among *listed*; Jet is asked for dates."""
-        asked: list[Bound] = []
-        for each in worth_asking(listed, known):
-            if each.delivery_id not in self._created_on:
-                await self._delivery(job_id, each.delivery_id)
-            created_on = self._created_on.get(each.delivery_id)
-            asked.append(replace(each, created_on=created_on))
-        return is_witnessed(listed, known, asked, start, settling)
+        """
+        Whether an unknown start would be among *listed*.
+
+        Jet is asked for dates, unless what is known already decides.
+        """
+        wanted = worth_asking(listed, known)
+        dated = [x for x in wanted if self._is_dated(x, start)]
+        if len(listed) > 1 and is_witnessed(
+            listed, known, self._date(dated), start, settling
+        ):
+            return True
+        await self._ask_all(
+            job_id,
+            [x.delivery_id for x in wanted if x.delivery_id not in self._created_on],
+        )
+        return is_witnessed(listed, known, self._date(wanted), start, settling)
+
+    def _is_dated(self, bound: Bound, start: OpenIntent) -> bool:
+        is_before = bound.delivery_id == start.after
+        return is_before or bound.delivery_id in self._created_on
+
+    def _date(self, bound: Iterable[Bound]) -> list[Bound]:
+        return [
+            replace(each, created_on=self._created_on.get(each.delivery_id))
+            for each in bound
+        ]
 
     async def delivery(
         self, job_id: JobId, delivery_id: DeliveryId
@@ -121,13 +145,15 @@ class Watcher:
         except JetRejected:
             return None
 
-    async def _delivery(
-        self, job_id: JobId, delivery_id: DeliveryId
-    ) -> JetDelivery | None:
-        shown = await self.delivery(job_id, delivery_id)
-        if shown is not None and shown.created_on is not None:
-            _keep(self._created_on, delivery_id, shown.created_on)
-        return shown
+    async def _ask_all(
+        self, job_id: JobId, delivery_ids: Sequence[DeliveryId]
+    ) -> dict[DeliveryId, JetDelivery | None]:
+        """Ask for deliveries at once, and keep when they were created."""
+        shown = await asyncio.gather(*(self.delivery(job_id, x) for x in delivery_ids))
+        for each in shown:
+            if each is not None and each.created_on is not None:
+                _keep(self._created_on, each.delivery_id, each.created_on)
+        return dict(zip(delivery_ids, shown, strict=True))
 
     async def _in_progress(self, job_id: JobId) -> tuple[JetTransfer, ...]:
         try:

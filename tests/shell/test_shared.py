@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from jetworker.clock import wait
 from jetworker.shared import Shared
 
 
@@ -51,6 +52,21 @@ async def test_who_asks_while_a_question_is_on_its_way_is_answered_by_the_next()
 
     assert await first == ("first",)
     assert await second == await third == ("second", "third")
+
+
+async def test_only_a_few_questions_are_on_their_way_at_once() -> None:
+    oracle = Oracle()
+    shared = Shared(oracle.ask)
+    asking = []
+    for name in "abcdef":
+        oracle.is_asked.clear()
+        asking.append(asyncio.create_task(shared.get(name)))
+        await wait(oracle.is_asked, 0.05)
+
+    oracle.may_answer.set()
+    await asyncio.gather(*asking)
+
+    assert oracle.asked == [("a",), ("b",), ("c",), ("d", "e", "f")]
 
 
 async def test_who_gives_up_takes_the_answer_from_nobody() -> None:
