@@ -94,9 +94,7 @@ def decide(ours: OpenIntent, others: Iterable[OpenIntent], seen: Sight) -> Decis
     ]
     if not candidates:
         return _decide_absence(seen)
-    fitting = [c for c in candidates if _fits(c, ours, rivals)]
-    proven = [c for c in fitting if is_proven(c.evidence, ours)]
-    choice = _in_order(proven or fitting, ours, alike)
+    choice = _in_order(_choices(candidates, ours, rivals, alike), ours, alike)
     if choice is None:
         return LookAgain(
             f"{len(candidates)} deliveries of nobody are on the job, and nothing"
@@ -108,6 +106,25 @@ def decide(ours: OpenIntent, others: Iterable[OpenIntent], seen: Sight) -> Decis
         if c is not choice and not (rivals or alike)
     )
     return Adopt(choice, unexplained)
+
+
+def _choices(
+    candidates: list[Candidate],
+    ours: OpenIntent,
+    rivals: tuple[OpenIntent, ...],
+    alike: tuple[OpenIntent, ...],
+) -> list[Candidate]:
+    """
+    Return the deliveries that can be ours and nobody else's.
+
+    None while another may be ours as well, unless files tell and nobody asked for the
+    same: what is ours would be left, and fit a rival only.
+    """
+    fitting = [c for c in candidates if _fits(c, ours, rivals)]
+    is_in_doubt = any(c not in fitting and _is_possible(c, ours) for c in candidates)
+    if is_in_doubt and (alike or not all(c.evidence.paths for c in fitting)):
+        return []
+    return [c for c in fitting if is_proven(c.evidence, ours)] or fitting
 
 
 def is_since(candidate: Candidate, time: datetime) -> bool:
@@ -151,9 +168,7 @@ def _fits(
     with rivals, the number of objects does too, and a rival that it fits as well is a
     doubt, unless it is proven to be ours. Bytes never rule anybody out.
     """
-    if not candidate.is_shown or not may_be(candidate, ours):
-        return False
-    if shows_other_files(candidate.evidence, ours):
+    if not candidate.is_shown or not _is_possible(candidate, ours):
         return False
     if not rivals:
         return True
@@ -163,6 +178,11 @@ def _fits(
     if is_proven(candidate.evidence, ours):
         return not any(is_proven(candidate.evidence, rival) for rival in doubts)
     return not doubts
+
+
+def _is_possible(candidate: Candidate, ours: OpenIntent) -> bool:
+    """Whether a delivery may be ours, as far as Jet shows it."""
+    return may_be(candidate, ours) and not shows_other_files(candidate.evidence, ours)
 
 
 def _is_a_doubt(candidate: Candidate, rival: OpenIntent) -> bool:

@@ -223,6 +223,29 @@ def test_two_alike_whose_writers_clocks_disagree_never_take_the_same() -> None:
     assert decide(first, (second,), seen(late)) == Adopt(late)
 
 
+def test_a_later_delivery_is_not_taken_while_an_earlier_one_may_be_ours() -> None:
+    """Two asked for the same: the earlier one's would be left, and fit a rival only."""
+    ours = replace(intent("ours"), until=NOW + 20 * SECOND)
+    alike = replace(intent("alike", at=NOW + 10 * SECOND), until=NOW + 30 * SECOND)
+    rival = replace(intent("rival", "/b"), until=NOW + 5 * SECOND)
+    early, late = candidate("x", 2 * SECOND), candidate("y", 12 * SECOND)
+
+    assert isinstance(decide(ours, (alike, rival), seen(early, late)), LookAgain)
+    assert isinstance(decide(rival, (ours, alike), seen(early, late)), LookAgain)
+
+
+def test_a_later_delivery_may_be_somebody_else_s_while_an_earlier_one_may_be_ours() -> (
+    None
+):
+    ours = replace(intent("ours"), until=NOW + 20 * SECOND)
+    rival = replace(intent("rival", "/b"), until=NOW + 5 * SECOND)
+    early, late = candidate("x", 2 * SECOND), candidate("y", 12 * SECOND)
+    shown = replace(late, evidence=Evidence(paths=frozenset({"/root/a"})))
+
+    assert isinstance(decide(ours, (rival,), seen(early, late)), LookAgain)
+    assert decide(ours, (rival,), seen(early, shown)) == Adopt(shown)
+
+
 def seconds_to_compare(number: int) -> float:
     """Compare so many files and folders with as many that are shown, all alike."""
     files = [f"/in/{n}.mov" for n in range(number)]
