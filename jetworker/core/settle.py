@@ -121,8 +121,10 @@ def _choices(
     same: what is ours would be left, and fit a rival only.
     """
     fitting = [c for c in candidates if _fits(c, ours, rivals)]
-    is_in_doubt = any(c not in fitting and _is_possible(c, ours) for c in candidates)
-    if is_in_doubt and (alike or not all(c.evidence.paths for c in fitting)):
+    doubtful = [c for c in candidates if c not in fitting and _is_possible(c, ours)]
+    if alike and doubtful:
+        return []
+    if any(c.is_shown for c in doubtful) and not all(c.evidence.paths for c in fitting):
         return []
     return [c for c in fitting if is_proven(c.evidence, ours)] or fitting
 

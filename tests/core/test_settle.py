@@ -234,6 +234,17 @@ def test_a_later_delivery_is_not_taken_while_an_earlier_one_may_be_ours() -> Non
     assert isinstance(decide(rival, (ours, alike), seen(early, late)), LookAgain)
 
 
+def test_one_that_is_listed_and_not_shown_hinders_only_who_asked_for_the_same() -> None:
+    """Jet may list for ever what it shows no more; or it may not show it yet."""
+    hidden = replace(candidate("y"), created_on=None, is_shown=False)
+    ours, alike = intent(), intent("alike", at=NOW + SECOND)
+
+    assert decide(ours, (), seen(candidate(), hidden)) == Adopt(
+        candidate(), (DeliveryId("y"),)
+    )
+    assert isinstance(decide(ours, (alike,), seen(candidate(), hidden)), LookAgain)
+
+
 def test_a_later_delivery_may_be_somebody_else_s_while_an_earlier_one_may_be_ours() -> (
     None
 ):
