@@ -209,8 +209,7 @@ class Worker(ConsumerRebalanceListener):
                     reach(Point.RESTORED)
                     self._open(life, commands, offset)
                     self._report_restored(life, offset, clock.monotonic() - began)
-            except Exception:
-                # The next life would look up a start that is still on its way.
+            except Exception:  # whatever it was: a start may be on its way still
                 self._close(life)
                 await life.landed(self._drain_timeout)
                 raise
