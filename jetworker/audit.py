@@ -11,8 +11,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.config import Config
-from jetworker.core.audit import Asked, History, Kept, Parked, Told, Verdict, judge
+from jetworker.core.audit import Verdict, judge
 from jetworker.core.creation import Made, judge_creations
+from jetworker.core.history import Asked, History, Kept, Parked, Told
 from jetworker.errors import JetUnavailable
 from jetworker.events import read
 from jetworker.exit_codes import FAILED, OK

@@ -1,5 +1,5 @@
 """
-The late sweep: looks for deliveries that nobody asked for, for a day.
+The late sweep: looks for deliveries that nobody asked for, for a day at most.
 
 What no client of an API without idempotency keys can exclude is that Jet applies a
 start later than the settle time. Such a delivery is bound to no command: whoever was

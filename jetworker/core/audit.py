@@ -6,9 +6,11 @@ violation names the command, so that an operator can `explain` it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NewType
+
+from jetworker.core.history import History, Kept, Told
 
 Invariant = NewType("Invariant", str)
 
@@ -38,63 +40,6 @@ ALL = (
 # What is never checked where nothing happened; the others are checked by any command.
 OCCASIONAL = frozenset({BOUND, PARKED, COMPLETED, ORIGIN})
 _TERMINAL = frozenset({"delivery.completed", "delivery.failed", "delivery.cancelled"})
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One event: its kind, whom it is about, its data and its partition."""
-
-    kind: str
-    command_id: str | None
-    partition: int
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One record of the commands topic; *paths* are the objects it asks for."""
-
-    partition: int
-    offset: int
-    command_id: str | None
-    value: bytes | None
-    key: bytes | None = None
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """One dead letter, and where it says that it comes from."""
-
-    partition: int
-    offset: int
-    value: bytes | None
-    key: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One snapshot: the state and sequence that the state topic has of a command."""
-
-    state: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """
-    What the four topics hold.
-
-    *answered_below* is the group's offset by partition. *moving* are the commands whose
-    snapshots changed while the topics were read.
-    """
-
-    events: Sequence[Told]
-    commands: Sequence[Asked] = ()
-    dead_letters: Sequence[Parked] = ()
-    snapshots: Mapping[str, Kept] = field(default_factory=dict)
-    answered_below: Mapping[int, int] = field(default_factory=dict)
-    moving: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jetworker.core.audit import History, Invariant, Verdict
+from jetworker.core.audit import Invariant, Verdict
+from jetworker.core.history import History
 
 CREATED = Invariant("Jet made at most one delivery for each accepted command")
 MADE = Invariant("a bound delivery was made by Jet, for this command's objects")

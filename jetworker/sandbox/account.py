@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from jetworker.audit import history
 from jetworker.config import Config
-from jetworker.core.audit import Told, judge
+from jetworker.core.audit import judge
+from jetworker.core.history import Told
 from jetworker.events import ReadEvent
 from jetworker.sandbox.script import Script
 from jetworker.sandbox.server import Sandbox

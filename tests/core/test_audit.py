@@ -16,14 +16,10 @@ from jetworker.core.audit import (
     SEQUENCE,
     SNAPSHOT,
     TERMINAL,
-    Asked,
-    History,
     Invariant,
-    Kept,
-    Parked,
-    Told,
     judge,
 )
+from jetworker.core.history import Asked, History, Kept, Parked, Told
 
 
 def told(kind: str, sequence: int, command_id: str = "c-1", **data: object) -> Told:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from jetworker.core.audit import Asked, History, Invariant, Told, Verdict
+from jetworker.core.audit import Invariant, Verdict
 from jetworker.core.creation import CREATED, MADE, Made, judge_creations
+from jetworker.core.history import Asked, History, Told
 
 
 def started(command_id: str, delivery_id: str) -> tuple[Told, Told]:

@@ -6,8 +6,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from jetworker.audit import compose
-from jetworker.core.audit import History, Told
 from jetworker.core.audit import judge as judge_topics
+from jetworker.core.history import History, Told
 from tests.simulation.consumers import Message, message
 from tests.simulation.documents import Delivery, progress
 from tests.simulation.judgement import Judgement
