@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker import topics as layout
 from jetworker.config import TopicsConfig
-from tests import brokers
+from tests.support.kafka import broker as brokers
 
 _KEPT = pytest.StashKey[ExitStack]()
 

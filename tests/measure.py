@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jetworker.sandbox.kafka import EmbeddedKafka
-from tests.figures import waits
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import Event, System, WorkerProcess, a_command
+from tests.support.figures import waits
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import Event, System, WorkerProcess, a_command
 
 _COMMANDS = 300
 _EVERY = 0.1

@@ -45,7 +45,7 @@ from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, ju
 from jetworker.core.route import Route
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import Applied, Blocked, Lost, Refused, StatusObserved
-from tests.builders import (
+from tests.support.builders import (
     DELIVERY,
     NOW,
     SECOND,

@@ -1,7 +1,7 @@
 """A command expires only as long as nothing was sent for it."""
 
 from jetworker.core.expiry import is_expired, soonest_expiry
-from tests.builders import NOW, SECOND, a_delivery
+from tests.support.builders import NOW, SECOND, a_delivery
 
 
 def test_a_delivery_expires_at_its_very_moment() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jetworker.core.jet_clock import Heard, better, is_before
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 MARGIN = timedelta(milliseconds=100)
 WHOLE = NOW.replace(microsecond=0)

@@ -39,7 +39,7 @@ from jetworker.core.trigger import (
     Undecided,
 )
 from jetworker.errors import IllegalTransition
-from tests.builders import (
+from tests.support.builders import (
     DELIVERY,
     JOB,
     NOW,

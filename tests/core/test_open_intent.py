@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from jetworker.core.delivery import Intent, State
 from jetworker.core.open_intent import OpenIntent, earliest, open_intent
-from tests.builders import JOB, NOW, SECOND, a_delivery
+from tests.support.builders import JOB, NOW, SECOND, a_delivery
 
 MINUTE = timedelta(minutes=1)
 DELIVERY = a_delivery(State.UNCERTAIN)

@@ -21,7 +21,7 @@ from jetworker.core.settle import (
     decide,
     is_since,
 )
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 OLD, NEW = DeliveryId("old"), DeliveryId("new")
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.open_intent import OpenIntent
 from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
-from tests.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND
 
 HOUR = timedelta(hours=1)
 

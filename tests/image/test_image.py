@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from tests import sandboxes
 from tests.image.container import (
     PYTHON,
     ROOT,
@@ -24,9 +23,11 @@ from tests.image.container import (
     require_builder,
     unpacked,
 )
-from tests.jet_server import JetServer
-from tests.sandboxes import Site
-from tests.system import System, WorkerProcess, a_command, until
+from tests.support.jet import site as sandboxes
+from tests.support.jet.fake_server import JetServer
+from tests.support.jet.site import Site
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(500)  # the first one builds
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jet_server import JetServer
-from tests.system import System
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System
 
 ROUTES = """
 routes:

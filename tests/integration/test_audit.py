@@ -8,7 +8,8 @@ import sys
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.system import System, a_command, until
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

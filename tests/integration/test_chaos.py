@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.judge import judge
-from tests.system import System, WorkerProcess, a_command
+from tests.support.invariants import judge
+from tests.support.system import System, WorkerProcess, a_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 ROUTES = ("archive", "by-name", "by-profiles")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.jet_server import JetServer
-from tests.system import System, a_command, until
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

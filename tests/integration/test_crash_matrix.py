@@ -18,13 +18,14 @@ import pytest
 
 from jetworker.crash import VARIABLE, Point
 from tests.integration.conftest import ROUTES
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import System, WorkerProcess, a_command, until
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
-SESSION, SETTLE = 3.0, 2.0  # as tests.system sets them
+SESSION, SETTLE = 3.0, 2.0  # as tests.support.system sets them
 START_UP = 10.0  # a process that begins, on a machine with other things to do
 
 

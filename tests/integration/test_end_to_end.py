@@ -4,9 +4,10 @@ import signal
 
 import pytest
 
-from tests.figures import lag
-from tests.judge import judge
-from tests.system import System, a_command, until
+from tests.support.figures import lag
+from tests.support.invariants import judge
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import System, WorkerProcess, a_command, until
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

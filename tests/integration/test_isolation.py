@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.figures import waits
 from tests.integration.conftest import ROUTES
-from tests.jet_server import JetServer
-from tests.system import System, a_command
+from tests.support.figures import waits
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, a_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -40,8 +40,8 @@ from typing_extensions import override
 from jetworker import topics as layout
 from jetworker.config import TopicsConfig
 from jetworker.sandbox.kafka import EmbeddedKafka
-from tests import brokers
-from tests.system import until
+from tests.support.kafka import broker as brokers
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -9,10 +9,11 @@ import pytest
 from jetworker.sandbox import kafka_port
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests.integration.conftest import ROUTES
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.kafka_proxy import END_TXN, KafkaProxy
-from tests.system import System, a_command, until
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.kafka.proxy import END_TXN, KafkaProxy
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -9,9 +9,10 @@ from aiohttp import web
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from tests.alerting import ALERTS, assert_firing
-from tests.jet_server import JetServer
-from tests.system import System, WorkerProcess, a_command, until
+from tests.support.alerting import ALERTS, assert_firing
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

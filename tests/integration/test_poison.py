@@ -10,8 +10,9 @@ from aiokafka.producer import message_accumulator
 
 from jetworker.audit import history
 from jetworker.core.audit import ANSWERED, ORIGIN, PARKED, judge
-from tests.records import NAME, Damaged
-from tests.system import System, a_command, until
+from tests.support.odd_records import NAME, Damaged
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

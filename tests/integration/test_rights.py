@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acls import (
+from tests.integration.conftest import ROUTES
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.kafka.acls import (
     PASSWORD,
     USER,
     Operation,
@@ -17,10 +20,8 @@ from tests.acls import (
     guarded,
     withdraw,
 )
-from tests.integration.conftest import ROUTES
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import System, a_command, until
+from tests.support.system import System, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from tests.figures import waits
-from tests.judge import judge
-from tests.system import System, WorkerProcess, a_command, until
+from tests.support.figures import waits
+from tests.support.invariants import judge
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 ROUTES = ("archive", "by-name", "by-profiles")

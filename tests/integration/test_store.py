@@ -21,7 +21,7 @@ from jetworker.restore import committed_offset, restore
 from jetworker.store import Step, Store, opened
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record
-from tests.builders import NOW, a_delivery
+from tests.support.builders import NOW, a_delivery
 
 pytestmark = pytest.mark.integration
 

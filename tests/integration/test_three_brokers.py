@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from jetworker.sandbox.kafka import EmbeddedKafka
-from tests.cluster import three_brokers
 from tests.integration.conftest import ROUTES
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import System, a_command
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.kafka.cluster import three_brokers
+from tests.support.system import System, a_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

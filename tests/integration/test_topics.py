@@ -13,7 +13,7 @@ from jetworker import layout
 from jetworker import topics as making
 from jetworker.config import Config, TopicsConfig
 from jetworker.errors import ConfigurationError, KafkaUnavailable
-from tests import brokers
+from tests.support.kafka import broker as brokers
 
 pytestmark = pytest.mark.integration
 _NOWHERE = "127.0.0.1:9"

@@ -5,9 +5,10 @@ import random
 import pytest
 from aiohttp import web
 
-from tests.jet_server import JetServer
-from tests.judge import judge
-from tests.system import Event, System, a_command, until
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import Event, System, a_command
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,10 @@ import pytest
 
 from jetworker.core.observation import JetJob
 from jetworker.jet import JetClient
-from tests import jet_sides, sandboxes
-from tests.jet_sides import Side
-from tests.sandboxes import Site
+from tests.support.jet import both_sides as jet_sides
+from tests.support.jet import site as sandboxes
+from tests.support.jet.both_sides import Side
+from tests.support.jet.site import Site
 
 SIDES = {"fake": jet_sides.fake, "sandbox": jet_sides.sandbox}
 

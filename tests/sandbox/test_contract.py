@@ -11,7 +11,7 @@ from jetworker.core.observation import (
 from jetworker.jet import JetClient
 from jetworker.wire.jet import items
 from jetworker.wire.jet import job as read_job
-from tests.jet_sides import (
+from tests.support.jet.both_sides import (
     FILES,
     MISSING,
     OBJECTS,
@@ -22,7 +22,7 @@ from tests.jet_sides import (
     token,
     watched,
 )
-from tests.system import until
+from tests.support.waiting import until
 
 TOTAL = sum(map(len, FILES.values()))
 

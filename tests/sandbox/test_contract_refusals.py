@@ -12,8 +12,8 @@ from jetworker.core.observation import (
 )
 from jetworker.errors import JetNotFound, JetRejected, JetUnauthorized
 from jetworker.jet import JetClient
-from tests import sandboxes
-from tests.jet_sides import (
+from tests.support.jet import site as sandboxes
+from tests.support.jet.both_sides import (
     OBJECTS,
     Side,
     ask_start,

@@ -18,8 +18,8 @@ from jetworker.config import TopicsConfig
 from jetworker.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox import kafka_jars
 from jetworker.sandbox.kafka import EmbeddedKafka
-from tests import brokers
-from tests.system import until
+from tests.support.kafka import broker as brokers
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 

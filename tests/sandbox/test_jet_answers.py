@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandboxes import Site, body_of, write
+from tests.support.jet.site import Site, body_of, write
 
 TALLY = {"count": int, "bytes": int}
 PROGRESS = {"transferred": TALLY, "skipped": TALLY, "failed": TALLY}

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.sandboxes import Document, Site, tree, write
+from tests.support.jet.site import Document, Site, tree, write
 
 LUCK = Random(3)
 FILES = {

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from jetworker.sandbox.faults import KINDS, OPERATIONS
-from tests import sandboxes
-from tests.sandboxes import CREDENTIALS, Site, body_of, write
-from tests.system import until
+from tests.support.jet import site as sandboxes
+from tests.support.jet.site import CREDENTIALS, Site, body_of, write
+from tests.support.waiting import until
 
 HERE = Path(__file__).parent
 ENDS = {

@@ -7,7 +7,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from tests.sandboxes import CREDENTIALS, Document, Site, body_of, write
+from tests.support.jet.site import CREDENTIALS, Document, Site, body_of, write
 
 TIME_TO_ANSWER = {"status", "fault"}  # what is filled in later
 

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from tests.sandboxes import Site, body_of, tree, write
-from tests.system import until
+from tests.support.jet.site import Site, body_of, tree, write
+from tests.support.waiting import until
 
 
 @pytest.fixture

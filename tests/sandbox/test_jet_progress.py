@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandboxes import Document, Site, tree, write
-from tests.system import until
+from tests.support.jet.site import Document, Site, tree, write
+from tests.support.waiting import until
 
 DATA = Random(5).randbytes(300_000)
 BATCH = ["QUEUED", "SCHEDULED", "IN_PROGRESS"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests import sandboxes
-from tests.sandboxes import CREDENTIALS, Document, Site, body_of, write
+from tests.support.jet import site as sandboxes
+from tests.support.jet.site import CREDENTIALS, Document, Site, body_of, write
 
 
 async def test_a_token_is_for_the_right_client_only_and_says_how_long(

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from jetworker.sandbox.settings import JobSeed
-from tests import sandboxes
-from tests.sandboxes import PATIENCE, QUICK, Document, Site, tree, write
-from tests.system import until
+from tests.support.jet import site as sandboxes
+from tests.support.jet.site import PATIENCE, QUICK, Document, Site, tree, write
+from tests.support.waiting import until
 
 FILES = {f"/{n}": Random(n).randbytes(60_000) for n in range(4)}
 

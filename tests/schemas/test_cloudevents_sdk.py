@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from jetworker.core.command import Send
 from jetworker.wire.commands import decode
-from tests.builders import NOW
+from tests.support.builders import NOW
 
 COMMAND = {"commandId": "c-1", "route": "archive", "objects": [{"relativePath": "/a"}]}
 

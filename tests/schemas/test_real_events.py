@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jetworker import schemas
 from jetworker.config import TopicsConfig
 from jetworker.wire import asyncapi
-from tests.jet_server import JetServer
-from tests.system import System
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
 

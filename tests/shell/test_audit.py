@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from jetworker.audit import compose
 from jetworker.wire import snapshots
-from tests.builders import a_delivery
+from tests.support.builders import a_delivery
 
 DELIVERY = a_delivery()
 OLD = SimpleNamespace(

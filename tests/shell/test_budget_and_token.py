@@ -16,7 +16,7 @@ from jetworker.core.command import RouteName
 from jetworker.errors import JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
-from tests.fakes import HandClock
+from tests.support.fakes import HandClock
 
 
 def a_budget(rate: float = 2.0) -> tuple[Budget, HandClock]:

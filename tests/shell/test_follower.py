@@ -18,8 +18,8 @@ from jetworker.follower import Follower
 from jetworker.metrics import Metrics
 from jetworker.poll import Followed, Poll
 from jetworker.watchdog import Watchdog
-from tests.builders import a_delivery, a_jet_transfer
-from tests.fakes import OneDelivery
+from tests.support.builders import a_delivery, a_jet_transfer
+from tests.support.fakes import OneDelivery
 
 PACE = Pace(timedelta(milliseconds=20), timedelta(seconds=10))
 

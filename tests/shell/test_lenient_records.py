@@ -8,7 +8,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
 from jetworker import lenient_records
-from tests.records import Damaged
+from tests.support.odd_records import Damaged
 
 
 def a_batch(first_offset: int, compression: int, *names: list[str]) -> bytes:

@@ -22,9 +22,9 @@ from jetworker.lookup import Lookup
 from jetworker.metrics import Metrics
 from jetworker.views import LookupMeans
 from jetworker.watcher import Look, Watcher
-from tests.builders import NOW, a_delivery, an_origin
-from tests.fakes import OneDelivery
-from tests.system import until
+from tests.support.builders import NOW, a_delivery, an_origin
+from tests.support.fakes import OneDelivery
+from tests.support.waiting import until
 
 SETTLE = timedelta(seconds=0.2)
 

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from jetworker.core.command import DeliveryId, JobId, TransferId
 from jetworker.errors import JetUnavailable
-from tests import sandboxes
-from tests.jet_server import JetServer
+from tests.support.jet import site as sandboxes
+from tests.support.jet.fake_server import JetServer
 
 
 async def test_an_answer_about_another_delivery_or_transfer_is_no_answer() -> None:

@@ -3,8 +3,8 @@
 from jetworker.core.delivery import State
 from jetworker.entry import Entry
 from jetworker.queue import Queue
-from tests.builders import a_delivery
-from tests.fakes import OneDelivery
+from tests.support.builders import a_delivery
+from tests.support.fakes import OneDelivery
 
 
 def test_an_entry_of_an_earlier_life_takes_its_successor_s_place_from_nobody() -> None:

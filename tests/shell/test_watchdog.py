@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from jetworker.metrics import Metrics
 from jetworker.watchdog import Watchdog
-from tests.fakes import HandClock
+from tests.support.fakes import HandClock
 
 
 @pytest.fixture

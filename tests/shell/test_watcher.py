@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from jetworker.core.command import JobId
 from jetworker.watcher import Watcher
-from tests import sandboxes
-from tests.jet_server import JetServer
+from tests.support.jet import site as sandboxes
+from tests.support.jet.fake_server import JetServer
 
 OBJECTS = [{"relativePath": "/a.mov"}]
 

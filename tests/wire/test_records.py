@@ -41,7 +41,7 @@ from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
-from tests.builders import (
+from tests.support.builders import (
     DELIVERY,
     JOB,
     NOW,

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from jetworker import topics
 from jetworker.config import Config
 from jetworker.settings import load
-from tests.jet_server import JetServer
-
-PATIENCE = 60.0
-
-
-async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
-    """Wait for a condition, and say which one never came."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        found = claim()
-        if isinstance(found, Awaitable):
-            found = await found
-        if found:
-            return
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"never happened: {what}")
-        await asyncio.sleep(0.02)
+from tests.support.jet.fake_server import JetServer
+from tests.support.waiting import PATIENCE, until
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.jet_documents import Job, Started
+from tests.support.jet.documents import Job, Started
 
 Fault = Callable[[str, "JetServer"], "web.Response | str | None"]
 

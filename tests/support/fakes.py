@@ -13,7 +13,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import transition
 from jetworker.core.steps import Policy
 from jetworker.core.trigger import Trigger
-from tests.builders import NOW
+from tests.support.builders import NOW
 
 
 class HandClock(Clock):

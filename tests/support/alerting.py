@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-RULES = Path(__file__).parents[1] / "helm" / "jetworker" / "files" / "rules"
+RULES = Path(__file__).parents[2] / "helm" / "jetworker" / "files" / "rules"
 ALERTS = {
     rule["alert"]
     for file in RULES.glob("*.yaml")

@@ -15,9 +15,9 @@ from jetworker.core.command import DeliveryId, ObjectSpec
 from jetworker.core.observation import JetDelivery, JetJob, StartAccepted, StartAnswer
 from jetworker.jet import JetClient
 from jetworker.sandbox.settings import SandboxSettings
-from tests import sandboxes
-from tests.jet_server import JetServer
-from tests.sandboxes import QUICK, Site, write
+from tests.support.jet import site as sandboxes
+from tests.support.jet.fake_server import JetServer
+from tests.support.jet.site import QUICK, Site, write
 
 FILES = {"/a.mov": b"a" * 100_000, "/show/b 1.mov": b"b" * 50_000}
 OBJECTS = tuple(ObjectSpec(path, len(data)) for path, data in FILES.items())

@@ -8,8 +8,8 @@ import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker import schemas
-from tests.jet_server import JetServer
-from tests.system import Event
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import Event
 
 
 def _validators() -> dict[str, Draft202012Validator]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.system import Event, System
+from tests.support.system import Event, System
 
 
 async def waits(system: System, events: Sequence[Event]) -> dict[str, float]:

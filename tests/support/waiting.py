@@ -1,0 +1,21 @@
+"""Waits of the tests: a condition, and a deadline."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+PATIENCE = 60.0
+
+
+async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for a condition, and say which one never came."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        found = claim()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"never happened: {what}")
+        await asyncio.sleep(0.02)
