@@ -9,17 +9,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from jetworker import topics
-from jetworker.clock import Clock, wait
-from jetworker.config import Config
+from jetworker.config.load import credentials_source
+from jetworker.config.model import Config
 from jetworker.connection import connect
-from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.facts import Facts
 from jetworker.kafka import Kafka
-from jetworker.metrics import Metrics
 from jetworker.parts import VERSION, Outside, Parts, assemble
 from jetworker.probes import Probes
 from jetworker.routebook import RouteBook
-from jetworker.settings import credentials_source
+from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 

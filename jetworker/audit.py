@@ -10,11 +10,11 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.audit import Verdict, judge
 from jetworker.core.creation import Made, judge_creations
+from jetworker.core.errors import JetUnavailable
 from jetworker.core.history import Asked, History, Kept, Parked, Told
-from jetworker.errors import JetUnavailable
 from jetworker.events import read
 from jetworker.exit_codes import FAILED, OK
 from jetworker.kafka import Kafka, bounded

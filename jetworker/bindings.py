@@ -8,9 +8,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
+from jetworker.core.errors import StoreError
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Bound
-from jetworker.errors import StoreError
 from jetworker.kafka import Kafka, bounded
 from jetworker.restore import keep
 from jetworker.shared import Shared

@@ -10,11 +10,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from enum import IntEnum
 
-from jetworker.clock import Clock
 from jetworker.core.bucket import Bucket
 from jetworker.core.command import RouteName
-from jetworker.errors import JetUnavailable
-from jetworker.metrics import Metrics
+from jetworker.core.errors import JetUnavailable
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 
 _FOR_THE_LAST = 5  # one turn in so many: a flood of starts must not blind us
 

@@ -19,22 +19,22 @@ import stamina
 import stamina.instrumentation
 
 from jetworker.budget import Budget, Priority
-from jetworker.clock import Clock
 from jetworker.connection import Connection, Handover, handover, is_timeout
+from jetworker.core.errors import (
+    JetRejected,
+    JetUnauthorized,
+    JetUnavailable,
+)
 from jetworker.core.jet_clock import Heard, better
 from jetworker.core.observation import (
     StartAnswer,
     StartLost,
     StartNotSent,
 )
-from jetworker.errors import (
-    JetRejected,
-    JetUnauthorized,
-    JetUnavailable,
-)
 from jetworker.exchange import Answer, Question, read, read_start, worth_repeating
-from jetworker.metrics import Metrics
 from jetworker.oauth import TokenSource
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire import retry_after, times
 from jetworker.wire.quoting import quote, quote_answer
 

@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from jetworker.clock import wait
 from jetworker.core.delivery import Delivery, Intent, State
 from jetworker.core.settle import LookAgain
 from jetworker.entry import Entry
+from jetworker.runtime.clock import wait
 
 _NOT_SHOWN = LookAgain("Jet did not show in time what is on the job")
 

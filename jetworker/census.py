@@ -7,7 +7,7 @@ from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, State
 from jetworker.core.observation import Progress, Tally
 from jetworker.core.steps import Transition
-from jetworker.metrics import Metrics
+from jetworker.runtime.metrics import Metrics
 
 
 class Census:

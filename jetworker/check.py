@@ -3,19 +3,21 @@
 import sys
 from collections.abc import Awaitable, Mapping
 
-from jetworker import logs, routebook, settings, topics
-from jetworker.config import Config
+from jetworker import routebook, topics
+from jetworker.config import load as settings
+from jetworker.config.model import Config
 from jetworker.console import jet_client
-from jetworker.core.route import Route
-from jetworker.errors import (
+from jetworker.core.errors import (
     ConfigurationError,
     JetError,
     JobUnavailable,
     KafkaUnavailable,
 )
+from jetworker.core.route import Route
 from jetworker.exit_codes import CONFIGURATION, OK
 from jetworker.jet import JetClient
 from jetworker.routes import JobResolver
+from jetworker.runtime import logs
 
 
 async def check(environ: Mapping[str, str]) -> int:

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jetworker import settings
 from jetworker.cli_jet import jobs_cli, profiles_cli
 from jetworker.cli_session import fail, leave, load_config
-from jetworker.errors import ConfigurationError, JetworkerError
+from jetworker.config import load as settings
+from jetworker.core.errors import ConfigurationError, JetworkerError
 from jetworker.exit_codes import CONFIGURATION, FAILED, OK
 
 cli = typer.Typer(
@@ -42,7 +42,8 @@ def run() -> None:
 @cli.command("run")
 def run_worker() -> None:
     """Be a worker until SIGTERM."""
-    from jetworker import app, logs
+    from jetworker import app
+    from jetworker.runtime import logs
 
     config = settings.load(os.environ)
     logs.configure(config.log.level, config.log.format)

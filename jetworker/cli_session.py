@@ -8,14 +8,14 @@ from typing import Any, NoReturn
 
 import typer
 
-from jetworker import settings
-from jetworker.config import Config
+from jetworker.config import load as settings
+from jetworker.config.model import Config
 from jetworker.exit_codes import OK
 
 
 def load_config() -> Config:
     """Read the settings; raises ConfigurationError."""
-    from jetworker import logs
+    from jetworker.runtime import logs
 
     config = settings.load(os.environ)
     logs.configure("WARNING", "console")

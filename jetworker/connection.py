@@ -26,7 +26,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
-from jetworker.config import JetConfig
+from jetworker.config.model import JetConfig
 
 _QUESTIONS_AT_ONCE = 50
 _STARTS_AT_ONCE = 50

@@ -9,16 +9,16 @@ from rich.table import Table
 
 from jetworker.budget import Budget
 from jetworker.calls import Calls
-from jetworker.clock import Clock
-from jetworker.config import Config
+from jetworker.config.load import credentials_source
+from jetworker.config.model import Config
 from jetworker.connection import connect
 from jetworker.core.command import ProfileId
+from jetworker.core.errors import JobUnavailable
 from jetworker.core.observation import JetJob
-from jetworker.errors import JobUnavailable
 from jetworker.exit_codes import OK
 from jetworker.jet import JetClient
-from jetworker.metrics import Metrics
-from jetworker.settings import credentials_source
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from jetworker.core.command import (
     Send,
 )
 from jetworker.core.delivery import PendingAdopt
+from jetworker.core.errors import InvalidRecord
 from jetworker.core.lifecycle import accept
 from jetworker.core.reception import Accept, Apply, Duplicate, Reject, judge
 from jetworker.core.trigger import (
@@ -22,9 +23,8 @@ from jetworker.core.trigger import (
     ResendOrdered,
     Trigger,
 )
-from jetworker.crash import Point, reach
-from jetworker.errors import InvalidRecord
 from jetworker.life import Life
+from jetworker.runtime.crash_points import Point, reach
 from jetworker.wire import commands, times
 from jetworker.wire.record import Record, traceparent
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jetworker.census import Census
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
+from jetworker.runtime.clock import Clock
 from jetworker.sender import Sender
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from jetworker.errors import StoreError
+from jetworker.core.errors import StoreError
 
 
 def done() -> "asyncio.Future[None]":

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.kafka import Kafka, bounded
 from jetworker.wire.events import PREFIX
 

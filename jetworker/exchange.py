@@ -5,17 +5,17 @@ from typing import Any
 
 from jetworker.budget import Priority
 from jetworker.core.command import RouteName
+from jetworker.core.errors import (
+    JetNotFound,
+    JetRejected,
+    JetUnauthorized,
+    JetUnavailable,
+)
 from jetworker.core.observation import (
     StartAccepted,
     StartAnswer,
     StartAnswered,
     StartLost,
-)
-from jetworker.errors import (
-    JetNotFound,
-    JetRejected,
-    JetUnauthorized,
-    JetUnavailable,
 )
 from jetworker.wire import jet as wire
 from jetworker.wire.quoting import quote_answer

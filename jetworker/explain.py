@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Finished
 from jetworker.exit_codes import FAILED, OK

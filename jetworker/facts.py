@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jetworker.clock import Clock
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route
-from jetworker.metrics import Metrics
 from jetworker.parts import VERSION, Parts
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire import times
 
 _SHOWN = 200

@@ -18,17 +18,17 @@ from datetime import datetime
 
 import structlog
 
-from jetworker.clock import Clock, wait
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
+from jetworker.core.errors import JetError, StoreError
 from jetworker.core.following import estimate, from_listing
 from jetworker.core.observation import JetTransfer
 from jetworker.core.pace import Pace
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.entry import Entry
-from jetworker.errors import JetError, StoreError
 from jetworker.poll import Followed, Listing, Poll
-from jetworker.watchdog import Watchdog
+from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.watchdog import Watchdog
 
 log = structlog.get_logger()
 

@@ -17,6 +17,7 @@ from jetworker.core.command import (
     RouteName,
     TransferId,
 )
+from jetworker.core.errors import JetNotFound, JetUnavailable
 from jetworker.core.observation import (
     JetDelivery,
     JetFile,
@@ -26,7 +27,6 @@ from jetworker.core.observation import (
     StorageProfile,
 )
 from jetworker.core.route import Growing
-from jetworker.errors import JetNotFound, JetUnavailable
 from jetworker.exchange import Question
 from jetworker.wire import bodies
 from jetworker.wire import jet as wire

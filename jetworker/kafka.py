@@ -18,8 +18,8 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from jetworker import lenient_records
-from jetworker.config import KafkaConfig, TopicsConfig
-from jetworker.errors import Fenced, StoreError
+from jetworker.config.model import KafkaConfig, TopicsConfig
+from jetworker.core.errors import Fenced, StoreError
 
 log = structlog.get_logger()
 

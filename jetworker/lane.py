@@ -11,21 +11,21 @@ from datetime import timedelta
 
 import structlog
 
-from jetworker.clock import wait
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
-from jetworker.core.expiry import is_expired
-from jetworker.core.route import Route
-from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
-from jetworker.crash import Point, reach
-from jetworker.dispatch import Means
-from jetworker.entry import Entry
-from jetworker.errors import (
+from jetworker.core.errors import (
     JetError,
     JobUnavailable,
     StoreError,
 )
+from jetworker.core.expiry import is_expired
+from jetworker.core.route import Route
+from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
+from jetworker.dispatch import Means
+from jetworker.entry import Entry
 from jetworker.queue import Queue, is_waiting
+from jetworker.runtime.clock import wait
+from jetworker.runtime.crash_points import Point, reach
 from jetworker.sender import unavailable
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ Nothing here talks to Kafka; see `topics`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jetworker.config import TopicsConfig
+from jetworker.config.model import TopicsConfig
 
 # A command of 1 MiB, with room for its key and headers.
 COMMAND_BYTES = (1 << 20) + (64 << 10)

@@ -16,16 +16,16 @@ import structlog
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
+from jetworker.core.errors import LeaseLost, StoreError
 from jetworker.core.finished import Memory, finish
 from jetworker.core.lifecycle import transition
 from jetworker.core.reception import Known
 from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
-from jetworker.crash import Point, reach, reach_effect
 from jetworker.crew import LifeTerms, Services
 from jetworker.durable import done, failed
 from jetworker.entry import Entry
-from jetworker.errors import LeaseLost, StoreError
+from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.sending import Sending
 from jetworker.store import Step, Store
 from jetworker.wire import snapshots

@@ -21,6 +21,7 @@ from jetworker.case import Case
 from jetworker.claims import Claims
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.errors import JetError, StoreError
 from jetworker.core.open_intent import earliest
 from jetworker.core.route import OnUncertain
 from jetworker.core.settle import (
@@ -34,10 +35,9 @@ from jetworker.core.settle import (
     may_be,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.crash import Point, reach
 from jetworker.doubts import Doubts
 from jetworker.entry import Entry
-from jetworker.errors import JetError, StoreError
+from jetworker.runtime.crash_points import Point, reach
 from jetworker.views import LookupMeans, Views
 from jetworker.watcher import tell_unexplained
 

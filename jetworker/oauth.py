@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
-from jetworker.clock import Clock
+from jetworker.core.errors import JetError, JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.core.pace import Backoff
-from jetworker.errors import JetError, JetRejected, JetUnauthorized, JetUnavailable
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 
 _TOKEN = re.compile("[!-~]+")  # what a header can carry
 _SHORTEST = 1.0

@@ -12,26 +12,26 @@ from jetworker.bindings import Bindings
 from jetworker.budget import Budget
 from jetworker.calls import Calls
 from jetworker.census import Census
-from jetworker.clock import Clock
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.connection import Connection
+from jetworker.core.errors import JetError
 from jetworker.core.pace import Backoff, Pace
 from jetworker.core.steps import Policy
 from jetworker.crew import LifeTerms, Services
-from jetworker.errors import JetError
 from jetworker.follower import Follower
 from jetworker.jet import JetClient
 from jetworker.kafka import Kafka
 from jetworker.lookup import Lookup
-from jetworker.metrics import Metrics
 from jetworker.poll import Poll
 from jetworker.routebook import RouteBook
 from jetworker.routes import JobResolver
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.watchdog import Watchdog
 from jetworker.sender import Sender
 from jetworker.starter import Starter
 from jetworker.sweep import Sweep
 from jetworker.views import LookupMeans
-from jetworker.watchdog import Watchdog
 from jetworker.watcher import Watcher
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope

@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 import structlog
 
 from jetworker.budget import Priority
-from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
+from jetworker.core.errors import JetError, JetNotFound
 from jetworker.core.following import Speed, measure
 from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved
-from jetworker.crash import Point, reach
 from jetworker.entry import Entry
-from jetworker.errors import JetError, JetNotFound
 from jetworker.jet import JetClient
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.crash_points import Point, reach
+from jetworker.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from jetworker.config import Config
-from jetworker.errors import InvalidRecord
+from jetworker.config.model import Config
+from jetworker.core.errors import InvalidRecord
 from jetworker.events import ReadEvent, tail
 from jetworker.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.kafka import bounded

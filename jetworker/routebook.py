@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 
 from jetworker.core.command import RouteName
+from jetworker.core.errors import ConfigurationError
 from jetworker.core.route import Route
-from jetworker.errors import ConfigurationError
-from jetworker.metrics import Metrics
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire import routes as wire
 
 log = structlog.get_logger()

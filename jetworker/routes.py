@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import structlog
 
 from jetworker.core.command import JobId, ProfileId, RouteName
+from jetworker.core.errors import JobUnavailable
 from jetworker.core.observation import JetJob
 from jetworker.core.route import Route
-from jetworker.errors import JobUnavailable
 from jetworker.jet import JetClient
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from typing_extensions import override
 
-from jetworker.errors import JetworkerError
+from jetworker.core.errors import JetworkerError
 from jetworker.wire import asyncapi
 from jetworker.wire.command_models import CancelModel, ResolveModel, SendModel
 from jetworker.wire.event_models import (

@@ -8,11 +8,11 @@ import structlog
 from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
+from jetworker.core.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
 from jetworker.core.observation import StartAccepted
 from jetworker.core.route import Route, WhenPaused
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import Blocked, Refused, Trigger
-from jetworker.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
 from jetworker.jet import JetClient
 from jetworker.routes import JobResolver
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jetworker.census import Census
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
@@ -14,6 +13,7 @@ from jetworker.entry import Entry
 from jetworker.lane import Lane
 from jetworker.lookup import Lookup
 from jetworker.routes import JobResolver
+from jetworker.runtime.clock import Clock
 from jetworker.sender import Sender
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
 from jetworker.kafka import Kafka, bounded

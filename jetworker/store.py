@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from jetworker.clock import Clock
-from jetworker.crash import Point, reach
-from jetworker.errors import Fenced, StoreError
+from jetworker.core.errors import Fenced, StoreError
 from jetworker.kafka import Kafka, bounded
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.crash_points import Point, reach
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
 

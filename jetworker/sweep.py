@@ -14,9 +14,9 @@ import structlog
 
 from jetworker.core.command import DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery
+from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
 from jetworker.core.settle import may_be
-from jetworker.errors import JetError, StoreError
 from jetworker.views import LookupMeans
 from jetworker.watcher import tell_unexplained
 

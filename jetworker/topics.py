@@ -23,8 +23,8 @@ from aiokafka.errors import (
 )
 
 from jetworker import layout
-from jetworker.config import Config, TopicsConfig
-from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.config.model import Config, TopicsConfig
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.layout import Topic
 
 log = structlog.get_logger()

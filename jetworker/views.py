@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from jetworker.bindings import Bindings, Book
-from jetworker.clock import Clock
 from jetworker.core.command import DeliveryId, JobId
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Settling
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.shared import Shared
 from jetworker.watcher import Watcher
 

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
 from jetworker.events import ReadEvent, tail

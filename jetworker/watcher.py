@@ -11,15 +11,15 @@ import structlog
 
 from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
+from jetworker.core.errors import JetNotFound, JetRejected
 from jetworker.core.evidence import Evidence
 from jetworker.core.jet_state import is_final_in_jet
 from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
 from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
-from jetworker.errors import JetNotFound, JetRejected
 from jetworker.jet import JetClient
-from jetworker.metrics import Metrics
+from jetworker.runtime.metrics import Metrics
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")

@@ -23,16 +23,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
-from jetworker.clock import wait
+from jetworker.core.errors import StoreError
 from jetworker.core.pace import Backoff
-from jetworker.crash import Point, reach
 from jetworker.crew import LifeTerms, Services
 from jetworker.desk import Desk
-from jetworker.errors import StoreError
 from jetworker.kafka import Kafka
 from jetworker.life import Life
-from jetworker.logs import report_end
 from jetworker.restore import committed_offset, restore
+from jetworker.runtime.clock import wait
+from jetworker.runtime.crash_points import Point, reach
+from jetworker.runtime.logs import report_end
 from jetworker.store import opened
 
 log = structlog.get_logger()

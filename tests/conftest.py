@@ -8,7 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker import topics as layout
-from jetworker.config import TopicsConfig
+from jetworker.config.model import TopicsConfig
 from tests.support.kafka import broker as brokers
 
 _KEPT = pytest.StashKey[ExitStack]()

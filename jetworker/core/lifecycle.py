@@ -54,6 +54,7 @@ from datetime import datetime
 from jetworker.core import steps
 from jetworker.core.command import Origin, Send
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, Requested, State
+from jetworker.core.errors import IllegalTransition
 from jetworker.core.steps import Policy, Transition
 from jetworker.core.trigger import (
     AbandonOrdered,
@@ -74,7 +75,6 @@ from jetworker.core.trigger import (
     Trigger,
     Undecided,
 )
-from jetworker.errors import IllegalTransition
 
 
 def accept(command: Send, origin: Origin, now: datetime) -> Transition:

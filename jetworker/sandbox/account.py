@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jetworker.audit import history
-from jetworker.config import Config
+from jetworker.config.model import Config
 from jetworker.core.audit import judge
 from jetworker.core.history import Told
 from jetworker.events import ReadEvent

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox import kafka_jars, kafka_port
 
 _READY_WITHIN = 60.0

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from jetworker.errors import ConfigurationError
+from jetworker.core.errors import ConfigurationError
 
 VERSION = "4.3.0"
 _LOG4J = "2.25.4"

@@ -1,6 +1,6 @@
 """What the sandbox says no to."""
 
-from jetworker.errors import JetworkerError
+from jetworker.core.errors import JetworkerError
 
 
 class Refused(JetworkerError):

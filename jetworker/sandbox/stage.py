@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jetworker import settings
-from jetworker.config import Config
+from jetworker.config import load as settings
+from jetworker.config.model import Config
 from jetworker.console import jet_client
-from jetworker.errors import KafkaUnavailable
+from jetworker.core.errors import KafkaUnavailable
 from jetworker.events import ReadEvent, tail
 from jetworker.sandbox.server import Sandbox
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from jetworker.core.command import Rejection
-from jetworker.errors import InvalidRecord
+from jetworker.core.errors import InvalidRecord
 from jetworker.wire import strict_json
 
 _REQUIRED = ("id", "source", "type")

@@ -20,7 +20,7 @@ from jetworker.core.command import (
     RouteName,
     Send,
 )
-from jetworker.errors import InvalidRecord
+from jetworker.core.errors import InvalidRecord
 from jetworker.wire import cloudevents, strict_json, times
 from jetworker.wire.command_models import (
     ID_PATTERN,

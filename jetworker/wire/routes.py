@@ -15,8 +15,8 @@ from pydantic import (
 from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
+from jetworker.core.errors import ConfigurationError
 from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
-from jetworker.errors import ConfigurationError
 from jetworker.wire.durations import Duration, within
 from jetworker.wire.jet_id import is_jet_id
 

@@ -16,6 +16,7 @@ from jetworker.core.delivery import (
     Terms,
 )
 from jetworker.core.effect import Effect
+from jetworker.core.errors import IllegalTransition
 from jetworker.core.lifecycle import accept, transition
 from jetworker.core.route import OnUncertain
 from jetworker.core.steps import Policy, Transition
@@ -38,7 +39,6 @@ from jetworker.core.trigger import (
     Trigger,
     Undecided,
 )
-from jetworker.errors import IllegalTransition
 from tests.support.builders import (
     DELIVERY,
     JOB,

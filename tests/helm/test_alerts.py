@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jetworker.metrics import Metrics
+from jetworker.runtime.metrics import Metrics
 from tests.helm.charts import CHART, Tree, merged, only, read, values
 
 RULES = sorted((CHART / "files" / "rules").glob("*.yaml"))

@@ -11,8 +11,9 @@ import pytest
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
 
-from jetworker import layout, routebook, settings
-from jetworker.config import Config, TopicsConfig
+from jetworker import layout, routebook
+from jetworker.config import load as settings
+from jetworker.config.model import Config, TopicsConfig
 from jetworker.wire import durations
 from jetworker.wire.routes import RouteModel
 from tests.helm.charts import (

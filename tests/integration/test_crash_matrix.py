@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import pytest
 
-from jetworker.crash import VARIABLE, Point
+from jetworker.runtime.crash_points import VARIABLE, Point
 from tests.integration.conftest import ROUTES
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer

@@ -38,7 +38,7 @@ from aiokafka.structs import OffsetAndMetadata
 from typing_extensions import override
 
 from jetworker import topics as layout
-from jetworker.config import TopicsConfig
+from jetworker.config.model import TopicsConfig
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests.support.kafka import broker as brokers
 from tests.support.waiting import until

@@ -9,15 +9,15 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from jetworker.clock import Clock
-from jetworker.config import KafkaConfig, TopicsConfig
+from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import State
+from jetworker.core.errors import Fenced, StoreError
 from jetworker.core.finished import Finished, Memory, finish
-from jetworker.errors import Fenced, StoreError
 from jetworker.kafka import Kafka, bounded
-from jetworker.metrics import Metrics
 from jetworker.restore import committed_offset, restore
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.store import Step, Store, opened
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record

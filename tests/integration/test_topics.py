@@ -11,8 +11,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from jetworker import layout
 from jetworker import topics as making
-from jetworker.config import Config, TopicsConfig
-from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.config.model import Config, TopicsConfig
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from tests.support.kafka import broker as brokers
 
 pytestmark = pytest.mark.integration

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.errors import JetNotFound, JetRejected, JetUnauthorized
 from jetworker.core.observation import (
     JetJob,
     StartAnswered,
     StartLost,
 )
-from jetworker.errors import JetNotFound, JetRejected, JetUnauthorized
 from jetworker.jet import JetClient
 from tests.support.jet import site as sandboxes
 from tests.support.jet.both_sides import (

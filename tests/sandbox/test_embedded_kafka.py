@@ -14,8 +14,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from jetworker import topics as layout
-from jetworker.config import TopicsConfig
-from jetworker.errors import ConfigurationError, KafkaUnavailable
+from jetworker.config.model import TopicsConfig
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox import kafka_jars
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests.support.kafka import broker as brokers

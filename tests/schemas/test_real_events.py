@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker import schemas
-from jetworker.config import TopicsConfig
+from jetworker.config.model import TopicsConfig
 from jetworker.wire import asyncapi
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from jetworker.budget import Budget, Priority
 from jetworker.core.command import RouteName
-from jetworker.errors import JetRejected, JetUnauthorized, JetUnavailable
-from jetworker.metrics import Metrics
+from jetworker.core.errors import JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.oauth import TokenSource
+from jetworker.runtime.metrics import Metrics
 from tests.support.fakes import HandClock
 
 

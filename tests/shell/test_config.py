@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jetworker.config import Config
-from jetworker.errors import ConfigurationError
-from jetworker.settings import credentials_source, load
+from jetworker.config.load import credentials_source, load
+from jetworker.config.model import Config
+from jetworker.core.errors import ConfigurationError
 
 BASE = {
     "JETWORKER_ROUTES_FILE": "routes.yaml",

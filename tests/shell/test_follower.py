@@ -8,16 +8,16 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.observation import JetTransfer
 from jetworker.core.pace import Pace
 from jetworker.entry import Entry
 from jetworker.follower import Follower
-from jetworker.metrics import Metrics
 from jetworker.poll import Followed, Poll
-from jetworker.watchdog import Watchdog
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.watchdog import Watchdog
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jetworker import layout
-from jetworker.config import TopicsConfig
+from jetworker.config.model import TopicsConfig
 from jetworker.layout import Topic
 
 _NAMES = TopicsConfig()

@@ -5,9 +5,9 @@ from typing import cast
 import pytest
 
 from jetworker.core.command import CommandId
+from jetworker.core.errors import StoreError
 from jetworker.core.trigger import Absent
 from jetworker.crew import LifeTerms, Services
-from jetworker.errors import StoreError
 from jetworker.life import Life
 from jetworker.store import Store
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-HEAD = "import logging, structlog, warnings; from jetworker import logs; "
+HEAD = "import logging, structlog, warnings; from jetworker.runtime import logs; "
 CONFIGURE = "logs.configure({level!r}, {form!r}); log = structlog.get_logger()\n"
 
 

@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.bindings import Bindings, Book
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.observation import JetDelivery
@@ -19,7 +18,8 @@ from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.core.witness import Bound, Settling, is_witnessed
 from jetworker.entry import Entry
 from jetworker.lookup import Lookup
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.views import LookupMeans
 from jetworker.watcher import Look, Watcher
 from tests.support.builders import NOW, a_delivery, an_origin

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jetworker.metrics import OPERATIONS, Metrics
+from jetworker.runtime.metrics import OPERATIONS, Metrics
 
 METRICS: dict[str, tuple[str, set[str]]] = {
     "commands_total": ("counter", {"outcome"}),

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from jetworker.core.command import DeliveryId, JobId, TransferId
-from jetworker.errors import JetUnavailable
+from jetworker.core.errors import JetUnavailable
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 

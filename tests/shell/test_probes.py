@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from jetworker.metrics import Metrics
 from jetworker.probes import Probes
+from jetworker.runtime.metrics import Metrics
 from jetworker.status import STYLE
 
 EVIL = "<script>alert('1')</script>"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jetworker.errors import ConfigurationError
-from jetworker.settings import credentials_source, load
+from jetworker.config.load import credentials_source, load
+from jetworker.core.errors import ConfigurationError
 
 BASE = {
     "JETWORKER_ROUTES_FILE": "routes.yaml",

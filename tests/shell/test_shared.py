@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jetworker.clock import wait
+from jetworker.runtime.clock import wait
 from jetworker.shared import Shared
 
 

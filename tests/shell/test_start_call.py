@@ -12,10 +12,10 @@ from pydantic import SecretStr
 
 from jetworker.budget import Budget
 from jetworker.calls import Calls
-from jetworker.clock import Clock
-from jetworker.config import JetConfig
+from jetworker.config.model import JetConfig
 from jetworker.connection import connect
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec
+from jetworker.core.errors import JetUnavailable, LeaseLost
 from jetworker.core.observation import (
     StartAccepted,
     StartAnswer,
@@ -23,9 +23,9 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.errors import JetUnavailable, LeaseLost
 from jetworker.jet import JetClient
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 from prometheus_client import CollectorRegistry
 
-from jetworker.metrics import Metrics
-from jetworker.watchdog import Watchdog
+from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.watchdog import Watchdog
 from tests.support.fakes import HandClock
 
 

@@ -9,8 +9,8 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, ProducerFenced
 from typing_extensions import override
 
-from jetworker.config import KafkaConfig, TopicsConfig
-from jetworker.errors import Fenced, StoreError
+from jetworker.config.model import KafkaConfig, TopicsConfig
+from jetworker.core.errors import Fenced, StoreError
 from jetworker.kafka import Kafka
 from tests.simulation.broker import Broker
 from tests.simulation.consumers import GroupMember, Reader

@@ -16,14 +16,14 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.app import work
-from jetworker.clock import Clock
-from jetworker.config import Config
+from jetworker.config.load import load
+from jetworker.config.model import Config
 from jetworker.connection import Connection, client
 from jetworker.core.delivery import State
-from jetworker.metrics import Metrics
 from jetworker.parts import Outside, assemble
 from jetworker.routebook import RouteBook
-from jetworker.settings import load
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
 from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka

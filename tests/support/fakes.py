@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
-from jetworker.clock import Clock
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import transition
 from jetworker.core.steps import Policy
 from jetworker.core.trigger import Trigger
+from jetworker.runtime.clock import Clock
 from tests.support.builders import NOW
 
 

@@ -15,8 +15,8 @@ import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from jetworker import topics
-from jetworker.config import Config
-from jetworker.settings import load
+from jetworker.config.load import load
+from jetworker.config.model import Config
 from tests.support.jet.fake_server import JetServer
 from tests.support.waiting import PATIENCE, until
 

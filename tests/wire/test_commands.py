@@ -20,7 +20,7 @@ from jetworker.core.command import (
     Resolve,
     Send,
 )
-from jetworker.errors import InvalidRecord
+from jetworker.core.errors import InvalidRecord
 from jetworker.wire import commands
 from jetworker.wire.commands import decode
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jetworker.core.command import ObjectSpec, Rejection, Send
-from jetworker.errors import InvalidRecord
+from jetworker.core.errors import InvalidRecord
 from jetworker.wire.commands import MAX_BYTES, decode, encode
 
 STRUCTURED = [("content-type", b"application/cloudevents+json")]

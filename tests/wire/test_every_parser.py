@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import Delivery, Requested, State
+from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import Finished
-from jetworker.errors import ConfigurationError
 from jetworker.wire import durations, retry_after, routes, snapshots, times
 from jetworker.wire.quoting import quote_answer
 from jetworker.wire.record import traceparent

@@ -31,11 +31,11 @@ from jetworker.core.delivery import (
     Terms,
     Transfer,
 )
+from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import finish
 from jetworker.core.reception import Duplicate, Reject
 from jetworker.core.route import OnUncertain
 from jetworker.core.trigger import Absent, AdoptRefused, Found
-from jetworker.errors import ConfigurationError
 from jetworker.wire import routes, snapshots
 from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.answers import Answers

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from jetworker.budget import Budget
 from jetworker.calls import Calls
-from jetworker.clock import Clock
-from jetworker.config import JetConfig
+from jetworker.config.model import JetConfig
 from jetworker.connection import connect
 from jetworker.jet import JetClient
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.sandbox.server import Sandbox
 from jetworker.sandbox.settings import JobSeed, SandboxSettings, Tuning
 

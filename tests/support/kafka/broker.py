@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from jetworker.config import Config, JetConfig, KafkaConfig, TopicsConfig
+from jetworker.config.model import Config, JetConfig, KafkaConfig, TopicsConfig
 from jetworker.sandbox.kafka import EmbeddedKafka
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from jetworker.clock import Clock
-from jetworker.metrics import Metrics
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 
 _EVERY = 0.5
 

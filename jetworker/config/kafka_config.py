@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from jetworker.part import Part
+from jetworker.config.part import Part
 from jetworker.wire.durations import Duration, within
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?")

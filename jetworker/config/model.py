@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from jetworker.kafka_config import KafkaConfig
-from jetworker.part import Part
+from jetworker.config.kafka_config import KafkaConfig
+from jetworker.config.part import Part
 from jetworker.wire.durations import Duration, within
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
-from jetworker.errors import StoreError
+from jetworker.core.errors import StoreError
 
 # A token's expiry is no secret: only what ends in the word is one.
 _SECRET = re.compile(

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from jetworker.config import Config
-from jetworker.errors import ConfigurationError
+from jetworker.config.model import Config
+from jetworker.core.errors import ConfigurationError
 
 PREFIX = "JETWORKER_"
 CONFIG = "JETWORKER_CONFIG"
