@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 import structlog
 from prometheus_client import CollectorRegistry
 
-from jetworker import topics
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
 from jetworker.connection import connect
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.facts import Facts
-from jetworker.kafka import Kafka
+from jetworker.kafka import topics
+from jetworker.kafka.clients import Kafka
 from jetworker.parts import VERSION, Outside, Parts, assemble
 from jetworker.probes import Probes
 from jetworker.routebook import RouteBook

@@ -15,9 +15,9 @@ from jetworker.core.audit import Verdict, judge
 from jetworker.core.creation import Made, judge_creations
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.history import Asked, History, Kept, Parked, Told
-from jetworker.events import read
 from jetworker.exit_codes import FAILED, OK
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.events import read
 from jetworker.wire import snapshots
 
 _SHOWN = 20

@@ -11,8 +11,8 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import StoreError
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Bound
-from jetworker.kafka import Kafka, bounded
-from jetworker.restore import keep
+from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.restore import keep
 from jetworker.shared import Shared
 from jetworker.wire import snapshots
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Mapping
 
-from jetworker import routebook, topics
+from jetworker import routebook
 from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.console import jet_client
@@ -16,6 +16,7 @@ from jetworker.core.errors import (
 from jetworker.core.route import Route
 from jetworker.exit_codes import CONFIGURATION, OK
 from jetworker.jet import JetClient
+from jetworker.kafka import topics
 from jetworker.routes import JobResolver
 from jetworker.runtime import logs
 

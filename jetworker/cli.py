@@ -181,7 +181,7 @@ def topics_create(
     ] = None,
 ) -> None:
     """Make the topics that are missing."""
-    from jetworker import topics
+    from jetworker.kafka import topics
 
     made = topics.create(
         load_config(), partitions=partitions, replication=replication_factor

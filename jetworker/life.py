@@ -25,9 +25,9 @@ from jetworker.core.trigger import Lost, Trigger
 from jetworker.crew import LifeTerms, Services
 from jetworker.durable import done, failed
 from jetworker.entry import Entry
+from jetworker.kafka.state_store import Step, Store
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.sending import Sending
-from jetworker.store import Step, Store
 from jetworker.wire import snapshots
 from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.record import Record

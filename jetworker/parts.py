@@ -20,7 +20,7 @@ from jetworker.core.steps import Policy
 from jetworker.crew import LifeTerms, Services
 from jetworker.follower import Follower
 from jetworker.jet import JetClient
-from jetworker.kafka import Kafka
+from jetworker.kafka.clients import Kafka
 from jetworker.lookup import Lookup
 from jetworker.poll import Poll
 from jetworker.routebook import RouteBook

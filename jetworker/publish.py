@@ -12,10 +12,10 @@ from aiokafka import AIOKafkaProducer
 
 from jetworker.config.model import Config
 from jetworker.core.errors import InvalidRecord
-from jetworker.events import ReadEvent, tail
 from jetworker.exit_codes import ENDS, FAILED, OK, REJECTED
-from jetworker.kafka import bounded
-from jetworker.state import find
+from jetworker.kafka.clients import bounded
+from jetworker.kafka.events import ReadEvent, tail
+from jetworker.kafka.state import find
 from jetworker.wire import commands
 
 _ANSWER_WITHIN = 60.0

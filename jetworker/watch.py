@@ -18,10 +18,10 @@ from rich.progress import (
 from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
-from jetworker.events import ReadEvent, tail
 from jetworker.exit_codes import ENDS, OK
-from jetworker.kafka import bounded
-from jetworker.state import find
+from jetworker.kafka.clients import bounded
+from jetworker.kafka.events import ReadEvent, tail
+from jetworker.kafka.state import find
 
 
 async def watch(config: Config, command_id: str | None) -> int:

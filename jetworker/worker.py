@@ -27,13 +27,13 @@ from jetworker.core.errors import StoreError
 from jetworker.core.pace import Backoff
 from jetworker.crew import LifeTerms, Services
 from jetworker.desk import Desk
-from jetworker.kafka import Kafka
+from jetworker.kafka.clients import Kafka
+from jetworker.kafka.restore import committed_offset, restore
+from jetworker.kafka.state_store import opened
 from jetworker.life import Life
-from jetworker.restore import committed_offset, restore
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import report_end
-from jetworker.store import opened
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from jetworker import topics as layout
 from jetworker.config.model import TopicsConfig
+from jetworker.kafka import topics as layout
 from tests.support.kafka import broker as brokers
 
 _KEPT = pytest.StashKey[ExitStack]()

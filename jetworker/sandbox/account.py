@@ -9,7 +9,7 @@ from jetworker.audit import history
 from jetworker.config.model import Config
 from jetworker.core.audit import judge
 from jetworker.core.history import Told
-from jetworker.events import ReadEvent
+from jetworker.kafka.events import ReadEvent
 from jetworker.sandbox.script import Script
 from jetworker.sandbox.server import Sandbox
 

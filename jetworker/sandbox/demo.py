@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from jetworker import topics
 from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.core.errors import JetworkerError
-from jetworker.events import ReadEvent
 from jetworker.exit_codes import FAILED, OK
+from jetworker.kafka import topics
+from jetworker.kafka.events import ReadEvent
 from jetworker.runtime import logs
 from jetworker.sandbox.account import Account, account, compare
 from jetworker.sandbox.kafka import EmbeddedKafka

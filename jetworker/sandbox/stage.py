@@ -14,7 +14,7 @@ from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.console import jet_client
 from jetworker.core.errors import KafkaUnavailable
-from jetworker.events import ReadEvent, tail
+from jetworker.kafka.events import ReadEvent, tail
 from jetworker.sandbox.server import Sandbox
 
 _READY_WITHIN = 30.0

@@ -37,8 +37,8 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 from typing_extensions import override
 
-from jetworker import topics as layout
 from jetworker.config.model import TopicsConfig
+from jetworker.kafka import topics as layout
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests.support.kafka import broker as brokers
 from tests.support.waiting import until

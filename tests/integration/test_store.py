@@ -14,11 +14,11 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import State
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.core.finished import Finished, Memory, finish
-from jetworker.kafka import Kafka, bounded
-from jetworker.restore import committed_offset, restore
+from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.restore import committed_offset, restore
+from jetworker.kafka.state_store import Step, Store, opened
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.store import Step, Store, opened
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record
 from tests.support.builders import NOW, a_delivery

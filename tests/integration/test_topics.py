@@ -9,10 +9,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from jetworker import layout
-from jetworker import topics as making
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.kafka import layout
+from jetworker.kafka import topics as making
 from tests.support.kafka import broker as brokers
 
 pytestmark = pytest.mark.integration

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from jetworker import topics as layout
 from jetworker.config.model import TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.kafka import topics as layout
 from jetworker.sandbox import kafka_jars
 from jetworker.sandbox.kafka import EmbeddedKafka
 from tests.support.kafka import broker as brokers

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from jetworker import layout
 from jetworker.config.model import TopicsConfig
-from jetworker.layout import Topic
+from jetworker.kafka import layout
+from jetworker.kafka.layout import Topic
 
 _NAMES = TopicsConfig()
 

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
-from jetworker import lenient_records
+from jetworker.kafka import lenient_records
 from tests.support.odd_records import Damaged
 
 

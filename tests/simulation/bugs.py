@@ -59,7 +59,7 @@ PLANTED = (
     Bug(
         "event outside the transaction",
         "event and snapshot are one transaction",
-        "store.py",
+        "kafka/state_store.py",
         "                positions = await self._transact(steps)\n",
         """\
                 told = [r for s in steps for r in s.records if r.partition is None]
@@ -75,7 +75,7 @@ PLANTED = (
     Bug(
         "random transactional id",
         "a state partition has one writer at a time",
-        "store.py",
+        "kafka/state_store.py",
         '"{kafka.config.group_id}-{topic}-{partition}"',
         '"{kafka.config.group_id}-{topic}-{partition}-{clock.jitter()}"',
     ),
@@ -97,7 +97,7 @@ PLANTED = (
     Bug(
         "producer re-opened without restore",
         "the offset passes what is reflected",
-        "store.py",
+        "kafka/state_store.py",
         "                await self._commit([step for step, _ in taken])\n",
         """\
                 try:
@@ -155,7 +155,7 @@ FOUND = (
     Bug(
         "restore not up to a barrier",
         "events are numbered 1, 2, 3 without gap or repeat",
-        "restore.py",
+        "kafka/restore.py",
         "                if record.offset >= barrier:\n",
         "                if record.offset >= barrier - 5:\n",
     ),
@@ -245,7 +245,7 @@ from jetworker.core.delivery import ReasonCode
     Bug(
         "a record that was not sent is not missed",
         "events are numbered 1, 2, 3 without gap or repeat",
-        "store.py",
+        "kafka/state_store.py",
         "        if errors:\n            raise _cause(errors)\n",
         "        answers = [a for a in answers if a not in errors]\n",
     ),

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
-from jetworker.kafka import Kafka
+from jetworker.kafka.clients import Kafka
 from tests.simulation.broker import Broker
 from tests.simulation.consumers import GroupMember, Reader
 from tests.simulation.group import Group

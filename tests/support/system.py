@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from jetworker import topics
 from jetworker.config.load import load
 from jetworker.config.model import Config
+from jetworker.kafka import topics
 from tests.support.jet.fake_server import JetServer
 from tests.support.waiting import PATIENCE, until
 

@@ -17,7 +17,7 @@ from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.errors import Fenced, StoreError
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka.clients import Kafka, bounded
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics

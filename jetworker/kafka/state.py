@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka.clients import Kafka, bounded
 from jetworker.wire import snapshots
 
 

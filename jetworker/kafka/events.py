@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from jetworker.config.model import Config
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka.clients import Kafka, bounded
 from jetworker.wire.events import PREFIX
 
 

@@ -2,7 +2,7 @@
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from jetworker.kafka import Kafka, bounded
+from jetworker.kafka.clients import Kafka, bounded
 from jetworker.wire.snapshots import is_own
 
 

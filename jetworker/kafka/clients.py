@@ -17,9 +17,9 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
 )
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from jetworker import lenient_records
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
+from jetworker.kafka import lenient_records
 
 log = structlog.get_logger()
 

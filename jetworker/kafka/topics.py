@@ -22,10 +22,10 @@ from aiokafka.errors import (
     for_code,
 )
 
-from jetworker import layout
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
-from jetworker.layout import Topic
+from jetworker.kafka import layout
+from jetworker.kafka.layout import Topic
 
 log = structlog.get_logger()
 
