@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
-from jetworker.connection import connect
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.facts import Facts
+from jetworker.jet.connection import connect
 from jetworker.kafka import topics
 from jetworker.kafka.clients import Kafka
 from jetworker.parts import VERSION, Outside, Parts, assemble

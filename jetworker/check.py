@@ -15,9 +15,9 @@ from jetworker.core.errors import (
 )
 from jetworker.core.route import Route
 from jetworker.exit_codes import CONFIGURATION, OK
-from jetworker.jet import JetClient
+from jetworker.jet.client import JetClient
+from jetworker.jet.jobs import JobResolver
 from jetworker.kafka import topics
-from jetworker.routes import JobResolver
 from jetworker.runtime import logs
 
 

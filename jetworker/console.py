@@ -7,16 +7,16 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from jetworker.budget import Budget
-from jetworker.calls import Calls
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
-from jetworker.connection import connect
 from jetworker.core.command import ProfileId
 from jetworker.core.errors import JobUnavailable
 from jetworker.core.observation import JetJob
 from jetworker.exit_codes import OK
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Budget
+from jetworker.jet.client import JetClient
+from jetworker.jet.connection import connect
+from jetworker.jet.transport import Calls
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 

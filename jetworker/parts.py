@@ -9,22 +9,22 @@ from importlib.metadata import version
 import structlog
 
 from jetworker.bindings import Bindings
-from jetworker.budget import Budget
-from jetworker.calls import Calls
 from jetworker.census import Census
 from jetworker.config.model import Config
-from jetworker.connection import Connection
 from jetworker.core.errors import JetError
 from jetworker.core.pace import Backoff, Pace
 from jetworker.core.steps import Policy
 from jetworker.crew import LifeTerms, Services
 from jetworker.follower import Follower
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Budget
+from jetworker.jet.client import JetClient
+from jetworker.jet.connection import Connection
+from jetworker.jet.jobs import JobResolver
+from jetworker.jet.transport import Calls
 from jetworker.kafka.clients import Kafka
 from jetworker.lookup import Lookup
 from jetworker.poll import Poll
 from jetworker.routebook import RouteBook
-from jetworker.routes import JobResolver
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, JetNotFound
@@ -16,7 +15,8 @@ from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved
 from jetworker.entry import Entry
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Priority
+from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics

@@ -5,7 +5,6 @@ from datetime import datetime
 
 import structlog
 
-from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
 from jetworker.core.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
@@ -13,8 +12,9 @@ from jetworker.core.observation import StartAccepted
 from jetworker.core.route import Route, WhenPaused
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import Blocked, Refused, Trigger
-from jetworker.jet import JetClient
-from jetworker.routes import JobResolver
+from jetworker.jet.budget import Priority
+from jetworker.jet.client import JetClient
+from jetworker.jet.jobs import JobResolver
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.dispatch import Means
 from jetworker.entry import Entry
+from jetworker.jet.jobs import JobResolver
 from jetworker.lane import Lane
 from jetworker.lookup import Lookup
-from jetworker.routes import JobResolver
 from jetworker.runtime.clock import Clock
 from jetworker.sender import Sender
 

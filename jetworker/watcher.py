@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from jetworker.budget import Priority
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.errors import JetNotFound, JetRejected
 from jetworker.core.evidence import Evidence
@@ -18,7 +17,8 @@ from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
 from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Priority
+from jetworker.jet.client import JetClient
 from jetworker.runtime.metrics import Metrics
 
 _Key = TypeVar("_Key")

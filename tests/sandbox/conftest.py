@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jetworker.core.observation import JetJob
-from jetworker.jet import JetClient
+from jetworker.jet.client import JetClient
 from tests.support.jet import both_sides as jet_sides
 from tests.support.jet import site as sandboxes
 from tests.support.jet.both_sides import Side

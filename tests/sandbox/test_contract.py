@@ -8,7 +8,7 @@ from jetworker.core.observation import (
     Progress,
     Tally,
 )
-from jetworker.jet import JetClient
+from jetworker.jet.client import JetClient
 from jetworker.wire.jet import items
 from jetworker.wire.jet import job as read_job
 from tests.support.jet.both_sides import (

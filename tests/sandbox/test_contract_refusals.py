@@ -11,7 +11,7 @@ from jetworker.core.observation import (
     StartAnswered,
     StartLost,
 )
-from jetworker.jet import JetClient
+from jetworker.jet.client import JetClient
 from tests.support.jet import site as sandboxes
 from tests.support.jet.both_sides import (
     OBJECTS,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from jetworker.budget import Budget, Priority
 from jetworker.core.command import RouteName
 from jetworker.core.errors import JetRejected, JetUnauthorized, JetUnavailable
-from jetworker.oauth import TokenSource
+from jetworker.jet.budget import Budget, Priority
+from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.metrics import Metrics
 from tests.support.fakes import HandClock
 

@@ -10,10 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from jetworker.budget import Budget
-from jetworker.calls import Calls
 from jetworker.config.model import JetConfig
-from jetworker.connection import connect
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec
 from jetworker.core.errors import JetUnavailable, LeaseLost
 from jetworker.core.observation import (
@@ -23,7 +20,10 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Budget
+from jetworker.jet.client import JetClient
+from jetworker.jet.connection import connect
+from jetworker.jet.transport import Calls
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 

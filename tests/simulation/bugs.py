@@ -118,7 +118,7 @@ PLANTED = (
     Bug(
         "redirect followed",
         "an intent is sent once",
-        "connection.py",
+        "jet/connection.py",
         "follow_redirects=False",
         "follow_redirects=True",
     ),
@@ -178,7 +178,7 @@ FOUND = (
     Bug(
         "a start sent while Jet holds starts back",
         "what Jet holds back waits",
-        "calls.py",
+        "jet/transport.py",
         '            self.budget.check("start_delivery")\n',
         "",
     ),

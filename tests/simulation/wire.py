@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx
 from typing_extensions import override
 
-from jetworker.connection import handover
+from jetworker.jet.connection import handover
 from tests.simulation.documents import now
 from tests.simulation.jet import Jet, Reply
 from tests.simulation.node import Node

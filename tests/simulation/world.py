@@ -18,8 +18,8 @@ from typing_extensions import override
 from jetworker.app import work
 from jetworker.config.load import load
 from jetworker.config.model import Config
-from jetworker.connection import Connection, client
 from jetworker.core.delivery import State
+from jetworker.jet.connection import Connection, client
 from jetworker.parts import Outside, assemble
 from jetworker.routebook import RouteBook
 from jetworker.runtime.clock import Clock

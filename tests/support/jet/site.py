@@ -12,11 +12,11 @@ import httpx
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from jetworker.budget import Budget
-from jetworker.calls import Calls
 from jetworker.config.model import JetConfig
-from jetworker.connection import connect
-from jetworker.jet import JetClient
+from jetworker.jet.budget import Budget
+from jetworker.jet.client import JetClient
+from jetworker.jet.connection import connect
+from jetworker.jet.transport import Calls
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.sandbox.server import Sandbox

@@ -7,8 +7,6 @@ from urllib.parse import quote
 
 import orjson
 
-from jetworker.budget import Priority
-from jetworker.calls import Calls
 from jetworker.core.command import (
     DeliveryId,
     JobId,
@@ -27,7 +25,9 @@ from jetworker.core.observation import (
     StorageProfile,
 )
 from jetworker.core.route import Growing
-from jetworker.exchange import Question
+from jetworker.jet.budget import Priority
+from jetworker.jet.exchange import Question
+from jetworker.jet.transport import Calls
 from jetworker.wire import bodies
 from jetworker.wire import jet as wire
 from jetworker.wire.jet_id import is_jet_id

@@ -18,8 +18,6 @@ import httpx
 import stamina
 import stamina.instrumentation
 
-from jetworker.budget import Budget, Priority
-from jetworker.connection import Connection, Handover, handover, is_timeout
 from jetworker.core.errors import (
     JetRejected,
     JetUnauthorized,
@@ -31,8 +29,10 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.exchange import Answer, Question, read, read_start, worth_repeating
-from jetworker.oauth import TokenSource
+from jetworker.jet.budget import Budget, Priority
+from jetworker.jet.connection import Connection, Handover, handover, is_timeout
+from jetworker.jet.exchange import Answer, Question, read, read_start, worth_repeating
+from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import retry_after, times

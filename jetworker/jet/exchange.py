@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jetworker.budget import Priority
 from jetworker.core.command import RouteName
 from jetworker.core.errors import (
     JetNotFound,
@@ -17,6 +16,7 @@ from jetworker.core.observation import (
     StartAnswered,
     StartLost,
 )
+from jetworker.jet.budget import Priority
 from jetworker.wire import jet as wire
 from jetworker.wire.quoting import quote_answer
 

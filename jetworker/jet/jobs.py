@@ -9,7 +9,7 @@ from jetworker.core.command import JobId, ProfileId, RouteName
 from jetworker.core.errors import JobUnavailable
 from jetworker.core.observation import JetJob
 from jetworker.core.route import Route
-from jetworker.jet import JetClient
+from jetworker.jet.client import JetClient
 
 log = structlog.get_logger()
 
