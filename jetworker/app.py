@@ -15,11 +15,11 @@ from jetworker.facts import Facts
 from jetworker.jet.connection import connect
 from jetworker.kafka import topics
 from jetworker.kafka.clients import Kafka
-from jetworker.parts import VERSION, Outside, Parts, assemble
 from jetworker.probes import Probes
-from jetworker.routebook import RouteBook
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
+from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
+from jetworker.worker.route_table import RouteBook
 
 log = structlog.get_logger()
 

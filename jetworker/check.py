@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Awaitable, Mapping
 
-from jetworker import routebook
 from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.console import jet_client
@@ -19,6 +18,7 @@ from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
 from jetworker.kafka import topics
 from jetworker.runtime import logs
+from jetworker.worker import route_table as routebook
 
 
 async def check(environ: Mapping[str, str]) -> int:

@@ -9,10 +9,10 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route
-from jetworker.parts import VERSION, Parts
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import times
+from jetworker.worker.assembly import VERSION, Parts
 
 _SHOWN = 200
 _LATE = 5.0  # seconds

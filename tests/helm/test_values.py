@@ -11,12 +11,12 @@ import pytest
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
 
-from jetworker import routebook
 from jetworker.config import load as settings
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.kafka import layout
 from jetworker.wire import durations
 from jetworker.wire.routes import RouteModel
+from jetworker.worker import route_table as routebook
 from tests.helm.charts import (
     CASES,
     CHART,

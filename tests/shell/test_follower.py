@@ -12,12 +12,12 @@ from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.observation import JetTransfer
 from jetworker.core.pace import Pace
-from jetworker.entry import Entry
-from jetworker.follower import Follower
-from jetworker.poll import Followed, Poll
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker.following.follower import Follower
+from jetworker.worker.following.poll import Followed, Poll
+from jetworker.worker.handle import Entry
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
 

@@ -7,9 +7,9 @@ import pytest
 from jetworker.core.command import CommandId
 from jetworker.core.errors import StoreError
 from jetworker.core.trigger import Absent
-from jetworker.crew import LifeTerms, Services
 from jetworker.kafka.state_store import Store
-from jetworker.life import Life
+from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.deliveries import Life
 
 UNUSED = object()
 

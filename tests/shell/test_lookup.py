@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from jetworker.bindings import Bindings, Book
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.observation import JetDelivery
@@ -16,12 +15,13 @@ from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.settle import Candidate
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.core.witness import Bound, Settling, is_witnessed
-from jetworker.entry import Entry
-from jetworker.lookup import Lookup
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.views import LookupMeans
-from jetworker.watcher import Look, Watcher
+from jetworker.worker.handle import Entry
+from jetworker.worker.reconciliation.bindings import Bindings, Book
+from jetworker.worker.reconciliation.job_observer import Look, Watcher
+from jetworker.worker.reconciliation.job_views import LookupMeans
+from jetworker.worker.reconciliation.reconciler import Lookup
 from tests.support.builders import NOW, a_delivery, an_origin
 from tests.support.fakes import OneDelivery
 from tests.support.waiting import until

@@ -1,8 +1,8 @@
 """What waits to be started on a route, while partitions come, go and come back."""
 
 from jetworker.core.delivery import State
-from jetworker.entry import Entry
-from jetworker.queue import Queue
+from jetworker.worker.handle import Entry
+from jetworker.worker.starts.queue import Queue
 from tests.support.builders import a_delivery
 from tests.support.fakes import OneDelivery
 

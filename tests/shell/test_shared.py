@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jetworker.runtime.clock import wait
-from jetworker.shared import Shared
+from jetworker.worker.reconciliation.single_flight import Shared
 
 
 class Oracle:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from jetworker.core.command import JobId
-from jetworker.watcher import Watcher
+from jetworker.worker.reconciliation.job_observer import Watcher
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 

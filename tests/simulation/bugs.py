@@ -38,14 +38,14 @@ PLANTED = (
     Bug(
         "record after POST",
         "a start has a committed intent",
-        "lane.py",
+        "worker/starts/dispatcher.py",
         "await entry.apply(self._begun(route, job_id))\n",
         "entry.tell(self._begun(route, job_id))\n",
     ),
     Bug(
         "no settle",
         "at most one delivery",
-        "lookup.py",
+        "worker/reconciliation/reconciler.py",
         "await case.wait(self._settle)\n",
         "await case.wait(0.001)\n",
     ),
@@ -82,7 +82,7 @@ PLANTED = (
     Bug(
         "offsets read before the fence",
         "the offset never goes back",
-        "worker.py",
+        "worker/worker.py",
         """\
         async with opened(self._kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
@@ -125,7 +125,7 @@ PLANTED = (
     Bug(
         "sequence gap",
         "events are numbered 1, 2, 3 without gap or repeat",
-        "life.py",
+        "worker/deliveries.py",
         "for event in step.events)\n",
         "for event in step.events[-1:])\n",
     ),
@@ -144,7 +144,7 @@ PLANTED = (
     Bug(
         "dedupe forgotten at restore",
         "at most one terminal event",
-        "life.py",
+        "worker/deliveries.py",
         "                self.memory.add(snapshot)\n",
         "                pass\n",
     ),
@@ -162,7 +162,7 @@ FOUND = (
     Bug(
         "a revocation swallowed by a life that fails",
         "no record is unanswered",
-        "worker.py",
+        "worker/worker.py",
         "while self._tasks.get(partition) is asyncio.current_task():",
         "while True:",
     ),
@@ -205,7 +205,7 @@ OTHERS = (
     Bug(
         "an intent found at restore believed not sent",
         "at most one delivery",
-        "life.py",
+        "worker/deliveries.py",
         "Entry(self, delivery.command_id).tell(Lost(message))",
         """\
 from jetworker.core.delivery import ReasonCode
@@ -217,28 +217,28 @@ from jetworker.core.delivery import ReasonCode
     Bug(
         "the lease is not checked",
         "no start is sent past its lease",
-        "life.py",
+        "worker/deliveries.py",
         "if self.is_over or age > self.terms.lease.total_seconds():",
         "if age < 0:",
     ),
     Bug(
         "a drain that does not wait for the answers",
         "no start is doubted without a reason",
-        "life.py",
+        "worker/deliveries.py",
         "                await self._sending.none()\n                await self._store",
         "                await self._store",
     ),
     Bug(
         "what is bound to another is a candidate",
         "a delivery is bound to one command, and to one only",
-        "bindings.py",
+        "worker/reconciliation/bindings.py",
         "        book.bound[snapshot.delivery_id] = (snapshot.command_id, when)\n",
         "        pass\n",
     ),
     Bug(
         "a tombstone written before the window is over",
         "a command again is known again",
-        "life.py",
+        "worker/deliveries.py",
         "self.memory.expired(now, window)",
         "self.memory.expired(now, window * 0)",
     ),

@@ -20,11 +20,11 @@ from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.jet.connection import Connection, client
-from jetworker.parts import Outside, assemble
-from jetworker.routebook import RouteBook
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
+from jetworker.worker.assembly import Outside, assemble
+from jetworker.worker.route_table import RouteBook
 from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now

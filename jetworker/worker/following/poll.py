@@ -14,12 +14,12 @@ from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved
-from jetworker.entry import Entry
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
+from jetworker.worker.handle import Entry
 
 log = structlog.get_logger()
 

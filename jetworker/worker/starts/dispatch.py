@@ -4,12 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from jetworker.census import Census
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.runtime.clock import Clock
-from jetworker.sender import Sender
+from jetworker.worker.delivery_counts import Census
+from jetworker.worker.starts.sender import Sender
 
 
 class Dispatch(Protocol):

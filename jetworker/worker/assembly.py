@@ -8,34 +8,34 @@ from importlib.metadata import version
 
 import structlog
 
-from jetworker.bindings import Bindings
-from jetworker.census import Census
 from jetworker.config.model import Config
 from jetworker.core.errors import JetError
 from jetworker.core.pace import Backoff, Pace
 from jetworker.core.steps import Policy
-from jetworker.crew import LifeTerms, Services
-from jetworker.follower import Follower
 from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import Connection
 from jetworker.jet.jobs import JobResolver
 from jetworker.jet.transport import Calls
 from jetworker.kafka.clients import Kafka
-from jetworker.lookup import Lookup
-from jetworker.poll import Poll
-from jetworker.routebook import RouteBook
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
-from jetworker.sender import Sender
-from jetworker.starter import Starter
-from jetworker.sweep import Sweep
-from jetworker.views import LookupMeans
-from jetworker.watcher import Watcher
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from jetworker.worker import Worker
+from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.delivery_counts import Census
+from jetworker.worker.following.follower import Follower
+from jetworker.worker.following.poll import Poll
+from jetworker.worker.reconciliation.bindings import Bindings
+from jetworker.worker.reconciliation.job_observer import Watcher
+from jetworker.worker.reconciliation.job_views import LookupMeans
+from jetworker.worker.reconciliation.reconciler import Lookup
+from jetworker.worker.reconciliation.sweep import Sweep
+from jetworker.worker.route_table import RouteBook
+from jetworker.worker.starts.sender import Sender
+from jetworker.worker.starts.starter import Starter
+from jetworker.worker.worker import Worker
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Bound
 from jetworker.kafka.clients import Kafka, bounded
 from jetworker.kafka.restore import keep
-from jetworker.shared import Shared
 from jetworker.wire import snapshots
+from jetworker.worker.reconciliation.single_flight import Shared
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
 _SLICE = 500

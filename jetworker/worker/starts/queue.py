@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jetworker.core.command import CommandId
 from jetworker.core.expiry import expiry, is_expired, soonest_expiry
-from jetworker.entry import Entry
+from jetworker.worker.handle import Entry
 
 
 class Queue:

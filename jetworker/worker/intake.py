@@ -23,10 +23,10 @@ from jetworker.core.trigger import (
     ResendOrdered,
     Trigger,
 )
-from jetworker.life import Life
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.wire import commands, times
 from jetworker.wire.record import Record, traceparent
+from jetworker.worker.deliveries import Life
 
 log = structlog.get_logger()
 

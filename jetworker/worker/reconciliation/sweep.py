@@ -17,8 +17,8 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
 from jetworker.core.settle import may_be
-from jetworker.views import LookupMeans
-from jetworker.watcher import tell_unexplained
+from jetworker.worker.reconciliation.job_observer import tell_unexplained
+from jetworker.worker.reconciliation.job_views import LookupMeans
 
 log = structlog.get_logger()
 

@@ -22,15 +22,15 @@ from jetworker.core.lifecycle import transition
 from jetworker.core.reception import Known
 from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
-from jetworker.crew import LifeTerms, Services
-from jetworker.durable import done, failed
-from jetworker.entry import Entry
 from jetworker.kafka.state_store import Step, Store
 from jetworker.runtime.crash_points import Point, reach, reach_effect
-from jetworker.sending import Sending
 from jetworker.wire import snapshots
 from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.record import Record
+from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.durable import done, failed
+from jetworker.worker.handle import Entry
+from jetworker.worker.sending import Sending
 
 log = structlog.get_logger()
 

@@ -25,15 +25,15 @@ from typing_extensions import override
 
 from jetworker.core.errors import StoreError
 from jetworker.core.pace import Backoff
-from jetworker.crew import LifeTerms, Services
-from jetworker.desk import Desk
 from jetworker.kafka.clients import Kafka
 from jetworker.kafka.restore import committed_offset, restore
 from jetworker.kafka.state_store import opened
-from jetworker.life import Life
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import report_end
+from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.deliveries import Life
+from jetworker.worker.intake import Desk
 
 log = structlog.get_logger()
 

@@ -25,10 +25,10 @@ from jetworker.core.following import estimate, from_listing
 from jetworker.core.observation import JetTransfer
 from jetworker.core.pace import Pace
 from jetworker.core.trigger import DeadlinePassed
-from jetworker.entry import Entry
-from jetworker.poll import Followed, Listing, Poll
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker.following.poll import Followed, Listing, Poll
+from jetworker.worker.handle import Entry
 
 log = structlog.get_logger()
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from jetworker.bindings import Bindings, Book
 from jetworker.core.command import DeliveryId, JobId
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Settling
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.shared import Shared
-from jetworker.watcher import Watcher
+from jetworker.worker.reconciliation.bindings import Bindings, Book
+from jetworker.worker.reconciliation.job_observer import Watcher
+from jetworker.worker.reconciliation.single_flight import Shared
 
 
 @dataclass(frozen=True, slots=True)

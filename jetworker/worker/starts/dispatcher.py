@@ -21,12 +21,12 @@ from jetworker.core.errors import (
 from jetworker.core.expiry import is_expired
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
-from jetworker.dispatch import Means
-from jetworker.entry import Entry
-from jetworker.queue import Queue, is_waiting
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.sender import unavailable
+from jetworker.worker.handle import Entry
+from jetworker.worker.starts.dispatch import Means
+from jetworker.worker.starts.queue import Queue, is_waiting
+from jetworker.worker.starts.sender import unavailable
 
 log = structlog.get_logger()
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from jetworker.core.delivery import Delivery, Intent, State
 from jetworker.core.settle import LookAgain
-from jetworker.entry import Entry
 from jetworker.runtime.clock import wait
+from jetworker.worker.handle import Entry
 
 _NOT_SHOWN = LookAgain("Jet did not show in time what is on the job")
 

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jetworker.census import Census
 from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
-from jetworker.dispatch import Means
-from jetworker.entry import Entry
 from jetworker.jet.jobs import JobResolver
-from jetworker.lane import Lane
-from jetworker.lookup import Lookup
 from jetworker.runtime.clock import Clock
-from jetworker.sender import Sender
+from jetworker.worker.delivery_counts import Census
+from jetworker.worker.handle import Entry
+from jetworker.worker.reconciliation.reconciler import Lookup
+from jetworker.worker.starts.dispatch import Means
+from jetworker.worker.starts.dispatcher import Lane
+from jetworker.worker.starts.sender import Sender
 
 
 class Starter:

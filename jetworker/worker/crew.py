@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from jetworker.census import Census
 from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
 from jetworker.core.route import Route
 from jetworker.core.steps import Policy
-from jetworker.entry import Entry
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
+from jetworker.worker.delivery_counts import Census
+from jetworker.worker.handle import Entry
 
 
 class Sweeper(Protocol):

@@ -17,8 +17,6 @@ from typing import assert_never
 
 import structlog
 
-from jetworker.case import Case
-from jetworker.claims import Claims
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, PendingAdopt, State
 from jetworker.core.errors import JetError, StoreError
@@ -35,11 +33,13 @@ from jetworker.core.settle import (
     may_be,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.doubts import Doubts
-from jetworker.entry import Entry
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.views import LookupMeans, Views
-from jetworker.watcher import tell_unexplained
+from jetworker.worker.doubts import Doubts
+from jetworker.worker.handle import Entry
+from jetworker.worker.reconciliation.case import Case
+from jetworker.worker.reconciliation.claims import Claims
+from jetworker.worker.reconciliation.job_observer import tell_unexplained
+from jetworker.worker.reconciliation.job_views import LookupMeans, Views
 
 log = structlog.get_logger()
 

@@ -1,0 +1,1 @@
+"""From "may be started" to Jet's answer: who is next, and the start protocol."""
