@@ -15,7 +15,7 @@ def main() -> None:
     if "run" in sys.argv[1:2]:
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
-    from jetworker.cli import run  # noqa: PLC0415 -- after the signals, see above
+    from jetworker.cli.main import run  # noqa: PLC0415 -- after the signals, see above
 
     run()
 

@@ -6,10 +6,18 @@ from contextlib import ExitStack
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics as layout
 from tests.support.kafka import broker as brokers
+
+# Nothing here is judged by how long it takes: a machine may be busy.
+hypothesis.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis.load_profile("unhurried")
 
 _KEPT = pytest.StashKey[ExitStack]()
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.support.figures import waits
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from jetworker.exit_codes import OK, REJECTED
-from jetworker.sandbox.refusal import Refused
-from jetworker.sandbox.server import serve
-from jetworker.sandbox.settings import JobSeed, SandboxSettings, Tuning
+from jetworker.sandbox.jet.refusal import Refused
+from jetworker.sandbox.jet.server import serve
+from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,10 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(given)
         asyncio.run(_serve(settings))
     except (ValueError, Refused) as exc:
-        parser.exit(REJECTED, f"jetworker sandbox: {exc}\n")
+        parser.exit(2, f"jetworker sandbox: {exc}\n")
     except OSError as exc:
         parser.exit(1, f"jetworker sandbox: {exc}\n")
-    return OK
+    return 0
 
 
 async def _serve(settings: SandboxSettings) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from jetworker.cli import cli
+from jetworker.cli.main import cli
 from tests.helm.charts import (
     CASES,
     CHART,

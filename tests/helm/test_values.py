@@ -140,7 +140,7 @@ def test_the_schema_knows_the_keys_of_a_route() -> None:
 
 
 # As kafkaTls mounts them; the key's password is that of the examples.
-PEMS = Path(__file__).parents[1] / "shell" / "pems"
+PEMS = Path(__file__).parents[1] / "config" / "pems"
 TLS = {"ca.crt": "plain.pem", "client.crt": "locked.pem", "client.key": "locked.key"}
 
 

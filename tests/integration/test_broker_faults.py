@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.integration.conftest import ROUTES
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer

@@ -39,7 +39,7 @@ from typing_extensions import override
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics as layout
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.support.kafka import broker as brokers
 from tests.support.waiting import until
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer import message_accumulator
 
-from jetworker.audit import history
+from jetworker.cli.audit import history
 from jetworker.core.audit import ANSWERED, ORIGIN, PARKED, judge
 from tests.support.odd_records import NAME, Damaged
 from tests.support.system import System, a_command

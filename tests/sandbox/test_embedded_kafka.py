@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from jetworker.config.model import TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.kafka import topics as layout
-from jetworker.sandbox import kafka_jars
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka import jars as kafka_jars
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.support.kafka import broker as brokers
 from tests.support.waiting import until
 
@@ -28,7 +28,7 @@ import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup this
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 with EmbeddedKafka() as broker:
     print(broker.pid, broker._owner.pid, broker.log.parent, flush=True)
     sys.stdin.read()

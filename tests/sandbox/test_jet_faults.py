@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jetworker.sandbox.faults import KINDS, OPERATIONS
+from jetworker.sandbox.jet.faults import KINDS, OPERATIONS
 from tests.support.jet import site as sandboxes
 from tests.support.jet.site import CREDENTIALS, Site, body_of, write
 from tests.support.waiting import until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jetworker.sandbox.settings import JobSeed
+from jetworker.sandbox.jet.settings import JobSeed
 from tests.support.jet import site as sandboxes
 from tests.support.jet.site import PATIENCE, QUICK, Document, Site, tree, write
 from tests.support.waiting import until

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
-from jetworker import schemas
+from jetworker.cli import schemas
 from jetworker.core.delivery import EventType
 from jetworker.wire import asyncapi
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from jetworker import schemas
+from jetworker.cli import schemas
 from tests.schemas.compatibility import WIDER_PATTERNS, UnknownKeyword, problems
 
 FOLDER = Path(__file__).parents[2] / "schemas"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
-from jetworker import schemas
+from jetworker.cli import schemas
 from jetworker.config.model import TopicsConfig
 from jetworker.wire import asyncapi
 from tests.support.jet.fake_server import JetServer

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from jetworker.audit import compose
+from jetworker.cli.audit import compose
 from jetworker.core.audit import judge as judge_topics
 from jetworker.core.history import History, Told
 from tests.simulation.consumers import Message, message

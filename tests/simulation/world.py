@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from jetworker.app import work
+from jetworker.cli.run import work
 from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.core.delivery import State

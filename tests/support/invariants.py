@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 
-from jetworker import schemas
+from jetworker.cli import schemas
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import Event
 

@@ -10,7 +10,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
-from jetworker import schemas
+from jetworker.cli import schemas
 from jetworker.core.command import (
     Cancel,
     CommandId,

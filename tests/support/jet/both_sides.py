@@ -14,7 +14,7 @@ from aiohttp import web
 from jetworker.core.command import DeliveryId, ObjectSpec
 from jetworker.core.observation import JetDelivery, JetJob, StartAccepted, StartAnswer
 from jetworker.jet.client import JetClient
-from jetworker.sandbox.settings import SandboxSettings
+from jetworker.sandbox.jet.settings import SandboxSettings
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import QUICK, Site, write

@@ -19,8 +19,8 @@ from jetworker.jet.connection import connect
 from jetworker.jet.transport import Calls
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.sandbox.server import Sandbox
-from jetworker.sandbox.settings import JobSeed, SandboxSettings, Tuning
+from jetworker.sandbox.jet.server import Sandbox
+from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 
 PATIENCE = 30.0
 QUICK = Tuning(step_seconds=0.01, growing_poll_seconds=0.02)

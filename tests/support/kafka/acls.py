@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from aiokafka.protocol.api import Request
 
-from jetworker.sandbox import kafka_port
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka import port as kafka_port
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 
 USER, PASSWORD = "jetworker", "kafka-canary"
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"

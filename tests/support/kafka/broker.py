@@ -8,7 +8,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from jetworker.config.model import Config, JetConfig, KafkaConfig, TopicsConfig
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 
 
 def join(folder: Path, kept: ExitStack) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from jetworker.sandbox import kafka_port
-from jetworker.sandbox.kafka import EmbeddedKafka
+from jetworker.sandbox.kafka import port as kafka_port
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 
 _COPIES = {
     "offsets.topic.replication.factor": "3",

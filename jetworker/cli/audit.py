@@ -1,0 +1,201 @@
+"""`jetworker audit`: the guarantees, judged from a live system's topics."""
+
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+import orjson
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from jetworker.cli.exit_codes import FAILED, OK
+from jetworker.config.model import Config
+from jetworker.core.audit import Verdict, judge
+from jetworker.core.creation import Made, judge_creations
+from jetworker.core.errors import JetUnavailable
+from jetworker.core.history import Asked, History, Kept, Parked, Told
+from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.events import read
+from jetworker.wire import snapshots
+
+_SHOWN = 20
+
+
+async def audit(config: Config, seconds: float, sandbox: str | None = None) -> int:
+    """
+    Read the four topics and print what every invariant checked and found.
+
+    Where Jet is a *sandbox* (its URL), its ledger is read too: what Jet really made.
+
+    1 if something is violated, or if there was nothing to check it by: a pass that
+    checked nothing shows nothing.
+    """
+    kept = await history(config, seconds)
+    verdict = judge(kept)
+    if sandbox is not None:
+        judge_creations(verdict, kept, await _ledger(sandbox))
+    _print(verdict)
+    for each in verdict.unchecked:
+        sys.stdout.write(f"shows nothing, there was nothing to check: {each}\n")
+    return FAILED if verdict.unchecked or verdict.violations else OK
+
+
+async def history(config: Config, seconds: float = 0.0) -> History:
+    """
+    Read the four topics; raises StoreError.
+
+    The offsets are asked for first, the topics *seconds* later: what was answered by
+    then is there.
+    """
+    kafka, topics = Kafka(config.kafka, config.topics), config.topics
+    offsets = await _offsets(config)
+    await asyncio.sleep(seconds)
+    # The state is read before and after: what moved on in between is not judged.
+    state = await _read(kafka, topics.state)
+    commands = await _read(kafka, topics.commands)
+    events = await _read(kafka, topics.events)
+    dead_letters = await _read(kafka, topics.dead_letters)
+    later = await _read(kafka, topics.state)
+    return compose(state, commands, events, dead_letters, offsets, later)
+
+
+def compose(
+    state: Iterable[Any],
+    commands: Iterable[Any],
+    events: Iterable[Any],
+    dead_letters: Iterable[Any],
+    offsets: Mapping[int, int],
+    later: Iterable[Any] | None = None,
+) -> History:
+    """
+    Return the history that records (aiokafka's ConsumerRecord) tell.
+
+    *later* is the state as it was after the events were read, if it may have moved on.
+    """
+    kept = _kept(state)
+    after = kept if later is None else _kept(later)
+    changed = (each for each in kept | after if kept.get(each) != after.get(each))
+    return History(
+        [_told(record) for record in events],
+        [_asked(record) for record in commands],
+        [_parked(record) for record in dead_letters],
+        kept,
+        offsets,
+        frozenset(changed),
+    )
+
+
+def _kept(state: Iterable[Any]) -> dict[str, Kept]:
+    kept: dict[str, Kept] = {}
+    for record in state:
+        if not snapshots.is_own(record.key):
+            _keep(kept, record)
+    return kept
+
+
+def _keep(kept: dict[str, Kept], record: Any) -> None:
+    command_id = record.key.decode()
+    if record.value is None:
+        kept.pop(command_id, None)
+        return
+    snapshot = snapshots.decode(record.value)
+    kept[command_id] = Kept(snapshot.state, snapshot.sequence)
+
+
+def _told(record: Any) -> Told:
+    event = read(record)
+    return Told(event.kind, event.command_id, record.partition, event.data)
+
+
+def _asked(record: Any) -> Asked:
+    try:
+        body = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    command_id = body.get("commandId")
+    found = command_id if isinstance(command_id, str) else None
+    where = record.partition, record.offset
+    return Asked(*where, found, record.value, record.key, _paths(body.get("objects")))
+
+
+def _paths(objects: Any) -> tuple[str, ...]:
+    """Return what a record asks to send, nothing where it asks for nothing readable."""
+    if not isinstance(objects, list):
+        return ()
+    specs = [each for each in objects if isinstance(each, dict)]
+    return tuple(str(each.get("relativePath")) for each in specs)
+
+
+async def _ledger(sandbox: str) -> list[Made]:
+    """Return what a sandbox has made since it began; raises JetUnavailable."""
+    try:
+        async with httpx.AsyncClient(base_url=sandbox, trust_env=False) as client:
+            answer = (await client.get("/_sandbox/ledger")).raise_for_status()
+            return [
+                Made(each["deliveryId"], tuple(each["objects"]), each["foreign"])
+                for each in answer.json()["creations"]
+            ]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as exc:
+        msg = f"no ledger of a sandbox at {sandbox}: {type(exc).__name__}"
+        raise JetUnavailable(msg) from exc
+
+
+def _parked(record: Any) -> Parked:
+    headers = dict(record.headers)
+    return Parked(
+        int(headers["jetworker-partition"]),
+        int(headers["jetworker-offset"]),
+        record.value,
+        record.key,
+    )
+
+
+async def _offsets(config: Config) -> dict[int, int]:
+    """Return where the group stands."""
+    admin = AIOKafkaAdminClient(**config.kafka.client_options())
+    await bounded(admin.start(), "connecting")
+    try:
+        listed = admin.list_consumer_group_offsets(config.kafka.group_id)
+        found = await bounded(listed, "asking for the group's offsets")
+    finally:
+        await admin.close()
+    topic = config.topics.commands
+    return {
+        partition.partition: each.offset
+        for partition, each in found.items()
+        if partition.topic == topic
+    }
+
+
+async def _read(kafka: Kafka, topic: str) -> list[Any]:
+    """Return every committed record of a topic, up to its end as it is now."""
+    found: list[Any] = []
+    async with kafka.reader(topic) as consumer:
+        partitions: list[TopicPartition] = list(consumer.assignment())
+        ends = await bounded(consumer.end_offsets(partitions), f"reading {topic}")
+        await bounded(consumer.seek_to_beginning(*partitions), f"reading {topic}")
+        while partitions:
+            batches = await bounded(
+                consumer.getmany(timeout_ms=100, max_records=5000), f"reading {topic}"
+            )
+            for records in batches.values():
+                found += records
+            partitions = [
+                each
+                for each in partitions
+                if await consumer.position(each) < ends[each]
+            ]
+    return found
+
+
+def _print(verdict: Verdict) -> None:
+    violated = [invariant for invariant, _ in verdict.violations]
+    for invariant, number in verdict.checked.items():
+        bad = violated.count(invariant)
+        mark = "ok" if number and not bad else ("VIOLATED" if bad else "not checked")
+        sys.stdout.write(f"{mark:<12} {number:>8} checked  {bad:>4} bad  {invariant}\n")
+    for invariant, what in verdict.violations[:_SHOWN]:
+        sys.stdout.write(f"violated: {invariant}: {what}\n")

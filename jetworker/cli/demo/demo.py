@@ -1,0 +1,201 @@
+"""
+`jetworker demo`: the whole system on this machine, and an account of every command.
+
+A real Kafka, a Jet sandbox that copies real files, two workers, commands over three
+routes; a duplicate, an invalid one, a paused job, a failing object, a growing file; one
+worker is killed on the way and replaced. What is printed at the end is computed from
+the topics and the sandbox's ledger, not from what the demo meant to do.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from jetworker.cli.demo.account import Account, account, compare
+from jetworker.cli.demo.script import Script, grow, prepare
+from jetworker.cli.demo.stage import Process, Stage, environment, follow
+from jetworker.cli.exit_codes import FAILED, OK
+from jetworker.config import load as settings
+from jetworker.config.model import Config
+from jetworker.core.errors import JetworkerError
+from jetworker.kafka import topics
+from jetworker.kafka.events import ReadEvent
+from jetworker.runtime import logs
+from jetworker.sandbox.jet.server import Sandbox
+from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
+
+_PATIENCE = 75.0
+
+
+async def run(*, keep: bool) -> int:
+    """Show it; 0 only if every command is accounted for."""
+    logs.configure("ERROR", "console")
+    console = Console()
+    try:
+        with tempfile.TemporaryDirectory(prefix="jetworker-demo-") as folder:
+            return await _show(console, Path(folder), keep=keep)
+    except JetworkerError as exc:
+        console.print(f"the demo could not run: {exc}", style="red")
+        return FAILED
+
+
+async def _show(console: Console, folder: Path, *, keep: bool) -> int:
+    began = time.monotonic()
+    script = prepare(folder)
+    console.print("starting a real Apache Kafka ...")
+    with EmbeddedKafka(folder / "kafka") as kafka:
+        async with AsyncExitStack() as stack:
+            sandbox = await stack.enter_async_context(_sandbox(script))
+            environ = environment(folder, kafka.bootstrap_servers, sandbox)
+            config = settings.load(environ)
+            await topics.create(config, partitions=6, replication=1)
+            stage = await stack.enter_async_context(Stage(folder, environ))
+            first, _ = await stage.start(), await stage.start()
+            console.print(f"ready after {time.monotonic() - began:.1f} s")
+            events, takeover = await _play(console, config, script, stage, first)
+            result = await account(config, sandbox, script, events, takeover)
+            _print(console, result, compare(script), time.monotonic() - began)
+            if keep:
+                await _keep(console, environ)
+            return OK if result.adds_up and not compare(script) else FAILED
+
+
+def _sandbox(script: Script) -> Sandbox:
+    profiles = {"London": script.source, "Paris": script.destination}
+    jobs = (
+        JobSeed("london-to-paris", "London", "Paris"),
+        JobSeed("growing", "London", "Paris", 1.0),
+        JobSeed("vault", "London", "Paris"),
+    )
+    tuning = Tuning(bandwidth=60_000_000, batch_size=20)
+    return Sandbox(SandboxSettings(profiles, jobs, tuning=tuning))
+
+
+async def _play(
+    console: Console, config: Config, script: Script, stage: Stage, victim: Process
+) -> tuple[list[ReadEvent], float]:
+    """Publish, pause, kill, resume; returns all events and the takeover's seconds."""
+    events: list[ReadEvent] = []
+    listening = asyncio.Event()
+    following = asyncio.create_task(follow(config, events, listening))
+    drawing = asyncio.create_task(_draw(console, script, events))
+    growing = asyncio.create_task(grow(script))
+    try:
+        await listening.wait()
+        await stage.set_paused("vault", paused=True)
+        await _publish(config, script.commands + script.oddities)
+        await _until(lambda: _ended(events) >= len(script.commands) // 4)
+        victim.kill()
+        killed = time.monotonic()
+        await stage.start()
+        await stage.set_paused("vault", paused=False)
+        await _until(lambda: _ended(events) >= len(script.commands))
+        takeover = stage.restored_at(killed)
+        await asyncio.sleep(0.5)  # for an event too many, were there one
+    finally:
+        for task in (following, drawing, growing):
+            task.cancel()
+        await asyncio.gather(following, drawing, growing, return_exceptions=True)
+    return events, takeover
+
+
+async def _publish(config: Config, commands: list[bytes]) -> None:
+    producer = AIOKafkaProducer(**config.kafka.client_options())
+    await producer.start()
+    try:
+        for value in commands:
+            await producer.send(config.topics.commands, value, _key(value))
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def _key(value: bytes) -> bytes:
+    try:
+        return str(json.loads(value)["commandId"]).encode()
+    except (ValueError, KeyError, TypeError):
+        return b"unreadable"
+
+
+def _ended(events: list[ReadEvent]) -> int:
+    ends = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
+    return sum(1 for event in events if event.kind in ends)
+
+
+async def _until(claim: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not claim():
+        if time.monotonic() > deadline:
+            return  # the account says what is missing
+        await asyncio.sleep(0.05)
+
+
+async def _draw(console: Console, script: Script, events: list[ReadEvent]) -> None:
+    """Draw the states as they change: a live table, or plain lines."""
+    if not console.is_terminal:
+        told = 0
+        while True:
+            await asyncio.sleep(2)
+            if len(events) != told:
+                told = len(events)
+                ended, all_of_them = _ended(events), len(script.commands)
+                console.print(f"{ended} of {all_of_them} ended, {told} events")
+    with Live(console=console, refresh_per_second=8) as live:
+        while True:
+            live.update(_table(script, events))
+            await asyncio.sleep(0.15)
+
+
+def _table(script: Script, events: list[ReadEvent]) -> Table:
+    last: dict[str, ReadEvent] = {}
+    for event in events:
+        if event.command_id and event.kind.startswith("delivery."):
+            last[event.command_id] = event
+    table = Table(title=f"{len(script.commands)} commands, {len(events)} events")
+    for column in ("command", "route", "state", "progress"):
+        table.add_column(column)
+    running = [e for e in last.values() if e.data["state"] != "completed"]
+    for event in running[-18:]:
+        data = event.data
+        moved = ((data["progress"] or {}).get("transferred") or {}).get("bytes", 0)
+        total = data["requested"]["bytes"] or 0
+        bar = "█" * (20 * moved // total) if total else ""
+        state = data["state"] + (f" {data['reason']['code']}" if data["reason"] else "")
+        table.add_row(event.command_id, data["route"], state, bar)
+    return table
+
+
+def _print(
+    console: Console, result: Account, differing: list[str], seconds: float
+) -> None:
+    for name, value in result.lines():
+        console.print(f"{name:<28} {value}")
+    console.print(f"{'files that differ':<28} {len(differing)}")
+    for path in differing[:5]:
+        console.print(f"  {path}", style="red")
+    verdict = (
+        "it all adds up" if result.adds_up and not differing else "IT DOES NOT ADD UP"
+    )
+    console.print(f"{verdict}, after {seconds:.0f} s")
+
+
+async def _keep(console: Console, environ: dict[str, str]) -> None:
+    console.print("\nit goes on running; in another terminal:\n")
+    for name, value in environ.items():
+        if name.startswith("JETWORKER_"):
+            console.print(f"export {name}={value}", soft_wrap=True)
+    console.print("\njetworker send london-to-paris /large-0.bin --wait")
+    console.print("jetworker watch\njetworker check\n\nCtrl-C ends it")
+    sys.stdout.flush()
+    await asyncio.Event().wait()

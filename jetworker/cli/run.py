@@ -1,0 +1,114 @@
+"""The composition root of `jetworker run`: opens the parts, and closes them in reverse."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Mapping
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from jetworker.config.load import credentials_source
+from jetworker.config.model import Config
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.http.report import Facts
+from jetworker.http.server import Probes
+from jetworker.jet.connection import connect
+from jetworker.kafka import topics
+from jetworker.kafka.clients import Kafka
+from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.metrics import Metrics
+from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
+from jetworker.worker.route_table import RouteBook
+
+log = structlog.get_logger()
+
+
+async def run(config: Config, environ: Mapping[str, str]) -> None:
+    """
+    Be a worker until SIGTERM or SIGINT.
+
+    Raises ConfigurationError if the routes file or the topics' layout is wrong.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, VERSION)
+    async with _opened(config, environ, metrics) as parts:
+        facts = Facts(parts, config, metrics, Clock(), stopping.is_set)
+        probes = Probes(facts, registry)
+        port = await _listen(probes, config)
+        log.info("probes, metrics and status are served", port=port)
+        try:
+            await _checked(config, stopping)
+            await work(parts, stopping, config)
+        finally:
+            await probes.stop()
+    log.info("the worker has left, nothing is in flight")
+
+
+async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
+    """
+    Run every loop until the worker has left; an error of any ends all.
+
+    Services outlive the worker's drain: starts in flight must be able to end.
+    """
+    loops = parts.services() | {
+        "routes": parts.book.run(),
+        "watchdog": parts.watchdog.run(),
+    }
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(loop, name=name) for name, loop in loops.items()]
+        working = tasks.create_task(parts.worker.run(stopping), name="worker")
+        await stopping.wait()
+        log.info("stopping: no new work is taken, starts in flight are let end")
+        # A hung Kafka must not keep the process: what is not committed is restored.
+        limit = config.shutdown.timeout.total_seconds()
+        _, late = await asyncio.wait([working], timeout=limit)
+        if late:
+            log.warning("the stop took too long, the rest is left to the next owner")
+        for task in (*running, working):
+            task.cancel()
+
+
+async def _listen(probes: Probes, config: Config) -> int:
+    try:
+        return await probes.start(config.http.host, config.http.port)
+    except OSError as exc:
+        msg = f"JETWORKER_HTTP__PORT: {config.http.port} cannot be used: {exc.strerror}"
+        raise ConfigurationError(msg) from exc
+
+
+async def _checked(config: Config, stopping: asyncio.Event) -> None:
+    """Wait for Kafka, then make sure of the layout; raises ConfigurationError."""
+    while not stopping.is_set():
+        try:
+            problems = await topics.layout_problems(config)
+        except KafkaUnavailable as exc:
+            log.warning("kafka cannot be reached, trying again", error=str(exc))
+            await wait(stopping, 2)
+            continue
+        if problems:
+            raise ConfigurationError("; ".join(problems))
+        return
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    config: Config,
+    environ: Mapping[str, str],
+    metrics: Metrics,
+) -> AsyncIterator[Parts]:
+    """Open what lies outside and put the worker together on it."""
+    async with connect(config.jet, f"jetworker/{VERSION}") as connection:
+        outside = Outside(
+            Kafka(config.kafka, config.topics),
+            connection,
+            credentials_source(config, environ),
+            RouteBook(config.routes_file, metrics),
+            Clock(),
+            metrics,
+        )
+        yield assemble(config, outside)

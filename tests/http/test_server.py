@@ -1,0 +1,265 @@
+"""The one port: probes, metrics and status; read-only, escaped, nothing to run."""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from jetworker.http.page import STYLE
+from jetworker.http.server import Probes
+from jetworker.runtime.metrics import Metrics
+
+EVIL = "<script>alert('1')</script>"
+ROW = {
+    "commandId": "order-1",
+    "route": "archive",
+    "state": "held",
+    "reason": "held: look at job 7",
+    "progress": None,
+    "age": "7 s",
+}
+
+
+@dataclass
+class FakeFacts:
+    """A worker as it would tell of itself."""
+
+    stuck: dict[str, str | None] = field(default_factory=lambda: {"loop": None})
+    missing: dict[str, str | None] = field(
+        default_factory=lambda: {"group": None, "token": None}
+    )
+    rows: list[dict[str, Any]] = field(default_factory=lambda: [ROW])
+    filters: dict[str, str] = field(default_factory=dict)
+    refreshed: int = 0
+
+    def live(self) -> Mapping[str, str | None]:
+        return self.stuck
+
+    def ready(self) -> Mapping[str, str | None]:
+        return self.missing
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "version": "1.2.3",
+            "group": EVIL,
+            "partitions": [0, 3],
+            "checks": {"token": EVIL, "group": None},
+            "totals": {"open": 1},
+            "routes": [{"route": "archive", "job": EVIL, "open": 1, "limit": None}],
+        }
+
+    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        self.filters = dict(filters)
+        return self.rows
+
+    def delivery(self, command_id: str) -> dict[str, Any] | None:
+        return {"commandId": command_id} if command_id == "a:b.c_1" else None
+
+
+@pytest.fixture
+def facts() -> FakeFacts:
+    return FakeFacts()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry(), "1.2.3")
+
+
+@pytest.fixture
+async def http(facts: FakeFacts, metrics: Metrics) -> AsyncIterator[httpx.AsyncClient]:
+    probes = Probes(facts, metrics.registry)
+    port = await probes.start("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+        yield client
+        await probes.stop()
+        with pytest.raises(httpx.TransportError):
+            await client.get("/livez")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_a_probe_is_ok_when_every_check_is(
+    path: str, http: httpx.AsyncClient
+) -> None:
+    answer = await http.get(path)
+
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+async def test_a_probe_names_what_fails_and_each_check_when_asked(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.missing["token"] = "no token was obtained yet"
+
+    short = await http.get("/readyz")
+    verbose = await http.get("/readyz?verbose")
+
+    assert (short.status_code, short.text) == (503, "not ok: token\n")
+    assert (verbose.status_code, verbose.text) == (
+        503,
+        "[+]group ok\n[-]token: no token was obtained yet\n",
+    )
+    assert (await http.get("/livez")).status_code == 200
+
+
+async def test_a_stuck_loop_is_not_alive(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.stuck["follower"] = "no progress for 61 s"
+
+    assert (await http.get("/livez")).status_code == 503
+    assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_metrics_are_prometheus_s_text(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    answer = await http.get("/metrics")
+
+    families = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "jetworker_commands" in families
+    assert facts.refreshed == 1
+
+
+async def test_metrics_are_openmetrics_where_that_is_asked_for(
+    http: httpx.AsyncClient,
+) -> None:
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+
+    answer = await http.get("/metrics", headers=accept)
+
+    families = list(openmetrics.text_fd_to_metric_families(io.StringIO(answer.text)))  # type: ignore[no-untyped-call]  # theirs has no types
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert families
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/api/deliveries/a"])
+async def test_nothing_can_be_changed(
+    method: str, path: str, http: httpx.AsyncClient
+) -> None:
+    assert (await http.request(method, path)).status_code == 405
+
+
+async def test_the_status_is_json_with_what_was_counted(
+    http: httpx.AsyncClient, metrics: Metrics
+) -> None:
+    metrics.declare_routes(["archive"])
+    metrics.commands_total.labels("accepted").inc(3)
+    metrics.deliveries_finished_total.labels("archive", "failed").inc(2)
+    metrics.events_published_total.labels("delivery.accepted").inc(3)
+    metrics.token_expiry_timestamp_seconds.set(1_795_426_800.5)
+
+    told = (await http.get("/api/status")).json()
+
+    assert told["version"] == "1.2.3"
+    assert told["sinceStart"] == {
+        "commands": {"accepted": 3, "applied": 0, "rejected": 0, "duplicate": 0},
+        "finished": {"archive": {"completed": 0, "failed": 2, "cancelled": 0}},
+        "events": 3,
+        "tokenExpiresAt": "2026-11-23T09:40:00.500Z",
+    }
+
+
+async def test_before_the_first_token_none_ends(http: httpx.AsyncClient) -> None:
+    told = (await http.get("/api/status")).json()
+
+    assert told["sinceStart"]["tokenExpiresAt"] is None
+
+
+async def test_deliveries_are_filtered_by_what_is_given(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    told = await http.get("/api/deliveries?route=a&state=&text=x&other=1")
+
+    assert told.json() == {"deliveries": [ROW]}
+    assert facts.filters == {"route": "a", "text": "x"}
+
+
+async def test_one_delivery_is_told_or_said_to_be_unknown_here(
+    http: httpx.AsyncClient,
+) -> None:
+    known = await http.get("/api/deliveries/a:b.c_1")
+    unknown = await http.get("/api/deliveries/other")
+
+    assert (known.status_code, known.json()) == (200, {"commandId": "a:b.c_1"})
+    assert unknown.status_code == 404
+    assert "another one may" in unknown.json()["error"]
+
+
+async def test_the_page_escapes_everything(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    evil = dict.fromkeys(["commandId", "route", "state", "reason", "jetState"], EVIL)
+    quoted = {"commandId": "' onload='x", "route": "\"' x='", "state": "held"}
+    facts.rows = [evil, quoted]
+
+    page = (await http.get("/", params={"text": EVIL, "route": "' x='"})).text
+
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert " onload='" not in page
+    assert " x='" not in page
+
+
+async def test_the_page_may_run_nothing_and_its_style_is_the_one_known(
+    http: httpx.AsyncClient,
+) -> None:
+    answer = await http.get("/")
+
+    policy = answer.headers["content-security-policy"]
+    (style,) = re.findall("<style>(.*?)</style>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert style == STYLE
+    assert policy.startswith("default-src 'none'; ")
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_page_shows_what_needs_an_operator(
+    http: httpx.AsyncClient, metrics: Metrics
+) -> None:
+    metrics.declare_routes(["archive"])
+    metrics.deliveries_finished_total.labels("archive", "failed").inc(2)
+
+    page = (await http.get("/?state=held")).text
+
+    assert "<tr class='bad'><td class=commandId>" in page
+    assert "<a href='/?route=archive'>archive</a>" in page
+    assert "(state held; <a href='/'>all</a>)" in page
+    assert "<td class=failed>2</td>" in page
+
+
+async def test_a_link_leads_to_exactly_what_it_names(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.rows = [ROW | {"commandId": "a/b?c", "route": "a&state=held #1"}]
+
+    page = (await http.get("/")).text
+
+    assert "<a href='/api/deliveries/a%2Fb%3Fc'>a/b?c</a>" in page
+    assert "<a href='/?route=a%26state%3Dheld%20%231'>a&amp;state=held #1</a>" in page
+
+
+async def test_an_empty_worker_has_a_page_too(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.rows = []
+
+    assert "<p>none</p>" in (await http.get("/")).text
