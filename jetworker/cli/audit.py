@@ -16,7 +16,7 @@ from jetworker.core.audit import Verdict, judge
 from jetworker.core.creation import Made, judge_creations
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.history import Asked, History, Kept, Parked, Told
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.events import read
 from jetworker.wire import snapshots
 
@@ -49,7 +49,7 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     The offsets are asked for first, the topics *seconds* later: what was answered by
     then is there.
     """
-    kafka, topics = Kafka(config.kafka, config.topics), config.topics
+    kafka, topics = KafkaClients(config.kafka, config.topics), config.topics
     offsets = await _offsets(config)
     await asyncio.sleep(seconds)
     # The state is read before and after: what moved on in between is not judged.
@@ -170,7 +170,7 @@ async def _offsets(config: Config) -> dict[int, int]:
     }
 
 
-async def _read(kafka: Kafka, topic: str) -> list[Any]:
+async def _read(kafka: KafkaClients, topic: str) -> list[Any]:
     """Return every committed record of a topic, up to its end as it is now."""
     found: list[Any] = []
     async with kafka.reader(topic) as consumer:

@@ -16,7 +16,7 @@ from jetworker.core.observation import JetJob
 from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import connect
-from jetworker.jet.transport import Calls
+from jetworker.jet.transport import Transport
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 
@@ -29,7 +29,7 @@ async def jet_client(
     clock, metrics = Clock(), Metrics(CollectorRegistry())
     budget = Budget(config.jet.requests_per_second, clock, metrics)
     async with connect(config.jet, "jetworker-cli") as connection:
-        calls = Calls(
+        calls = Transport(
             connection,
             budget,
             clock,

@@ -11,15 +11,15 @@ from prometheus_client import CollectorRegistry
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
-from jetworker.http.report import Facts
-from jetworker.http.server import Probes
+from jetworker.http.report import Report
+from jetworker.http.server import HttpServer
 from jetworker.jet.connection import connect
 from jetworker.kafka import topics
-from jetworker.kafka.clients import Kafka
+from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
-from jetworker.worker.route_table import RouteBook
+from jetworker.worker.route_table import RouteTable
 
 log = structlog.get_logger()
 
@@ -37,8 +37,8 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, VERSION)
     async with _opened(config, environ, metrics) as parts:
-        facts = Facts(parts, config, metrics, Clock(), stopping.is_set)
-        probes = Probes(facts, registry)
+        facts = Report(parts, config, metrics, Clock(), stopping.is_set)
+        probes = HttpServer(facts, registry)
         port = await _listen(probes, config)
         log.info("probes, metrics and status are served", port=port)
         try:
@@ -73,7 +73,7 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
             task.cancel()
 
 
-async def _listen(probes: Probes, config: Config) -> int:
+async def _listen(probes: HttpServer, config: Config) -> int:
     try:
         return await probes.start(config.http.host, config.http.port)
     except OSError as exc:
@@ -104,10 +104,10 @@ async def _opened(
     """Open what lies outside and put the worker together on it."""
     async with connect(config.jet, f"jetworker/{VERSION}") as connection:
         outside = Outside(
-            Kafka(config.kafka, config.topics),
+            KafkaClients(config.kafka, config.topics),
             connection,
             credentials_source(config, environ),
-            RouteBook(config.routes_file, metrics),
+            RouteTable(config.routes_file, metrics),
             Clock(),
             metrics,
         )

@@ -69,7 +69,7 @@ def finish(delivery: Delivery) -> Finished:
     )
 
 
-class Memory:
+class DedupeIndex:
     """The finished deliveries of one partition, oldest first."""
 
     def __init__(self) -> None:

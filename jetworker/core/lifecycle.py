@@ -61,7 +61,6 @@ from jetworker.core.trigger import (
     Absent,
     AdoptOrdered,
     AdoptRefused,
-    Applied,
     Begun,
     Blocked,
     CancelOrdered,
@@ -71,6 +70,7 @@ from jetworker.core.trigger import (
     Missing,
     Refused,
     ResendOrdered,
+    StartConfirmed,
     StatusObserved,
     Trigger,
     Undecided,
@@ -123,7 +123,7 @@ def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is th
             return steps.begin(delivery, trigger)
         case State.ACCEPTED | State.WAITING, CancelOrdered():
             return steps.cancel(delivery, now)
-        case State.STARTING, Applied(delivery_id):
+        case State.STARTING, StartConfirmed(delivery_id):
             return steps.start(delivery, delivery_id, now)
         case State.STARTING, Lost(message):
             return steps.doubt(delivery, message, now, policy)

@@ -11,7 +11,7 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.core.trigger import Applied, Blocked, Lost, Refused
+from jetworker.core.trigger import Blocked, Lost, Refused, StartConfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class RenewToken:
     """401: not applied; the token may just have ended."""
 
 
-StartMeaning: TypeAlias = Applied | Blocked | Refused | Lost | AskJob | RenewToken
+StartMeaning: TypeAlias = (
+    StartConfirmed | Blocked | Refused | Lost | AskJob | RenewToken
+)
 
 _REFUSED = frozenset({403, 405, 413, 415, 422})
 
@@ -36,7 +38,7 @@ def meaning(answer: StartAnswer) -> StartMeaning:
     """Return what an answer means; whatever is not plainly one thing is unknown."""
     match answer:
         case StartAccepted(delivery_id):
-            return Applied(delivery_id)
+            return StartConfirmed(delivery_id)
         case StartNotSent(message):
             return Blocked(ReasonCode.JET_UNAVAILABLE, message)
         case StartLost(message):

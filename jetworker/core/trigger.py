@@ -34,7 +34,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class StartConfirmed:
     """Jet answered our start with a deliveryId."""
 
     delivery_id: DeliveryId
@@ -121,7 +121,7 @@ Trigger: TypeAlias = (
     Blocked
     | Refused
     | Begun
-    | Applied
+    | StartConfirmed
     | Lost
     | Found
     | Absent

@@ -19,7 +19,7 @@ _LATE = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Report:
     """The parts that know, and how they are told."""
 
     parts: Parts
@@ -61,7 +61,7 @@ class Facts:
             "partitions": sorted(parts.worker.assigned),
             "checks": {**self.live(), **self.ready(), "routes": parts.book.error},
             "totals": {
-                "open": parts.census.total,
+                "open": parts.counts.total,
                 "waiting": parts.starter.waiting(),
                 "followed": len(parts.follower),
                 "remembered": sum(len(life.memory) for life in lives),
@@ -73,7 +73,7 @@ class Facts:
         return {
             "route": route.name,
             "job": self.parts.resolver.known(route),
-            "open": self.parts.census.open_on(route.name),
+            "open": self.parts.counts.open_on(route.name),
             "limit": route.max_active,
             **self.parts.starter.describe(route.name),
         }

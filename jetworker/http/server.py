@@ -49,7 +49,7 @@ class Telling(Protocol):
         """Return what is known of one command."""
 
 
-class Probes:
+class HttpServer:
     """The HTTP server of a worker."""
 
     def __init__(self, facts: Telling, registry: CollectorRegistry) -> None:

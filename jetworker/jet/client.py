@@ -26,8 +26,8 @@ from jetworker.core.observation import (
 )
 from jetworker.core.route import Growing
 from jetworker.jet.budget import Priority
-from jetworker.jet.exchange import Question
-from jetworker.jet.transport import Calls
+from jetworker.jet.exchange import Request
+from jetworker.jet.transport import Transport
 from jetworker.wire import bodies
 from jetworker.wire import jet as wire
 from jetworker.wire.jet_id import is_jet_id
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 class JetClient:
     """Jet, as far as manual jobs need it."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Transport) -> None:
         self._calls = calls
 
     @property
@@ -82,7 +82,7 @@ class JetClient:
     ) -> JetDelivery:
         """Return a delivery (GET /v1/jobs/{jobId}/deliveries/{deliveryId})."""
         path = f"/v1/jobs/{_safe(job_id)}/deliveries/{_safe(delivery_id)}"
-        question = Question("get_delivery", "GET", path, None, priority, route)
+        question = Request("get_delivery", "GET", path, None, priority, route)
         found = await self._ask(question, wire.delivery)
         _is_about(found.delivery_id, delivery_id)
         return found
@@ -97,7 +97,7 @@ class JetClient:
     ) -> JetTransfer:
         """Return a transfer (GET /v1/jobs/{jobId}/transfers/{transferId})."""
         path = f"/v1/jobs/{_safe(job_id)}/transfers/{_safe(transfer_id)}"
-        question = Question("get_transfer", "GET", path, None, priority, route)
+        question = Request("get_transfer", "GET", path, None, priority, route)
         found = await self._ask(question, wire.transfer)
         _is_about(found.transfer_id, transfer_id)
         return found
@@ -111,7 +111,7 @@ class JetClient:
     ) -> tuple[JetTransfer, ...]:
         """Return the job's transfers in progress, the only ones that Jet lists."""
         path = f"/v1/jobs/{_safe(job_id)}/transfers?state=IN_PROGRESS"
-        question = Question("list_transfers", "GET", path, None, priority, route)
+        question = Request("list_transfers", "GET", path, None, priority, route)
         return await self._list(question, wire.transfer)
 
     def may_list_transfers(self) -> bool:
@@ -124,7 +124,7 @@ class JetClient:
         """Return the files that the job transferred (GET /v1/jobs/{jobId}/files)."""
         path = f"/v1/jobs/{_safe(job_id)}/files"
         return await self._list(
-            Question("list_files", "GET", path, None, priority), wire.file
+            Request("list_files", "GET", path, None, priority), wire.file
         )
 
     async def get_job(
@@ -136,14 +136,14 @@ class JetClient:
     ) -> JetJob:
         """Return a job (GET /v1/jobs/{jobId})."""
         path = f"/v1/jobs/{_safe(job_id)}"
-        question = Question("get_job", "GET", path, None, priority, route)
+        question = Request("get_job", "GET", path, None, priority, route)
         return await self._ask(question, wire.job)
 
     async def list_jobs(
         self, *, priority: Priority = Priority.START, route: RouteName | None = None
     ) -> tuple[JetJob, ...]:
         """Return all jobs (GET /v1/jobs; no paging is documented)."""
-        question = Question("list_jobs", "GET", "/v1/jobs", None, priority, route)
+        question = Request("list_jobs", "GET", "/v1/jobs", None, priority, route)
         return await self._list(question, wire.job)
 
     async def search_jobs(self, text: str) -> tuple[JetJob, ...]:
@@ -153,7 +153,7 @@ class JetClient:
             body: dict[str, Any] = {"offset": page * _PAGE, "limit": _PAGE}
             if text:
                 body["query"] = {"text": text[:100]}
-            question = Question(
+            question = Request(
                 "search_jobs",
                 "POST",
                 "/v1/jobs/search",
@@ -177,7 +177,7 @@ class JetClient:
     ) -> JetJob:
         """Create a manual job (POST /v1/jobs); never asked twice by itself."""
         body = bodies.job_body(name, source, destination, growing)
-        question = Question(
+        question = Request(
             "create_job",
             "POST",
             "/v1/jobs",
@@ -198,7 +198,7 @@ class JetClient:
         """
         path = f"/v1/jobs/{_safe(job_id)}"
         body = orjson.dumps({"paused": paused})
-        question = Question("set_paused", "PATCH", path, body, Priority.START, route)
+        question = Request("set_paused", "PATCH", path, body, Priority.START, route)
         return await self._ask(question, wire.job)
 
     async def list_profiles(
@@ -206,17 +206,17 @@ class JetClient:
     ) -> tuple[StorageProfile, ...]:
         """Return the storage profiles (GET /v1/storageProfiles)."""
         path = "/v1/storageProfiles"
-        question = Question("list_profiles", "GET", path, None, Priority.START, route)
+        question = Request("list_profiles", "GET", path, None, Priority.START, route)
         return await self._list(question, wire.profile)
 
-    async def _ask(self, question: Question, read: Callable[[Any], _T]) -> _T:
+    async def _ask(self, question: Request, read: Callable[[Any], _T]) -> _T:
         try:
             return read(await self._calls.ask(question))
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
 
     async def _list(
-        self, question: Question, read: Callable[[Any], _T]
+        self, question: Request, read: Callable[[Any], _T]
     ) -> tuple[_T, ...]:
         try:
             return wire.items(await self._calls.ask(question), read)

@@ -26,7 +26,7 @@ _AGAIN_LATER = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """A call that changes nothing, or nothing more when it is made twice."""
 
     operation: str
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back; *retry_after* in seconds, if Jet asked for patience."""
 
     status: int
@@ -47,7 +47,7 @@ class Answer:
     retry_after: float | None
 
 
-def read(answer: Answer) -> Any:
+def read(answer: Response) -> Any:
     """Return what a question is answered with; raises JetError."""
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 -- HTTP
@@ -67,7 +67,7 @@ def read(answer: Answer) -> Any:
     raise JetUnavailable(msg, answer.retry_after)
 
 
-def read_start(answer: Answer) -> StartAnswer:
+def read_start(answer: Response) -> StartAnswer:
     """Return what a start is answered with."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
         return StartAnswered(answer.status, quote_answer(answer.body))

@@ -31,7 +31,7 @@ from jetworker.core.observation import (
 )
 from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.connection import Connection, Handover, handover, is_timeout
-from jetworker.jet.exchange import Answer, Question, read, read_start, worth_repeating
+from jetworker.jet.exchange import Request, Response, read, read_start, worth_repeating
 from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -46,7 +46,7 @@ _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 _TOO_MANY, _UNAUTHORIZED = 429, 401
 
 
-class Calls:
+class Transport:
     """Makes the calls of one worker."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Calls:
             return None
         return self._heard.then(self._clock.monotonic())
 
-    async def ask(self, question: Question) -> Any:
+    async def ask(self, question: Request) -> Any:
         """Return the parsed answer; raises JetError."""
         attempts = _ATTEMPTS if question.is_repeatable else 1
         async for attempt in stamina.retry_context(
@@ -131,7 +131,7 @@ class Calls:
         finally:
             handover.reset(reset)
 
-    async def _ask_once(self, question: Question) -> Any:
+    async def _ask_once(self, question: Request) -> Any:
         token = await self.tokens.get()
         try:
             return await self._ask_with(question, token)
@@ -139,11 +139,11 @@ class Calls:
             self.tokens.invalidate(token)
             return await self._ask_with(question, await self.tokens.get())
 
-    async def _ask_with(self, question: Question, token: str) -> Any:
+    async def _ask_with(self, question: Request, token: str) -> Any:
         await self.budget.take(question.operation, question.priority, question.route)
         return read(await self._answer(question, token))
 
-    async def _answer(self, question: Question, token: str | None) -> Answer:
+    async def _answer(self, question: Request, token: str | None) -> Response:
         try:
             async with asyncio.timeout(self._timeout):
                 with self._counted(question.operation) as count:
@@ -168,7 +168,7 @@ class Calls:
         path: str,
         body: bytes | None,
         token: str | None,
-    ) -> Answer:
+    ) -> Response:
         headers = {"content-type": "application/json"} if body is not None else {}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -189,17 +189,17 @@ class Calls:
         # A date is one of Jet's clock, which need not agree with ours.
         now = self.jet_time or self._clock.now()
         wait = retry_after.parse(response.headers.get("retry-after"), now)
-        return Answer(response.status_code, b"".join(chunks), wait)
+        return Response(response.status_code, b"".join(chunks), wait)
 
     async def _fetch_token(self, body: bytes) -> Any:
-        question = Question("token", "POST", "/oauth/token", body, Priority.TOKEN)
+        question = Request("token", "POST", "/oauth/token", body, Priority.TOKEN)
         await self.budget.take(question.operation, question.priority)
         answer = await self._answer(question, None)
         if answer.status == _UNAUTHORIZED:
             raise JetRejected(answer.status, quote_answer(answer.body))
         return read(answer)
 
-    def _obey(self, operation: str, answer: Answer) -> None:
+    def _obey(self, operation: str, answer: Response) -> None:
         """Hold back what Jet asks to hold back, and slow down when it is too much."""
         if answer.retry_after is not None and answer.status >= 400:  # noqa: PLR2004 -- HTTP
             self.budget.hold(operation, answer.retry_after)

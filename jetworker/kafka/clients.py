@@ -39,7 +39,7 @@ _READER: dict[str, Any] = {
 }
 
 
-class Kafka:
+class KafkaClients:
     """Opens producers, readers and the group's member for one worker."""
 
     def __init__(self, config: KafkaConfig, topics: TopicsConfig) -> None:

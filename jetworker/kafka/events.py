@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from jetworker.config.model import Config
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.wire.events import PREFIX
 
 
@@ -34,7 +34,7 @@ async def tail(
 
     *listening* is set when nothing published afterwards can be missed.
     """
-    kafka = Kafka(config.kafka, config.topics)
+    kafka = KafkaClients(config.kafka, config.topics)
     async with kafka.reader(
         config.topics.events, auto_offset_reset="latest"
     ) as consumer:

@@ -2,7 +2,7 @@
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.wire.snapshots import is_own
 
 
@@ -22,7 +22,9 @@ async def committed_offset(consumer: AIOKafkaConsumer, commands: TopicPartition)
     return int(beginnings[commands])
 
 
-async def restore(kafka: Kafka, partition: int, barrier: int) -> dict[bytes, bytes]:
+async def restore(
+    kafka: KafkaClients, partition: int, barrier: int
+) -> dict[bytes, bytes]:
     """
     Read the state partition up to the barrier: the latest value of every key.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.wire import snapshots
 
 
@@ -19,7 +19,7 @@ class Place:
 
 async def find(config: Config, command_id: str) -> Place | None:
     """Return the latest snapshot of a command, None if the state topic has none."""
-    kafka = Kafka(config.kafka, config.topics)
+    kafka = KafkaClients(config.kafka, config.topics)
     key = command_id.encode()
     latest: dict[int, bytes | None] = {}
     async with kafka.reader(config.topics.state) as consumer:

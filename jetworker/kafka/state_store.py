@@ -17,7 +17,7 @@ from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.errors import Fenced, StoreError
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
@@ -31,14 +31,14 @@ _FENCED = (ProducerFenced, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Write:
     """What one transition writes; *offset* is the next input offset, if it moves."""
 
     records: tuple[Record, ...]
     offset: int | None = None
 
 
-class Store:
+class StateStore:
     """
     One partition's transactional producer and the committer before it.
 
@@ -50,7 +50,7 @@ class Store:
         self,
         producer: AIOKafkaProducer,
         partition: int,
-        kafka: Kafka,
+        kafka: KafkaClients,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -62,11 +62,11 @@ class Store:
         self._clock = clock
         self._offset = 0
         self._is_over = False
-        self._waiting: asyncio.Queue[tuple[Step, asyncio.Future[None]]]
+        self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
         self._waiting = asyncio.Queue()
         self.committed_at = clock.monotonic()
 
-    def submit(self, step: Step) -> asyncio.Future[None]:
+    def submit(self, step: Write) -> asyncio.Future[None]:
         """
         Hand *step* to the committer; the future is done when the step is durable.
 
@@ -87,7 +87,7 @@ class Store:
 
     async def run(self) -> None:
         """Commit what waits, together, until an error (StoreError) or cancelled."""
-        taken: list[tuple[Step, asyncio.Future[None]]] = []
+        taken: list[tuple[Write, asyncio.Future[None]]] = []
         try:
             while True:
                 taken = [await self._waiting.get()]
@@ -119,10 +119,10 @@ class Store:
             )
             raise StoreError(msg)
         record = Record(self._state.topic, BARRIER, b"{}", partition=partition)
-        (position,) = await self._commit([Step((record,))])
+        (position,) = await self._commit([Write((record,))])
         return position
 
-    async def _commit(self, steps: list[Step]) -> list[int]:
+    async def _commit(self, steps: list[Write]) -> list[int]:
         """
         Make steps durable in one transaction, one deadline around all of it.
 
@@ -153,7 +153,7 @@ class Store:
         self._metrics.kafka_commit_duration_seconds.observe(took)
         return positions
 
-    async def _transact(self, steps: list[Step]) -> list[int]:
+    async def _transact(self, steps: list[Write]) -> list[int]:
         offsets = [step.offset for step in steps if step.offset is not None]
         self._offset = max([self._offset, *offsets])
         await self._producer.begin_transaction()
@@ -215,10 +215,10 @@ def _give_up(done: "asyncio.Future[None]") -> None:
 
 @asynccontextmanager
 async def opened(
-    kafka: Kafka, partition: int, metrics: Metrics, clock: Clock
-) -> AsyncIterator[Store]:
+    kafka: KafkaClients, partition: int, metrics: Metrics, clock: Clock
+) -> AsyncIterator[StateStore]:
     """Fence every earlier owner of the partition and yield its store."""
     topic = kafka.topics.commands
     transactional_id = f"{kafka.config.group_id}-{topic}-{partition}"
     async with kafka.producer(transactional_id) as producer:
-        yield Store(producer, partition, kafka, metrics, clock)
+        yield StateStore(producer, partition, kafka, metrics, clock)

@@ -16,24 +16,24 @@ from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import Connection
 from jetworker.jet.jobs import JobResolver
-from jetworker.jet.transport import Calls
-from jetworker.kafka.clients import Kafka
+from jetworker.jet.transport import Transport
+from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from jetworker.worker.crew import LifeTerms, Services
-from jetworker.worker.delivery_counts import Census
+from jetworker.worker.crew import PartitionOptions, Services
+from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.following.follower import Follower
-from jetworker.worker.following.poll import Poll
+from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.reconciliation.bindings import Bindings
-from jetworker.worker.reconciliation.job_observer import Watcher
+from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.job_views import LookupMeans
-from jetworker.worker.reconciliation.reconciler import Lookup
+from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
-from jetworker.worker.route_table import RouteBook
-from jetworker.worker.starts.sender import Sender
+from jetworker.worker.route_table import RouteTable
+from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
 from jetworker.worker.worker import Worker
 
@@ -47,10 +47,10 @@ _LONGEST_LEASE = timedelta(seconds=5)
 class Outside:
     """What a worker does not make itself: everything that is real about it."""
 
-    kafka: Kafka
+    kafka: KafkaClients
     connection: Connection
     credentials: Callable[[], tuple[str, str]]
-    book: RouteBook
+    book: RouteTable
     clock: Clock
     metrics: Metrics
 
@@ -62,20 +62,20 @@ class Parts:
     worker: Worker
     starter: Starter
     follower: Follower
-    lookup: Lookup
+    reconciler: Reconciler
     sweep: Sweep
-    census: Census
+    counts: DeliveryCounts
     resolver: JobResolver
-    book: RouteBook
+    book: RouteTable
     watchdog: Watchdog
-    calls: Calls
+    calls: Transport
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """Return the loops that serve the partitions, by name."""
         return {
             "starter": self.starter.run(),
             "follower": self.follower.run(),
-            "look-up": self.lookup.run(),
+            "look-up": self.reconciler.run(),
             "sweep": self.sweep.run(),
             "token": _keep_signed_in(self.calls),
         }
@@ -85,18 +85,18 @@ def assemble(config: Config, outside: Outside) -> Parts:
     """Put the parts of one worker together; nothing runs yet."""
     kafka, book = outside.kafka, outside.book
     clock, metrics = outside.clock, outside.metrics
-    census = Census(metrics)
+    counts = DeliveryCounts(metrics)
     calls = _calls(config, outside)
     jet = JetClient(calls)
     resolver = JobResolver(jet)
     for_lookups = _for_lookups(config, outside, jet)
-    lookup, sweep = Lookup(for_lookups), Sweep(for_lookups)
+    reconciler, sweep = Reconciler(for_lookups), Sweep(for_lookups)
     starter = Starter(
         book.current,
         resolver,
-        lookup,
-        Sender(jet, resolver),
-        census,
+        reconciler,
+        StartSender(jet, resolver),
+        counts,
         clock,
         config.limits.max_active,
         _backoff(config),
@@ -104,16 +104,16 @@ def assemble(config: Config, outside: Outside) -> Parts:
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
-    follower = Follower(Poll(jet, clock, metrics), pace, clock, watchdog)
-    services = Services(starter, follower, lookup, sweep, census, metrics, clock)
+    follower = Follower(StatusPoll(jet, clock, metrics), pace, clock, watchdog)
+    services = Services(starter, follower, reconciler, sweep, counts, metrics, clock)
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
-    running = worker, starter, follower, lookup, sweep
-    return Parts(*running, census, resolver, book, watchdog, calls)
+    running = worker, starter, follower, reconciler, sweep
+    return Parts(*running, counts, resolver, book, watchdog, calls)
 
 
 def _for_lookups(config: Config, outside: Outside, jet: JetClient) -> LookupMeans:
     return LookupMeans(
-        Watcher(jet),
+        JobObserver(jet),
         Bindings(outside.kafka, _longest_way(config)),
         outside.clock,
         outside.metrics,
@@ -122,9 +122,9 @@ def _for_lookups(config: Config, outside: Outside, jet: JetClient) -> LookupMean
     )
 
 
-def _calls(config: Config, outside: Outside) -> Calls:
+def _calls(config: Config, outside: Outside) -> Transport:
     budget = Budget(config.jet.requests_per_second, outside.clock, outside.metrics)
-    return Calls(
+    return Transport(
         outside.connection,
         budget,
         outside.clock,
@@ -134,7 +134,7 @@ def _calls(config: Config, outside: Outside) -> Calls:
     )
 
 
-async def _keep_signed_in(calls: Calls) -> None:
+async def _keep_signed_in(calls: Transport) -> None:
     """Have a token before the first command, and renew it while nothing else asks."""
     while True:
         try:
@@ -144,10 +144,10 @@ async def _keep_signed_in(calls: Calls) -> None:
         await asyncio.sleep(1)
 
 
-def _terms(config: Config, book: RouteBook) -> LifeTerms:
+def _terms(config: Config, book: RouteTable) -> PartitionOptions:
     """Return what every partition's life shares."""
     envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
-    return LifeTerms(
+    return PartitionOptions(
         policy=Policy(config.starts.max_attempts, config.events.progress_interval),
         envelope=envelope,
         answers=Answers(envelope, config.topics.dead_letters),

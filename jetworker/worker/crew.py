@@ -15,8 +15,8 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from jetworker.worker.delivery_counts import Census
-from jetworker.worker.handle import Entry
+from jetworker.worker.delivery_counts import DeliveryCounts
+from jetworker.worker.handle import DeliveryHandle
 
 
 class Sweeper(Protocol):
@@ -29,12 +29,12 @@ class Sweeper(Protocol):
 class Service(Protocol):
     """Somebody who performs one kind of effect."""
 
-    def take(self, entry: Entry) -> None:
+    def take(self, handle: DeliveryHandle) -> None:
         """Look after this delivery; again is no different from once."""
 
 
 @dataclass(frozen=True, slots=True)
-class LifeTerms:
+class PartitionOptions:
     """What every life of one worker shares."""
 
     policy: Policy
@@ -53,9 +53,9 @@ class Services:
 
     starter: Service
     follower: Service
-    lookup: Service
+    reconciler: Service
     sweep: Sweeper
-    census: Census
+    counts: DeliveryCounts
     metrics: Metrics
     clock: Clock
 

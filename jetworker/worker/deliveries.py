@@ -17,19 +17,19 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.effect import Effect, effect_of
 from jetworker.core.errors import LeaseLost, StoreError
-from jetworker.core.finished import Memory, finish
+from jetworker.core.finished import DedupeIndex, finish
 from jetworker.core.lifecycle import transition
 from jetworker.core.reception import Known
 from jetworker.core.steps import Transition
 from jetworker.core.trigger import Lost, Trigger
-from jetworker.kafka.state_store import Step, Store
+from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.wire import snapshots
 from jetworker.wire.adoption import answer_adopt
 from jetworker.wire.record import Record
-from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.crew import PartitionOptions, Services
 from jetworker.worker.durable import done, failed
-from jetworker.worker.handle import Entry
+from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.sending import Sending
 
 log = structlog.get_logger()
@@ -37,18 +37,22 @@ log = structlog.get_logger()
 _SLICE = 500
 
 
-class Life:
+class Deliveries:
     """The deliveries of one partition and the steps they take."""
 
     def __init__(
-        self, partition: int, store: Store, terms: LifeTerms, services: Services
+        self,
+        partition: int,
+        store: StateStore,
+        terms: PartitionOptions,
+        services: Services,
     ) -> None:
         self.partition = partition
         self.terms = terms
         self.services = services
         self.is_draining = False
         self.is_over = False
-        self.memory = Memory()
+        self.memory = DedupeIndex()
         self.deliveries: dict[CommandId, Delivery] = {}
         self._store = store
         self._unstarted = 0
@@ -65,7 +69,7 @@ class Life:
             self.services.sweep.touch(snapshot)
             if isinstance(snapshot, Delivery):
                 self.deliveries[snapshot.command_id] = snapshot
-                self.services.census.enter(snapshot)
+                self.services.counts.enter(snapshot)
                 self._unstarted += snapshot.state.is_startable
             else:
                 self.memory.add(snapshot)
@@ -77,7 +81,7 @@ class Life:
         for delivery in list(self.deliveries.values()):
             if delivery.state is State.STARTING:
                 message = "the worker that sent the start did not live to tell"
-                Entry(self, delivery.command_id).tell(Lost(message))
+                DeliveryHandle(self, delivery.command_id).tell(Lost(message))
             else:
                 self._perform(effect_of(delivery), delivery.command_id)
 
@@ -143,7 +147,7 @@ class Life:
 
         def performed(done: "asyncio.Future[None]") -> None:
             if not done.cancelled() and done.exception() is None:
-                self.services.census.tell(before, step)
+                self.services.counts.tell(before, step)
                 if step.effect is not None:
                     self._perform(step.effect, after.command_id)
 
@@ -156,7 +160,7 @@ class Life:
         """Commit records and an input offset that belong to no delivery's step."""
         if not records and offset is None:
             return done()
-        return self._store.submit(Step(records, offset))
+        return self._store.submit(Write(records, offset))
 
     def sending(self) -> contextlib.AbstractContextManager[None]:
         """Hold a drain back while a start is on its way."""
@@ -186,7 +190,7 @@ class Life:
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 await self._sending.none()
-                await self._store.submit(Step(()))
+                await self._store.submit(Write(()))
         except (TimeoutError, StoreError):
             log.warning("a partition was left undrained", partition=self.partition)
 
@@ -202,7 +206,7 @@ class Life:
             return
         self.is_over = True
         for delivery in self.deliveries.values():
-            self.services.census.leave(delivery)
+            self.services.counts.leave(delivery)
 
     def forget(self, most: int) -> "asyncio.Future[None]":
         """Write tombstones for what finished longer ago than the dedupe window."""
@@ -214,9 +218,9 @@ class Life:
 
     def _remember(self, before: Delivery | None, after: Delivery) -> None:
         if before is None:
-            self.services.census.enter(after)
+            self.services.counts.enter(after)
         else:
-            self.services.census.move(before, after)
+            self.services.counts.move(before, after)
         self.services.sweep.touch(after)
         self._unstarted += after.state.is_startable
         self._unstarted -= before is not None and before.state.is_startable
@@ -227,15 +231,15 @@ class Life:
             self.deliveries[after.command_id] = after
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
-        entry = Entry(self, command_id)
+        handle = DeliveryHandle(self, command_id)
         reach_effect(effect)
         match effect:
             case Effect.QUEUE_START | Effect.RETIRE:
-                self.services.starter.take(entry)
+                self.services.starter.take(handle)
             case Effect.LOOK_UP:
-                self.services.lookup.take(entry)
+                self.services.reconciler.take(handle)
             case Effect.FOLLOW:
-                self.services.follower.take(entry)
+                self.services.follower.take(handle)
             case Effect.SEND_START:
                 pass  # whoever wrote it down is waiting to send it
 

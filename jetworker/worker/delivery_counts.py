@@ -10,7 +10,7 @@ from jetworker.core.steps import Transition
 from jetworker.runtime.metrics import Metrics
 
 
-class Census:
+class DeliveryCounts:
     """Counts of one worker, over all its partitions."""
 
     def __init__(self, metrics: Metrics) -> None:

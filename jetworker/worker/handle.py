@@ -10,7 +10,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.trigger import Trigger
 
 
-class Owner(Protocol):
+class DeliveryOwner(Protocol):
     """A partition's life, as far as the services need it."""
 
     @property
@@ -35,10 +35,10 @@ class Owner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DeliveryHandle:
     """One delivery of one partition's life; it outlives neither."""
 
-    owner: Owner
+    owner: DeliveryOwner
     command_id: CommandId
 
     @property

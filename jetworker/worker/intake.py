@@ -26,7 +26,7 @@ from jetworker.core.trigger import (
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.wire import commands, times
 from jetworker.wire.record import Record, traceparent
-from jetworker.worker.deliveries import Life
+from jetworker.worker.deliveries import Deliveries
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class Desk:
     """Turns the records of one partition into steps of its life."""
 
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: Deliveries) -> None:
         self.life = life
 
     def receive(self, message: Any) -> "asyncio.Future[None]":

@@ -27,7 +27,7 @@ def read(path: Path) -> tuple[bytes, dict[RouteName, Route]]:
     return text, wire.decode(text, str(path))
 
 
-class RouteBook:
+class RouteTable:
     """
     Holds the routes and follows the file.
 

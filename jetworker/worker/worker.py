@@ -25,14 +25,14 @@ from typing_extensions import override
 
 from jetworker.core.errors import StoreError
 from jetworker.core.pace import Backoff
-from jetworker.kafka.clients import Kafka
+from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.restore import committed_offset, restore
 from jetworker.kafka.state_store import opened
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import report_end
-from jetworker.worker.crew import LifeTerms, Services
-from jetworker.worker.deliveries import Life
+from jetworker.worker.crew import PartitionOptions, Services
+from jetworker.worker.deliveries import Deliveries
 from jetworker.worker.intake import Desk
 
 log = structlog.get_logger()
@@ -47,8 +47,8 @@ class Worker(ConsumerRebalanceListener):
 
     def __init__(
         self,
-        kafka: Kafka,
-        terms: LifeTerms,
+        kafka: KafkaClients,
+        terms: PartitionOptions,
         services: Services,
         drain_timeout: timedelta,
     ) -> None:
@@ -56,7 +56,7 @@ class Worker(ConsumerRebalanceListener):
         self._terms = terms
         self._services = services
         self._drain_timeout = drain_timeout
-        self._lives: dict[int, Life] = {}
+        self._lives: dict[int, Deliveries] = {}
         self._desks: dict[int, Desk] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._consumer: AIOKafkaConsumer
@@ -64,7 +64,7 @@ class Worker(ConsumerRebalanceListener):
         self.has_joined = False
 
     @property
-    def lives(self) -> dict[int, Life]:
+    def lives(self) -> dict[int, Deliveries]:
         """The partitions that are restored and live."""
         return self._lives
 
@@ -198,7 +198,7 @@ class Worker(ConsumerRebalanceListener):
             offset = await committed_offset(self._consumer, commands)
             barrier = await store.barrier(offset)
             latest = await restore(self._kafka, partition, barrier)
-            life = Life(partition, store, self._terms, self._services)
+            life = Deliveries(partition, store, self._terms, self._services)
             try:
                 await life.restore(latest)
                 del latest
@@ -216,7 +216,7 @@ class Worker(ConsumerRebalanceListener):
             finally:
                 self._close(life)
 
-    def _report_restored(self, life: Life, offset: int, seconds: float) -> None:
+    def _report_restored(self, life: Deliveries, offset: int, seconds: float) -> None:
         self._services.metrics.restore_duration_seconds.observe(seconds)
         log.info(
             "a partition is restored, its commands are taken",
@@ -227,13 +227,13 @@ class Worker(ConsumerRebalanceListener):
             seconds=round(seconds, 3),
         )
 
-    def _open(self, life: Life, commands: TopicPartition, offset: int) -> None:
+    def _open(self, life: Deliveries, commands: TopicPartition, offset: int) -> None:
         self._lives[life.partition] = life
         self._desks[life.partition] = Desk(life)
         self._consumer.seek(commands, offset)
         self._consumer.resume(commands)
 
-    def _close(self, life: Life) -> None:
+    def _close(self, life: Deliveries) -> None:
         life.end()
         if self._lives.get(life.partition) is life:
             del self._lives[life.partition]
@@ -243,7 +243,7 @@ class Worker(ConsumerRebalanceListener):
                 self._consumer.pause(commands)
 
 
-async def _keep_house(life: Life) -> None:
+async def _keep_house(life: Deliveries) -> None:
     while True:
         await asyncio.sleep(_HOUSEKEEPING)
         await life.forget(_RECORDS_AT_ONCE)

@@ -28,7 +28,7 @@ from jetworker.core.delivery import (
     Transfer,
 )
 from jetworker.core.effect import Effect, effect_of
-from jetworker.core.finished import Memory, Remembered, finish
+from jetworker.core.finished import DedupeIndex, Remembered, finish
 from jetworker.core.following import Speed, estimate, from_listing, measure
 from jetworker.core.observation import (
     JetTransfer,
@@ -44,7 +44,13 @@ from jetworker.core.progress import unfinished
 from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, judge
 from jetworker.core.route import Route
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
-from jetworker.core.trigger import Applied, Blocked, Lost, Refused, StatusObserved
+from jetworker.core.trigger import (
+    Blocked,
+    Lost,
+    Refused,
+    StartConfirmed,
+    StatusObserved,
+)
 from tests.support.builders import (
     DELIVERY,
     NOW,
@@ -133,7 +139,7 @@ def test_orders_that_fit_are_carried_out() -> None:
 @pytest.mark.parametrize(
     ("answer", "means"),
     [
-        (StartAccepted(DELIVERY), Applied(DELIVERY)),
+        (StartAccepted(DELIVERY), StartConfirmed(DELIVERY)),
         (StartNotSent("x"), Blocked(ReasonCode.JET_UNAVAILABLE, "x")),
         (StartLost("x"), Lost("x")),
         (StartAnswered(401, ""), RenewToken()),
@@ -195,7 +201,7 @@ def test_the_bucket_gives_its_rate_and_gives_way() -> None:
 
 
 def test_the_finished_are_remembered_in_few_bytes_and_forgotten_in_order() -> None:
-    memory = Memory()
+    memory = DedupeIndex()
     uuid = DeliveryId("b0dea3b2-0000-4000-8000-000000000002")
     for number, delivery_id in enumerate(
         (uuid, DeliveryId("odd"), None, DeliveryId(uuid.upper()))

@@ -25,7 +25,6 @@ from jetworker.core.trigger import (
     Absent,
     AdoptOrdered,
     AdoptRefused,
-    Applied,
     Begun,
     Blocked,
     CancelOrdered,
@@ -35,6 +34,7 @@ from jetworker.core.trigger import (
     Missing,
     Refused,
     ResendOrdered,
+    StartConfirmed,
     StatusObserved,
     Trigger,
     Undecided,
@@ -58,7 +58,7 @@ TRIGGERS: tuple[Trigger, ...] = (
     Blocked(ReasonCode.LIMIT, "full"),
     Refused(ReasonCode.EXPIRED, "too late"),
     Begun(Intent(JOB, NOW), Terms()),
-    Applied(DELIVERY),
+    StartConfirmed(DELIVERY),
     Lost("no answer"),
     Found(DELIVERY, NOW),
     Absent(),
@@ -122,7 +122,7 @@ def test_a_final_state_is_final() -> None:
 
 def test_an_illegal_trigger_is_a_bug_and_says_so() -> None:
     with pytest.raises(IllegalTransition, match="Applied while accepted"):
-        transition(a_delivery(), Applied(DELIVERY), NOW, POLICY)
+        transition(a_delivery(), StartConfirmed(DELIVERY), NOW, POLICY)
 
 
 def test_every_event_has_the_next_sequence_number() -> None:
@@ -196,7 +196,9 @@ def test_the_intent_counts_an_attempt_and_a_plain_refusal_takes_it_back() -> Non
 
 
 def test_a_started_delivery_forgets_its_objects() -> None:
-    started = transition(a_delivery(State.STARTING), Applied(DELIVERY), NOW, POLICY)
+    started = transition(
+        a_delivery(State.STARTING), StartConfirmed(DELIVERY), NOW, POLICY
+    )
 
     (event,) = started.events
     assert event.type is EventType.STARTED

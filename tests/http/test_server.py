@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from jetworker.http.page import STYLE
-from jetworker.http.server import Probes
+from jetworker.http.server import HttpServer
 from jetworker.runtime.metrics import Metrics
 
 EVIL = "<script>alert('1')</script>"
@@ -80,7 +80,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def http(facts: FakeFacts, metrics: Metrics) -> AsyncIterator[httpx.AsyncClient]:
-    probes = Probes(facts, metrics.registry)
+    probes = HttpServer(facts, metrics.registry)
     port = await probes.start("127.0.0.1", 0)
     address = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=address, trust_env=False) as client:

@@ -13,10 +13,10 @@ from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import State
 from jetworker.core.errors import Fenced, StoreError
-from jetworker.core.finished import Finished, Memory, finish
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.core.finished import DedupeIndex, Finished, finish
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.restore import committed_offset, restore
-from jetworker.kafka.state_store import Step, Store, opened
+from jetworker.kafka.state_store import StateStore, Write, opened
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
@@ -27,12 +27,14 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def store_kafka(kafka: str, topics: TopicsConfig) -> Kafka:
-    return Kafka(KafkaConfig(bootstrap_servers=kafka, group_id=topics.commands), topics)
+def store_kafka(kafka: str, topics: TopicsConfig) -> KafkaClients:
+    return KafkaClients(
+        KafkaConfig(bootstrap_servers=kafka, group_id=topics.commands), topics
+    )
 
 
 @asynccontextmanager
-async def running(kafka: Kafka) -> AsyncIterator[Store]:
+async def running(kafka: KafkaClients) -> AsyncIterator[StateStore]:
     async with opened(kafka, 0, Metrics(CollectorRegistry()), Clock()) as store:
         await store.barrier(0)
         task = asyncio.create_task(store.run())
@@ -43,40 +45,42 @@ async def running(kafka: Kafka) -> AsyncIterator[Store]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def snapshot(kafka: Kafka, key: bytes, value: bytes | None = b"{}") -> Record:
+def snapshot(kafka: KafkaClients, key: bytes, value: bytes | None = b"{}") -> Record:
     return Record(kafka.topics.state, key, value, partition=0)
 
 
-async def read_back(kafka: Kafka) -> dict[bytes, bytes]:
+async def read_back(kafka: KafkaClients) -> dict[bytes, bytes]:
     metrics, clock = Metrics(CollectorRegistry()), Clock()
     async with opened(kafka, 0, metrics, clock) as store:
         return await restore(kafka, 0, await store.barrier(0))
 
 
 async def test_what_was_committed_is_restored_up_to_the_barrier(
-    store_kafka: Kafka,
+    store_kafka: KafkaClients,
 ) -> None:
     async with running(store_kafka) as store:
         records = [snapshot(store_kafka, b"a", b"1"), snapshot(store_kafka, b"b", b"2")]
-        await store.submit(Step(tuple(records)))
-        await store.submit(Step((snapshot(store_kafka, b"a", b"3"),)))
-        await store.submit(Step((snapshot(store_kafka, b"b", None),)))
+        await store.submit(Write(tuple(records)))
+        await store.submit(Write((snapshot(store_kafka, b"a", b"3"),)))
+        await store.submit(Write((snapshot(store_kafka, b"b", None),)))
 
     assert await read_back(store_kafka) == {b"a": b"3"}
 
 
-async def test_a_stale_owner_commits_nothing_any_more(store_kafka: Kafka) -> None:
+async def test_a_stale_owner_commits_nothing_any_more(
+    store_kafka: KafkaClients,
+) -> None:
     async with running(store_kafka) as stale:
-        await stale.submit(Step((snapshot(store_kafka, b"before"),)))
+        await stale.submit(Write((snapshot(store_kafka, b"before"),)))
         async with running(store_kafka) as owner:
             with pytest.raises(StoreError):
-                await stale.submit(Step((snapshot(store_kafka, b"zombie"),)))
-            await owner.submit(Step((snapshot(store_kafka, b"after"),)))
+                await stale.submit(Write((snapshot(store_kafka, b"zombie"),)))
+            await owner.submit(Write((snapshot(store_kafka, b"after"),)))
 
     assert (await read_back(store_kafka)).keys() == {b"before", b"after"}
 
 
-async def test_the_committer_says_that_it_was_fenced(store_kafka: Kafka) -> None:
+async def test_the_committer_says_that_it_was_fenced(store_kafka: KafkaClients) -> None:
     metrics = Metrics(CollectorRegistry())
     async with (
         opened(store_kafka, 0, metrics, Clock()) as stale,
@@ -87,25 +91,25 @@ async def test_the_committer_says_that_it_was_fenced(store_kafka: Kafka) -> None
 
 
 async def test_a_record_that_cannot_be_sent_takes_the_whole_step_with_it(
-    store_kafka: Kafka,
+    store_kafka: KafkaClients,
 ) -> None:
     async with running(store_kafka) as store:
         keyless = Record(store_kafka.topics.state, None, b"{}", partition=0)
-        step = Step((snapshot(store_kafka, b"torn"), keyless), offset=7)
+        step = Write((snapshot(store_kafka, b"torn"), keyless), offset=7)
         with pytest.raises(StoreError):
             await store.submit(step)
         with pytest.raises(StoreError):
-            await store.submit(Step((snapshot(store_kafka, b"later"),)))
+            await store.submit(Write((snapshot(store_kafka, b"later"),)))
 
     assert await read_back(store_kafka) == {}
 
 
 async def test_the_offset_moves_with_its_step_and_is_asked_for_after_the_fence(
-    store_kafka: Kafka,
+    store_kafka: KafkaClients,
 ) -> None:
     async with running(store_kafka) as store:
-        await store.submit(Step((snapshot(store_kafka, b"a"),), offset=5))
-        await store.submit(Step((snapshot(store_kafka, b"b"),)))
+        await store.submit(Write((snapshot(store_kafka, b"a"),), offset=5))
+        await store.submit(Write((snapshot(store_kafka, b"b"),)))
     commands = TopicPartition(store_kafka.topics.commands, 0)
     consumer = store_kafka.member()
     consumer.assign([commands])
@@ -119,10 +123,12 @@ async def test_the_offset_moves_with_its_step_and_is_asked_for_after_the_fence(
         await consumer.stop()
 
 
-async def test_a_parked_tombstone_has_neither_key_nor_value(store_kafka: Kafka) -> None:
+async def test_a_parked_tombstone_has_neither_key_nor_value(
+    store_kafka: KafkaClients,
+) -> None:
     async with running(store_kafka) as store:
         empty = Record(store_kafka.topics.dead_letters, None, None, (("h", b"v"),))
-        await store.submit(Step((empty,)))
+        await store.submit(Write((empty,)))
     async with store_kafka.reader(store_kafka.topics.dead_letters) as consumer:
         await consumer.seek_to_beginning()
         record = await asyncio.wait_for(consumer.getone(), 10)
@@ -131,7 +137,7 @@ async def test_a_parked_tombstone_has_neither_key_nor_value(store_kafka: Kafka) 
 
 
 async def test_a_hundred_thousand_snapshots_are_restored_within_seconds(
-    kafka: str, store_kafka: Kafka
+    kafka: str, store_kafka: KafkaClients
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=1 << 20)
     await producer.start()
@@ -145,7 +151,7 @@ async def test_a_hundred_thousand_snapshots_are_restored_within_seconds(
 
     began = time.monotonic()
     latest = await read_back(store_kafka)
-    memory = Memory()
+    memory = DedupeIndex()
     for value in latest.values():
         found = snapshots.decode(value)
         assert isinstance(found, Finished)

@@ -23,7 +23,7 @@ from jetworker.core.observation import (
 from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import connect
-from jetworker.jet.transport import Calls
+from jetworker.jet.transport import Transport
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 
@@ -84,7 +84,7 @@ async def client(port: int, seconds: float = 0.5) -> AsyncIterator[JetClient]:
     )
     clock, metrics = Clock(), Metrics(CollectorRegistry())
     async with connect(config, "test") as connection:
-        calls = Calls(
+        calls = Transport(
             connection,
             Budget(100, clock, metrics),
             clock,

@@ -39,8 +39,8 @@ PLANTED = (
         "record after POST",
         "a start has a committed intent",
         "worker/starts/dispatcher.py",
-        "await entry.apply(self._begun(route, job_id))\n",
-        "entry.tell(self._begun(route, job_id))\n",
+        "await handle.apply(self._begun(route, job_id))\n",
+        "handle.tell(self._begun(route, job_id))\n",
     ),
     Bug(
         "no settle",
@@ -66,9 +66,9 @@ PLANTED = (
                 kept = [r for s in steps for r in s.records if r.partition is not None]
                 offsets = [s.offset for s in steps if s.offset is not None]
                 if told:
-                    await self._transact([Step(tuple(told))])
+                    await self._transact([Write(tuple(told))])
                 positions = await self._transact(
-                    [Step(tuple(kept), max(offsets, default=None))]
+                    [Write(tuple(kept), max(offsets, default=None))]
                 )
 """,
     ),
@@ -206,13 +206,13 @@ OTHERS = (
         "an intent found at restore believed not sent",
         "at most one delivery",
         "worker/deliveries.py",
-        "Entry(self, delivery.command_id).tell(Lost(message))",
+        "DeliveryHandle(self, delivery.command_id).tell(Lost(message))",
         """\
 from jetworker.core.delivery import ReasonCode
                 from jetworker.core.trigger import Blocked
 
                 unsent = Blocked(ReasonCode.JET_UNAVAILABLE, message)
-                Entry(self, delivery.command_id).tell(unsent)""",
+                DeliveryHandle(self, delivery.command_id).tell(unsent)""",
     ),
     Bug(
         "the lease is not checked",

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
-from jetworker.kafka.clients import Kafka
+from jetworker.kafka.clients import KafkaClients
 from tests.simulation.broker import Broker
 from tests.simulation.consumers import GroupMember, Reader
 from tests.simulation.group import Group
@@ -20,7 +20,7 @@ from tests.simulation.producer import Producer
 from tests.simulation.trouble import Trouble
 
 
-class SimulatedKafka(Kafka):
+class SimulatedKafka(KafkaClients):
     """Opens simulated clients for one node; *trouble* decides which call fails."""
 
     def __init__(

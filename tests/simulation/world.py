@@ -24,7 +24,7 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
 from jetworker.worker.assembly import Outside, assemble
-from jetworker.worker.route_table import RouteBook
+from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now
@@ -167,7 +167,7 @@ class World:
             kafka,
             Connection(http, http),
             lambda: ("simulated", "simulated"),
-            RouteBook(config.routes_file, metrics),
+            RouteTable(config.routes_file, metrics),
             SimulatedClock(node),
             metrics,
         )

@@ -16,15 +16,15 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker.following.follower import Follower
-from jetworker.worker.following.poll import Followed, Poll
-from jetworker.worker.handle import Entry
+from jetworker.worker.following.poll import Followed, StatusPoll
+from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
 
 PACE = Pace(timedelta(milliseconds=20), timedelta(seconds=10))
 
 
-class CountingPoll(Poll):
+class CountingPoll(StatusPoll):
     """Counts questions; its listings show a transfer of each of *deliveries*."""
 
     def __init__(
@@ -78,7 +78,7 @@ async def questions(
     watchdog = Watchdog(clock, Metrics(CollectorRegistry()))
     follower = Follower(poll, PACE, clock, watchdog)
     for each in deliveries:
-        follower.take(Entry(OneDelivery(each), each.command_id))
+        follower.take(DeliveryHandle(OneDelivery(each), each.command_id))
     running = asyncio.create_task(follower.run())
     await asyncio.wait_for(poll.changed.wait(), 10)
     running.cancel()

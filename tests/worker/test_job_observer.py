@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from jetworker.core.command import JobId
-from jetworker.worker.reconciliation.job_observer import Watcher
+from jetworker.worker.reconciliation.job_observer import JobObserver
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 
@@ -23,8 +23,8 @@ async def test_the_latest_files_lead_to_their_deliveries_and_later_looks_go_on()
         for number, each in enumerate(made):
             each.created_on = (began + timedelta(seconds=number)).isoformat()
         async with sandboxes.jet_client(server.base_url, server.secret) as jet:
-            watcher = Watcher(jet)
-            looks = [await watcher.look(JobId("j")) for _ in range(3)]
+            observer = JobObserver(jet)
+            looks = [await observer.look(JobId("j")) for _ in range(3)]
 
     ids = [each.delivery_id for each in made]
     assert [look.listed for look in looks] == [frozenset()] * 3

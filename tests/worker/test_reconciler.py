@@ -17,11 +17,11 @@ from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.core.witness import Bound, Settling, is_witnessed
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.worker.handle import Entry
-from jetworker.worker.reconciliation.bindings import Bindings, Book
-from jetworker.worker.reconciliation.job_observer import Look, Watcher
+from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
+from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
 from jetworker.worker.reconciliation.job_views import LookupMeans
-from jetworker.worker.reconciliation.reconciler import Lookup
+from jetworker.worker.reconciliation.reconciler import Reconciler
 from tests.support.builders import NOW, a_delivery, an_origin
 from tests.support.fakes import OneDelivery
 from tests.support.waiting import until
@@ -37,10 +37,10 @@ class BusyJob:
         self.started = {DeliveryId("d-0"): NOW, DeliveryId("d-1"): NOW}
         self.looks = 0
 
-    def read(self) -> Book:
+    def read(self) -> JobBindings:
         self.started[DeliveryId(f"d-{len(self.started)}")] = datetime.now(UTC)
         bound = {each: (CommandId(each), at) for each, at in self.started.items()}
-        return Book(bound, list(self.unknown))
+        return JobBindings(bound, list(self.unknown))
 
 
 class BusyBindings(Bindings):
@@ -48,19 +48,19 @@ class BusyBindings(Bindings):
         self._job = job
 
     @override
-    async def read(self, job_id: JobId) -> Book:
+    async def read(self, job_id: JobId) -> JobBindings:
         return self._job.read()
 
 
-class BusyWatcher(Watcher):
+class BusyWatcher(JobObserver):
     def __init__(self, job: BusyJob) -> None:
         self._job = job
 
     @override
-    async def look(self, job_id: JobId) -> Look:
+    async def look(self, job_id: JobId) -> JobLook:
         self._job.looks += 1
         shown = frozenset(self._job.started)
-        return Look(shown, shown)
+        return JobLook(shown, shown)
 
     @override
     async def delivery(
@@ -97,8 +97,8 @@ def a_lookup(
     job: BusyJob,
     bindings: Bindings | None = None,
     remembered: timedelta = timedelta(days=36_500),
-) -> Lookup:
-    return Lookup(
+) -> Reconciler:
+    return Reconciler(
         LookupMeans(
             BusyWatcher(job),
             bindings or BusyBindings(job),
@@ -113,11 +113,11 @@ def a_lookup(
 async def looked_up(owners: list[OneDelivery]) -> BusyJob:
     """Look unknown starts up until each is told something."""
     job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    lookup = a_lookup(job)
+    reconciler = a_lookup(job)
 
-    running = asyncio.create_task(lookup.run())
+    running = asyncio.create_task(reconciler.run())
     for owner in owners:
-        lookup.take(Entry(owner, owner.delivery.command_id))
+        reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
     async with asyncio.timeout(10):
         for owner in owners:
             await owner.changed.wait()
@@ -156,15 +156,15 @@ async def test_a_start_that_was_resent_is_given_its_own_time_to_be_shown() -> No
     assert uncertain.intent is not None
     owner.delivery = replace(uncertain, state=State.HELD)
     job = BusyJob(intent_of(uncertain))
-    lookup = a_lookup(job)
-    running = asyncio.create_task(lookup.run())
-    lookup.take(Entry(owner, uncertain.command_id))
+    reconciler = a_lookup(job)
+    running = asyncio.create_task(reconciler.run())
+    reconciler.take(DeliveryHandle(owner, uncertain.command_id))
     await until(lambda: job.looks > 1, "two looks")
 
     again = replace(uncertain.intent, written_at=NOW + timedelta(hours=1))
     owner.delivery = replace(uncertain, intent=again)
     began = asyncio.get_running_loop().time()
-    lookup.take(Entry(owner, uncertain.command_id))
+    reconciler.take(DeliveryHandle(owner, uncertain.command_id))
     await asyncio.wait_for(owner.changed.wait(), 10)
     took = asyncio.get_running_loop().time() - began
     running.cancel()
@@ -184,7 +184,7 @@ class WantedByTwo(BusyBindings):
         self._wanted = wanted
 
     @override
-    async def read(self, job_id: JobId) -> Book:
+    async def read(self, job_id: JobId) -> JobBindings:
         all_of = [owner.delivery for owner in self._owners]
         bound = self._job.read().bound | {
             each.delivery_id: (each.command_id, NOW)
@@ -193,7 +193,7 @@ class WantedByTwo(BusyBindings):
         }
         claimants = {each.command_id for each in all_of if each.pending is not None}
         await asyncio.sleep(0)
-        return Book(bound, [], {self._wanted: claimants} if claimants else {})
+        return JobBindings(bound, [], {self._wanted: claimants} if claimants else {})
 
 
 async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> None:
@@ -203,11 +203,11 @@ async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> No
         pending = PendingAdopt(wanted, an_origin(), None, None, ())
         owner.delivery = replace(owner.delivery, state=State.HELD, pending=pending)
     job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    lookup = a_lookup(job, WantedByTwo(job, owners, wanted))
+    reconciler = a_lookup(job, WantedByTwo(job, owners, wanted))
 
-    running = asyncio.create_task(lookup.run())
+    running = asyncio.create_task(reconciler.run())
     for owner in owners:
-        lookup.take(Entry(owner, owner.delivery.command_id))
+        reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
     for owner in owners:
         await asyncio.wait_for(owner.changed.wait(), 10)
     running.cancel()
@@ -220,10 +220,10 @@ async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_onl
 ):
     """What ended meanwhile is forgotten: its delivery looks like nobody's, like ours."""
     (owner,) = unknown_starts(1)
-    lookup = a_lookup(BusyJob(intent_of(owner.delivery)), remembered=timedelta())
+    reconciler = a_lookup(BusyJob(intent_of(owner.delivery)), remembered=timedelta())
 
-    running = asyncio.create_task(lookup.run())
-    lookup.take(Entry(owner, owner.delivery.command_id))
+    running = asyncio.create_task(reconciler.run())
+    reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
     await asyncio.wait_for(owner.changed.wait(), 10)
     running.cancel()
 

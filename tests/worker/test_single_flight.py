@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jetworker.runtime.clock import wait
-from jetworker.worker.reconciliation.single_flight import Shared
+from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 
 class Oracle:
@@ -28,7 +28,7 @@ class Oracle:
 
 async def test_who_waits_together_is_asked_for_once() -> None:
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     oracle.may_answer.set()
 
     answers = await asyncio.gather(*(shared.get(name) for name in "abc"))
@@ -42,7 +42,7 @@ async def test_who_asks_while_a_question_is_on_its_way_is_answered_by_the_next()
 ):
     """The answer on its way may be from before what they did."""
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     first = asyncio.create_task(shared.get("first"))
     await oracle.is_asked.wait()
 
@@ -56,7 +56,7 @@ async def test_who_asks_while_a_question_is_on_its_way_is_answered_by_the_next()
 
 async def test_only_a_few_questions_are_on_their_way_at_once() -> None:
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     asking = []
     for name in "abcdef":
         oracle.is_asked.clear()
@@ -71,7 +71,7 @@ async def test_only_a_few_questions_are_on_their_way_at_once() -> None:
 
 async def test_who_gives_up_takes_the_answer_from_nobody() -> None:
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     impatient = asyncio.create_task(shared.get("impatient"))
     patient = asyncio.create_task(shared.get("patient"))
     await oracle.is_asked.wait()
@@ -84,7 +84,7 @@ async def test_who_gives_up_takes_the_answer_from_nobody() -> None:
 
 async def test_an_error_is_everybody_s_and_the_next_question_is_asked() -> None:
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     oracle.may_answer.set()
 
     failed = await asyncio.gather(
@@ -98,7 +98,7 @@ async def test_an_error_is_everybody_s_and_the_next_question_is_asked() -> None:
 @pytest.mark.filterwarnings("error")
 async def test_an_error_that_nobody_waits_for_is_not_complained_of() -> None:
     oracle = Oracle()
-    shared = Shared(oracle.ask)
+    shared = SingleFlight(oracle.ask)
     alone = asyncio.create_task(shared.get("an error"))
     await oracle.is_asked.wait()
     complaints: list[object] = []

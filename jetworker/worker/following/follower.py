@@ -27,8 +27,8 @@ from jetworker.core.pace import Pace
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.watchdog import Watchdog
-from jetworker.worker.following.poll import Followed, Listing, Poll
-from jetworker.worker.handle import Entry
+from jetworker.worker.following.poll import Followed, Listing, StatusPoll
+from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Follower:
     """Follows the deliveries of all partitions of one worker."""
 
     def __init__(
-        self, poll: Poll, pace: Pace, clock: Clock, watchdog: Watchdog
+        self, poll: StatusPoll, pace: Pace, clock: Clock, watchdog: Watchdog
     ) -> None:
         self._poll = poll
         self._pace = pace
@@ -61,13 +61,13 @@ class Follower:
         """Return how many are followed."""
         return len(self._followed)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, handle: DeliveryHandle) -> None:
         """Follow a started delivery; again is no different from once."""
-        delivery = entry.delivery
+        delivery = handle.delivery
         if delivery is None or not delivery.state.is_followed:
             return
-        known = self._followed.get(entry.command_id)
-        if known is not None and known.entry.owner is entry.owner:
+        known = self._followed.get(handle.command_id)
+        if known is not None and known.handle.owner is handle.owner:
             return
         if known is not None:
             self._drop(known)
@@ -75,8 +75,8 @@ class Follower:
         assert delivery.delivery_id is not None
         now = self._clock.monotonic()
         ids = delivery.job_id, delivery.delivery_id
-        followed = Followed(entry, *ids, now, now, now, self._clock.now())
-        self._followed[entry.command_id] = followed
+        followed = Followed(handle, *ids, now, now, now, self._clock.now())
+        self._followed[handle.command_id] = followed
         self._by_job[followed.job_id][followed.delivery_id] = followed
         self._schedule(followed, self._pace.first(self._clock.jitter()).total_seconds())
 
@@ -119,11 +119,11 @@ class Follower:
     async def _ask(self, followed: Followed) -> None:
         """Ask about one delivery; an error of the question never ends it."""
         try:
-            delivery = followed.entry.delivery
+            delivery = followed.handle.delivery
             if delivery is None or not delivery.state.is_followed:
                 self._drop(followed)
             elif self._is_overdue(delivery):
-                await followed.entry.apply(DeadlinePassed())
+                await followed.handle.apply(DeadlinePassed())
             elif not await self._ask_for_many(followed):
                 await self._poll.ask(followed, delivery)
         except JetError as exc:
@@ -188,7 +188,7 @@ class Follower:
         owners = {
             transfer.transfer_id: followed.delivery_id
             for followed in self._by_job[job_id].values()
-            if (delivery := followed.entry.delivery)
+            if (delivery := followed.handle.delivery)
             for transfer in delivery.transfers
         }
         for transfer in shown:
@@ -197,12 +197,12 @@ class Follower:
                 of[owner].append(transfer)
         for delivery_id, transfers in of.items():
             followed = self._by_job[job_id].get(delivery_id)
-            delivery = followed.entry.delivery if followed else None
+            delivery = followed.handle.delivery if followed else None
             if followed is None or delivery is None or followed.asks:
                 continue
             followed.seen = estimate(followed.seen, delivery, transfers, now)
             followed.seen_at = self._clock.now()
-            followed.entry.tell(from_listing(delivery, tuple(transfers)))
+            followed.handle.tell(from_listing(delivery, tuple(transfers)))
             if not followed.is_asking:
                 self._again(followed)
         return bool(of)
@@ -212,7 +212,7 @@ class Follower:
         return deadline is not None and deadline <= self._clock.now()
 
     def _again(self, followed: Followed) -> None:
-        delivery = followed.entry.delivery
+        delivery = followed.handle.delivery
         if delivery is None or not delivery.state.is_followed:
             self._drop(followed)
             return
@@ -237,11 +237,11 @@ class Follower:
         self._wake.set()
 
     def _is_current(self, followed: Followed) -> bool:
-        return self._followed.get(followed.entry.command_id) is followed
+        return self._followed.get(followed.handle.command_id) is followed
 
     def _drop(self, followed: Followed) -> None:
         if self._is_current(followed):
-            del self._followed[followed.entry.command_id]
+            del self._followed[followed.handle.command_id]
         deliveries = self._by_job[followed.job_id]
         if deliveries.get(followed.delivery_id) is followed:
             del deliveries[followed.delivery_id]

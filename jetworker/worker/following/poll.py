@@ -19,7 +19,7 @@ from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
-from jetworker.worker.handle import Entry
+from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class Followed:
     Jet has ended while a transfer still looks alive.
     """
 
-    entry: Entry
+    handle: DeliveryHandle
     job_id: JobId
     delivery_id: DeliveryId
     began: float
@@ -71,7 +71,7 @@ class Listing:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class Poll:
+class StatusPoll:
     """Asks Jet about deliveries and tells them what it says."""
 
     def __init__(self, jet: JetClient, clock: Clock, metrics: Metrics) -> None:
@@ -86,7 +86,7 @@ class Poll:
 
     async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
         """Return the job's transfers in progress; raises JetError."""
-        delivery = followed.entry.delivery
+        delivery = followed.handle.delivery
         return await self._jet.list_transfers(
             followed.job_id,
             priority=Priority.POLL,
@@ -134,16 +134,16 @@ class Poll:
             )
 
     async def _ask_running(self, followed: Followed, shown: JetDelivery) -> None:
-        told = followed.entry.apply(StatusObserved(shown))
+        told = followed.handle.apply(StatusObserved(shown))
         alive = self._unfinished(followed)[:_TRANSFERS_A_TIME]
         transfers = await self._transfers(followed, alive, Priority.POLL)
         await told
         if transfers:
-            await followed.entry.apply(StatusObserved(None, transfers))
+            await followed.handle.apply(StatusObserved(None, transfers))
 
     async def _ask_last(self, followed: Followed, shown: JetDelivery) -> None:
         """Ask for the transfers that Jet has not ended, at most three times more."""
-        await followed.entry.apply(StatusObserved(shown))
+        await followed.handle.apply(StatusObserved(shown))
         alive = self._unfinished(followed)
         transfers = await self._transfers(followed, alive, Priority.ENDING)
         conclusive = followed.asks >= _FURTHER_ASKS
@@ -154,12 +154,12 @@ class Poll:
                 delivery_id=followed.delivery_id,
             )
         reach(Point.BEFORE_END)
-        await followed.entry.apply(StatusObserved(shown, transfers, conclusive))
+        await followed.handle.apply(StatusObserved(shown, transfers, conclusive))
 
     async def _miss(self, followed: Followed) -> None:
         followed.missing += 1
         if followed.missing > _CONFIRMATIONS:
-            await followed.entry.apply(Missing())
+            await followed.handle.apply(Missing())
 
     async def _transfers(
         self,
@@ -180,7 +180,7 @@ class Poll:
     async def _transfer(
         self, followed: Followed, transfer_id: TransferId, priority: Priority
     ) -> JetTransfer | None:
-        delivery = followed.entry.delivery
+        delivery = followed.handle.delivery
         try:
             return await self._jet.get_transfer(
                 followed.job_id,
@@ -193,7 +193,7 @@ class Poll:
             return None
 
     def _unfinished(self, followed: Followed) -> tuple[TransferId, ...]:
-        delivery = followed.entry.delivery
+        delivery = followed.handle.delivery
         return unfinished(delivery) if delivery else ()
 
     def _priority(self, followed: Followed) -> Priority:

@@ -11,10 +11,10 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import StoreError
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Bound
-from jetworker.kafka.clients import Kafka, bounded
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.restore import keep
 from jetworker.wire import snapshots
-from jetworker.worker.reconciliation.single_flight import Shared
+from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
 _SLICE = 500
@@ -22,7 +22,7 @@ _PATIENCE = 600  # times 50 ms: an open transaction hides what comes after it
 
 
 @dataclass(slots=True)
-class Book:
+class JobBindings:
     """
     The deliveries of one job that commands are bound to, and its open intents.
 
@@ -50,19 +50,19 @@ class Bindings:
     *within* is the longest time from the writing of an intent until Jet has applied it.
     """
 
-    def __init__(self, kafka: Kafka, within: timedelta) -> None:
+    def __init__(self, kafka: KafkaClients, within: timedelta) -> None:
         self._kafka = kafka
         self._within = within
-        self._latest = Shared(self._read)
+        self._latest = SingleFlight(self._read)
 
-    async def read(self, job_id: JobId) -> Book:
+    async def read(self, job_id: JobId) -> JobBindings:
         """
         Return what is bound and open on a job, as of now; raises StoreError.
 
         Read up to the high watermark as it stands when the reading begins, not the
         last stable offset: a commit returns before its marker is visible.
         """
-        book = Book()
+        book = JobBindings()
         values = (await self._latest.get(job_id)).values()
         for number, value in enumerate(values):
             if number % _SLICE == 0:
@@ -113,7 +113,7 @@ async def _behind(consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) 
     return False
 
 
-def _enter(book: Book, job_id: JobId, value: bytes, within: timedelta) -> None:
+def _enter(book: JobBindings, job_id: JobId, value: bytes, within: timedelta) -> None:
     try:
         snapshot = snapshots.decode(value)
     except snapshots.UnreadableSnapshot as exc:

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from jetworker.core.delivery import Delivery, Intent, State
 from jetworker.core.settle import LookAgain
 from jetworker.runtime.clock import wait
-from jetworker.worker.handle import Entry
+from jetworker.worker.handle import DeliveryHandle
 
 _NOT_SHOWN = LookAgain("Jet did not show in time what is on the job")
 
 
 @dataclass(slots=True, eq=False)
-class Case:
+class UnknownStart:
     """
     The unknown outcome of one intent; *began* is when this process learnt of it.
 
     *called* is set when an operator's order came. *last* says why it is not decided.
     """
 
-    entry: Entry
+    handle: DeliveryHandle
     intent: Intent | None
     began: float
     called: asyncio.Event = field(default_factory=asyncio.Event)
@@ -28,16 +28,16 @@ class Case:
     @property
     def unsettled(self) -> Delivery | None:
         """The delivery as it is now, None once this start is settled."""
-        delivery = self.entry.delivery
+        delivery = self.handle.delivery
         if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
             return None
         return delivery if delivery.intent == self.intent else None
 
-    def is_of(self, entry: Entry) -> bool:
+    def is_of(self, handle: DeliveryHandle) -> bool:
         """Whether it looks after what this entry's delivery is uncertain of now."""
-        if entry.owner is not self.entry.owner or entry.delivery is None:
+        if handle.owner is not self.handle.owner or handle.delivery is None:
             return False
-        return entry.delivery.intent == self.intent
+        return handle.delivery.intent == self.intent
 
     def is_as_before(self, then: Delivery) -> bool:
         """Whether what was looked up is still what is asked."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from jetworker.core.command import CommandId, DeliveryId
 
 
-class Claims:
+class Reservations:
     """Lets one command at a time find out whether a delivery is still free, and take it."""
 
     def __init__(self) -> None:

@@ -34,14 +34,14 @@ _BETWEEN_REFUSALS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class JobLook:
     """One look: ids in the job document itself, and all that were seen anywhere."""
 
     listed: frozenset[DeliveryId]
     seen: frozenset[DeliveryId]
 
 
-class Watcher:
+class JobObserver:
     """Asks Jet about jobs whose starts are unknown; every method raises JetError."""
 
     def __init__(self, jet: JetClient) -> None:
@@ -50,7 +50,7 @@ class Watcher:
         self._owner_of: dict[TransferId, DeliveryId] = {}
         self._refusals: dict[JobId, int] = {}  # to show files, in a row
 
-    async def look(self, job_id: JobId) -> Look:
+    async def look(self, job_id: JobId) -> JobLook:
         """
         Return the deliveries that Jet shows on a job.
 
@@ -69,7 +69,7 @@ class Watcher:
                 seen.add(transfer.delivery_id)
         if len(listed) <= 1:
             seen |= await self._by_files(job_id)
-        return Look(listed, frozenset(seen))
+        return JobLook(listed, frozenset(seen))
 
     async def candidates(
         self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime

@@ -10,13 +10,13 @@ from jetworker.core.settle import Candidate
 from jetworker.core.witness import Settling
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.worker.reconciliation.bindings import Bindings, Book
-from jetworker.worker.reconciliation.job_observer import Watcher
-from jetworker.worker.reconciliation.single_flight import Shared
+from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
+from jetworker.worker.reconciliation.job_observer import JobObserver
+from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class JobView:
     """
     What two looks at a job showed, and then the state topic.
 
@@ -27,7 +27,7 @@ class View:
     listed: frozenset[DeliveryId]
     steady: frozenset[DeliveryId]
     candidates: tuple[Candidate, ...]
-    book: Book
+    book: JobBindings
     settling: Settling
 
 
@@ -40,7 +40,7 @@ class LookupMeans:
     ended command is known.
     """
 
-    watcher: Watcher
+    observer: JobObserver
     bindings: Bindings
     clock: Clock
     metrics: Metrics
@@ -48,24 +48,24 @@ class LookupMeans:
     remembered: timedelta
 
 
-class Views:
+class JobViews:
     """Shows jobs to many: a hundred lost answers cost no more questions than one."""
 
     def __init__(self, means: LookupMeans) -> None:
         self._means = means
-        self._jobs: dict[JobId, Shared[datetime, View]] = {}
+        self._jobs: dict[JobId, SingleFlight[datetime, JobView]] = {}
 
-    async def of(self, job_id: JobId, since: datetime) -> View:
+    async def of(self, job_id: JobId, since: datetime) -> JobView:
         """
         Return what is on a job as of now; raises JetError or StoreError.
 
         Candidates are looked for back to *since*, or farther where another asks for it.
         """
         if job_id not in self._jobs:
-            self._jobs[job_id] = Shared(partial(self._view, job_id))
+            self._jobs[job_id] = SingleFlight(partial(self._view, job_id))
         return await self._jobs[job_id].get(since)
 
-    async def _view(self, job_id: JobId, since: tuple[datetime, ...]) -> View:
+    async def _view(self, job_id: JobId, since: tuple[datetime, ...]) -> JobView:
         """
         Look twice, then read.
 
@@ -73,19 +73,19 @@ class Views:
         2. Only then read the state topic: a delivery that a command is bound to by then
            is not ours, one that is bound later was not shown yet.
         """
-        watcher, clock, settle = (
-            self._means.watcher,
+        observer, clock, settle = (
+            self._means.observer,
             self._means.clock,
             self._means.settle,
         )
         settled = clock.now() - settle
-        first = await watcher.look(job_id)
+        first = await observer.look(job_id)
         await asyncio.sleep(min(0.5, settle.total_seconds() / 10))
-        second = await watcher.look(job_id)
+        second = await observer.look(job_id)
         book = await self._means.bindings.read(job_id)
         unbound = (first.seen | second.seen) - book.bound.keys()
-        candidates = await watcher.candidates(job_id, unbound, min(since))
-        return View(
+        candidates = await observer.candidates(job_id, unbound, min(since))
+        return JobView(
             first.listed & second.listed,
             first.seen & second.seen,
             candidates,

@@ -35,42 +35,42 @@ from jetworker.core.settle import (
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.worker.doubts import Doubts
-from jetworker.worker.handle import Entry
-from jetworker.worker.reconciliation.case import Case
-from jetworker.worker.reconciliation.claims import Claims
+from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.reconciliation.case import UnknownStart
+from jetworker.worker.reconciliation.claims import Reservations
 from jetworker.worker.reconciliation.job_observer import tell_unexplained
-from jetworker.worker.reconciliation.job_views import LookupMeans, Views
+from jetworker.worker.reconciliation.job_views import JobViews, LookupMeans
 
 log = structlog.get_logger()
 
 _UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
 
 
-class Lookup:
+class Reconciler:
     """Looks after every unknown start of one worker, one task for each."""
 
     def __init__(self, means: LookupMeans) -> None:
-        self._watcher, self._bindings = means.watcher, means.bindings
+        self._observer, self._bindings = means.observer, means.bindings
         self._clock, self._metrics = means.clock, means.metrics
         self._settle = means.settle.total_seconds()
         self._remembered = means.remembered
-        self._views = Views(means)
-        self._new: asyncio.Queue[Case] = asyncio.Queue()
-        self._cases: dict[CommandId, Case] = {}
-        self._claims = Claims()
+        self._views = JobViews(means)
+        self._new: asyncio.Queue[UnknownStart] = asyncio.Queue()
+        self._cases: dict[CommandId, UnknownStart] = {}
+        self._claims = Reservations()
         self.doubts = Doubts()
 
-    def take(self, entry: Entry) -> None:
+    def take(self, handle: DeliveryHandle) -> None:
         """Look after an unknown start; one that is known is looked at at once."""
-        case = self._cases.get(entry.command_id)
+        case = self._cases.get(handle.command_id)
         if case is not None:
             case.called.set()
-            if case.is_of(entry):
+            if case.is_of(handle):
                 return
-        delivery = entry.delivery
+        delivery = handle.delivery
         intent = delivery.intent if delivery is not None else None
-        case = Case(entry, intent, self._clock.monotonic())
-        self._cases[entry.command_id] = case
+        case = UnknownStart(handle, intent, self._clock.monotonic())
+        self._cases[handle.command_id] = case
         self._new.put_nowait(case)
 
     async def run(self) -> None:
@@ -80,7 +80,7 @@ class Lookup:
                 case = await self._new.get()
                 tasks.create_task(self._look_after(case), name="look-up")
 
-    async def _look_after(self, case: Case) -> None:
+    async def _look_after(self, case: UnknownStart) -> None:
         try:
             delivery = case.unsettled
             if delivery is not None and delivery.pending is None:
@@ -88,16 +88,16 @@ class Lookup:
                 reach(Point.SETTLED)
             while (delivery := case.unsettled) is not None:
                 if delivery.state is State.HELD:
-                    await self.doubts.remove(case.entry.command_id)
+                    await self.doubts.remove(case.handle.command_id)
                 await self._step(case, delivery)
         except StoreError as exc:
             log.debug("an unknown start is left to the next owner", reason=str(exc))
         finally:
-            if self._cases.get(case.entry.command_id) is case:
-                del self._cases[case.entry.command_id]
-                await self.doubts.remove(case.entry.command_id)
+            if self._cases.get(case.handle.command_id) is case:
+                del self._cases[case.handle.command_id]
+                await self.doubts.remove(case.handle.command_id)
 
-    async def _step(self, case: Case, delivery: Delivery) -> None:
+    async def _step(self, case: UnknownStart, delivery: Delivery) -> None:
         if delivery.pending is not None:
             await self._check_adopt(case, delivery, delivery.pending)
             return
@@ -108,10 +108,10 @@ class Lookup:
             return
         held_at = case.began + 2 * self._settle
         if delivery.state is State.UNCERTAIN and self._clock.monotonic() >= held_at:
-            await case.entry.apply(Undecided(case.last.message))
+            await case.handle.apply(Undecided(case.last.message))
         await case.wait(self._interval(case))
 
-    async def _in_time(self, case: Case, delivery: Delivery) -> Decision:
+    async def _in_time(self, case: UnknownStart, delivery: Delivery) -> Decision:
         """Decide, but not beyond the moment when it has to be held."""
         left = case.began + 2 * self._settle - self._clock.monotonic()
         limit = left if delivery.state is State.UNCERTAIN else _UNHURRIED
@@ -124,7 +124,7 @@ class Lookup:
             return LookAgain(f"it could not be looked up: {exc}")
 
     async def _carry_out(
-        self, case: Case, delivery: Delivery, decision: Decision
+        self, case: UnknownStart, delivery: Delivery, decision: Decision
     ) -> bool:
         """Apply a decision; returns whether the delivery is settled by it."""
         match decision:
@@ -141,7 +141,7 @@ class Lookup:
                 if delivery.terms.on_uncertain is OnUncertain.HOLD:
                     case.last = LookAgain("nothing is shown, and the route says hold")
                     return False
-                await case.entry.apply(Absent())
+                await case.handle.apply(Absent())
                 return True
             case LookAgain():
                 case.last = decision
@@ -164,12 +164,14 @@ class Lookup:
         steady = tuple(c for c in candidates if c.delivery_id in view.steady)
         if any(may_be(c, ours) for c in candidates if c not in steady):
             return LookAgain("two looks at the job did not show the same")
-        witnessed = await self._watcher.is_witnessed(
+        witnessed = await self._observer.is_witnessed(
             ours, job_id, view.listed, view.book.known, view.settling
         )
         return decide(ours, intents.values(), Sight(steady, witnessed))
 
-    async def _adopt(self, case: Case, delivery: Delivery, found: Found) -> bool:
+    async def _adopt(
+        self, case: UnknownStart, delivery: Delivery, found: Found
+    ) -> bool:
         """
         Take a delivery that was found, and return whether it was still to be had.
 
@@ -178,7 +180,7 @@ class Lookup:
         3. Only then take it.
         """
         assert delivery.intent is not None
-        with self._claims.claim(found.delivery_id, case.entry.command_id) as is_ours:
+        with self._claims.claim(found.delivery_id, case.handle.command_id) as is_ours:
             try:
                 book = await self._bindings.read(delivery.intent.job_id)
             except StoreError as exc:
@@ -189,19 +191,19 @@ class Lookup:
                 case.last = LookAgain("another command takes the delivery that fits")
                 return False
             reach(Point.FOUND)
-            await case.entry.apply(found)
+            await case.handle.apply(found)
             reach(Point.ADOPTED)
             return True
 
     async def _check_adopt(
-        self, case: Case, delivery: Delivery, pending: PendingAdopt
+        self, case: UnknownStart, delivery: Delivery, pending: PendingAdopt
     ) -> None:
         """Carry an operator's adopt out, if Jet has the delivery and nobody else does."""
         assert delivery.intent is not None
         job_id, wanted = delivery.intent.job_id, pending.delivery_id
-        with self._claims.claim(wanted, case.entry.command_id) as is_ours:
+        with self._claims.claim(wanted, case.handle.command_id) as is_ours:
             try:
-                shown = await self._watcher.delivery(job_id, wanted)
+                shown = await self._observer.delivery(job_id, wanted)
                 book = await self._bindings.read(job_id)
             except (JetError, StoreError) as exc:
                 log.warning("an adopt waits until Jet can be asked", reason=str(exc))
@@ -209,18 +211,18 @@ class Lookup:
                 return
             if not case.is_as_before(delivery):
                 return
-            others = book.claims.get(wanted, set()) - {case.entry.command_id}
-            is_second = any(other < case.entry.command_id for other in others)
+            others = book.claims.get(wanted, set()) - {case.handle.command_id}
+            is_second = any(other < case.handle.command_id for other in others)
             if shown is None or wanted in book.bound or is_second:
-                await case.entry.apply(AdoptRefused())
+                await case.handle.apply(AdoptRefused())
             elif is_ours and not others:
-                await case.entry.apply(Found(wanted, shown.created_on))
+                await case.handle.apply(Found(wanted, shown.created_on))
             else:
                 await case.wait(min(1.0, self._settle))  # the other gives way
 
-    def _interval(self, case: Case) -> float:
+    def _interval(self, case: UnknownStart) -> float:
         """Return the wait before the next look; a held one is looked at slowly."""
-        delivery = case.entry.delivery
+        delivery = case.handle.delivery
         if delivery and delivery.state is State.UNCERTAIN:
             return min(5.0, max(0.2, self._settle / 5))
         return min(60.0, max(5.0, self._settle))

@@ -9,7 +9,7 @@ Wish = TypeVar("Wish")
 Answer = TypeVar("Answer")
 
 
-class Shared(Generic[Wish, Answer]):
+class SingleFlight(Generic[Wish, Answer]):
     """
     Asks once for all who wait; a few questions may be on their way at once.
 

@@ -40,7 +40,7 @@ class Sweep:
     """Sweeps the jobs of one worker on which a start was unknown."""
 
     def __init__(self, means: LookupMeans) -> None:
-        self._watcher, self._bindings = means.watcher, means.bindings
+        self._observer, self._bindings = means.observer, means.bindings
         self._clock, self._metrics = means.clock, means.metrics
         self._for = min(_FOR, means.remembered)  # what is forgotten looks like nobody's
         self._pause = min(means.settle * 5, _EVERY).total_seconds()
@@ -77,10 +77,10 @@ class Sweep:
 
     async def _look(self, job_id: JobId, touched: _Touched) -> None:
         """Report what is bound to nobody and can be no open intent's."""
-        look = await self._watcher.look(job_id)
+        look = await self._observer.look(job_id)
         book = await self._bindings.read(job_id)
         unbound = look.seen - book.bound.keys() - self._reported
-        found = await self._watcher.candidates(job_id, unbound, touched.since)
+        found = await self._observer.candidates(job_id, unbound, touched.since)
         for candidate in found:
             if candidate.created_on is None:
                 continue  # listed, but Jet does not show it: it is asked for again

@@ -8,8 +8,8 @@ from jetworker.core.command import CommandId, JobId, RouteName
 from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.runtime.clock import Clock
-from jetworker.worker.delivery_counts import Census
-from jetworker.worker.starts.sender import Sender
+from jetworker.worker.delivery_counts import DeliveryCounts
+from jetworker.worker.starts.sender import StartSender
 
 
 class Dispatch(Protocol):
@@ -36,8 +36,8 @@ class Means:
     """What the lanes of one worker work with; *max_active* is over all routes."""
 
     dispatch: Dispatch
-    sender: Sender
-    census: Census
+    sender: StartSender
+    counts: DeliveryCounts
     clock: Clock
     max_active: int
     backoff: Backoff

@@ -23,23 +23,23 @@ from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.worker.handle import Entry
+from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.starts.dispatch import Means
-from jetworker.worker.starts.queue import Queue, is_waiting
+from jetworker.worker.starts.queue import StartQueue, is_waiting
 from jetworker.worker.starts.sender import unavailable
 
 log = structlog.get_logger()
 
 
-class Lane:
+class RouteDispatcher:
     """The queue of one route, and the task that empties it."""
 
     def __init__(self, name: RouteName, means: Means) -> None:
         self.name = name
         self._means = means
         self._dispatch, self._sender = means.dispatch, means.sender
-        self._census, self._clock = means.census, means.clock
-        self._queue = Queue()
+        self._counts, self._clock = means.counts, means.clock
+        self._queue = StartQueue()
         self._obstacle: Blocked | None = None
         self._failures = 0
         self._wake = asyncio.Event()
@@ -54,14 +54,14 @@ class Lane:
         found = self._obstacle
         return f"{found.code}: {found.message}" if found else None
 
-    def put(self, entry: Entry) -> None:
+    def put(self, handle: DeliveryHandle) -> None:
         """Queue a delivery; one that is to be started again goes first."""
-        delivery = entry.delivery
+        delivery = handle.delivery
         if delivery is None or not delivery.state.is_startable:
             return
-        self._queue.put(entry, first=delivery.state is State.CLEARED)
+        self._queue.put(handle, first=delivery.state is State.CLEARED)
         if self._obstacle is not None and delivery.state is State.ACCEPTED:
-            entry.tell(self._obstacle)
+            handle.tell(self._obstacle)
         self._wake.set()
 
     def nudge(self) -> None:
@@ -73,12 +73,12 @@ class Lane:
         while True:
             self._wake.clear()
             self._expire()
-            entry = self._queue.head()
-            if entry is None:
+            handle = self._queue.head()
+            if handle is None:
                 await self._wake.wait()
                 continue
             try:
-                obstacle = await self._advance(entry)
+                obstacle = await self._advance(handle)
             except StoreError:
                 continue  # its owner's life is over: it is dropped with the others
             await self._pause(obstacle)
@@ -109,16 +109,16 @@ class Lane:
             message=obstacle.message,
             commands=len(self._queue),
         )
-        for entry in self._queue:
-            entry.tell(obstacle)
+        for handle in self._queue:
+            handle.tell(obstacle)
 
-    async def _advance(self, entry: Entry) -> Blocked | None:
+    async def _advance(self, handle: DeliveryHandle) -> Blocked | None:
         """Start one delivery, or return what is in the way."""
         route = self._dispatch.route(self.name)
         if route is None:
             message = "the route is not in the routes file any more"
             return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
-        if self._is_full(route, entry):
+        if self._is_full(route, handle):
             return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
         try:
             job_id = await self._dispatch.job_of(route)
@@ -128,9 +128,11 @@ class Lane:
             return unavailable(exc)
         async with self._dispatch.lock(job_id):
             await self._dispatch.settled(job_id)
-            return await self._start(entry, route, job_id)
+            return await self._start(handle, route, job_id)
 
-    async def _start(self, entry: Entry, route: Route, job_id: JobId) -> Blocked | None:
+    async def _start(
+        self, handle: DeliveryHandle, route: Route, job_id: JobId
+    ) -> Blocked | None:
         """
         Start one delivery.
 
@@ -143,75 +145,75 @@ class Lane:
         if obstacle is not None:
             return obstacle
         await self._sender.turn(route)
-        delivery = entry.delivery
-        if delivery is None or not is_waiting(entry) or self._is_full(route, entry):
+        delivery = handle.delivery
+        if delivery is None or not is_waiting(handle) or self._is_full(route, handle):
             return None
         if is_expired(delivery, self._clock.now()):
             return None  # it is told so at its next turn
-        with entry.owner.sending():
-            outcome = await self._send(entry, delivery, route, job_id)
-        return self._obstacle_of(outcome, entry)
+        with handle.owner.sending():
+            outcome = await self._send(handle, delivery, route, job_id)
+        return self._obstacle_of(outcome, handle)
 
     async def _send(
-        self, entry: Entry, delivery: Delivery, route: Route, job_id: JobId
+        self, handle: DeliveryHandle, delivery: Delivery, route: Route, job_id: JobId
     ) -> Trigger:
         """Write the intent down, send it, and write down what came of it."""
         written_at = self._clock.monotonic()
         reach(Point.BEFORE_INTENT)
-        await entry.apply(self._begun(route, job_id))
+        await handle.apply(self._begun(route, job_id))
         reach(Point.AFTER_INTENT)
         outcome = await self._sender.send(
             route,
             job_id,
             delivery.objects,
-            lambda: entry.owner.check_lease(written_at),
+            lambda: handle.owner.check_lease(written_at),
         )
         reach(Point.ANSWERED)
         if delivery.attempt and not isinstance(outcome, Blocked):
-            self._census.resent(delivery)
-        self._queue.remove(entry)
-        await entry.apply(outcome)
+            self._counts.resent(delivery)
+        self._queue.remove(handle)
+        await handle.apply(outcome)
         reach(Point.AFTER_STARTED)
         if isinstance(outcome, Lost):
-            self._doubt(entry, job_id)
+            self._doubt(handle, job_id)
         return outcome
 
-    def _doubt(self, entry: Entry, job_id: JobId) -> None:
+    def _doubt(self, handle: DeliveryHandle, job_id: JobId) -> None:
         """
         Ask before the next start, and keep others off while this one is unknown.
 
         Not where nothing was started yet: others go on there, and become witnesses.
         """
         self._sender.suspect(self.name)
-        delivery = entry.delivery
+        delivery = handle.delivery
         is_uncertain = delivery is not None and delivery.state is State.UNCERTAIN
         if is_uncertain and self._sender.has_started(job_id):
-            self._dispatch.doubt(job_id, entry.command_id)
+            self._dispatch.doubt(job_id, handle.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = self._sender.intent(job_id, self._clock.now())
         return Begun(intent, Terms(route.on_uncertain, route.deadline))
 
-    def _obstacle_of(self, outcome: Trigger, entry: Entry) -> Blocked | None:
+    def _obstacle_of(self, outcome: Trigger, handle: DeliveryHandle) -> Blocked | None:
         """Let a start that was refused for now block the lane, and go first again."""
         if not isinstance(outcome, Blocked):
             return None
-        if is_waiting(entry):
-            self._queue.put(entry, first=True)
+        if is_waiting(handle):
+            self._queue.put(handle, first=True)
         return outcome
 
-    def _is_full(self, route: Route, entry: Entry) -> bool:
-        delivery = entry.delivery
+    def _is_full(self, route: Route, handle: DeliveryHandle) -> bool:
+        delivery = handle.delivery
         if delivery is None or delivery.state is State.CLEARED:
             return False  # it has had its place since its first intent
         limit = self._means.max_active if route.max_active is None else route.max_active
-        full = self._census.open_on(route.name) >= limit
-        return full or self._census.total >= self._means.max_active
+        full = self._counts.open_on(route.name) >= limit
+        return full or self._counts.total >= self._means.max_active
 
     def _expire(self) -> None:
-        for entry in self._queue.take_expired(self._clock.now()):
+        for handle in self._queue.take_expired(self._clock.now()):
             message = "expiresAt passed before it could be started"
-            entry.tell(Refused(ReasonCode.EXPIRED, message))
+            handle.tell(Refused(ReasonCode.EXPIRED, message))
 
     def _until_expiry(self, delay: timedelta) -> float:
         """Return the seconds to wait: *delay*, or less if something expires before."""

@@ -19,7 +19,7 @@ from jetworker.jet.jobs import JobResolver
 log = structlog.get_logger()
 
 
-class Sender:
+class StartSender:
     """Sends a start once, and asks the job why one was refused."""
 
     def __init__(self, jet: JetClient, resolver: JobResolver) -> None:

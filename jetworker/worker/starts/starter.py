@@ -9,12 +9,12 @@ from jetworker.core.pace import Backoff
 from jetworker.core.route import Route
 from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock
-from jetworker.worker.delivery_counts import Census
-from jetworker.worker.handle import Entry
-from jetworker.worker.reconciliation.reconciler import Lookup
+from jetworker.worker.delivery_counts import DeliveryCounts
+from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.starts.dispatch import Means
-from jetworker.worker.starts.dispatcher import Lane
-from jetworker.worker.starts.sender import Sender
+from jetworker.worker.starts.dispatcher import RouteDispatcher
+from jetworker.worker.starts.sender import StartSender
 
 
 class Starter:
@@ -24,28 +24,28 @@ class Starter:
         self,
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
-        lookup: Lookup,
-        sender: Sender,
-        census: Census,
+        reconciler: Reconciler,
+        sender: StartSender,
+        counts: DeliveryCounts,
         clock: Clock,
         max_active: int,
         backoff: Backoff,
     ) -> None:
         self._routes = routes
         self._resolver = resolver
-        self._lookup = lookup
-        self._means = Means(self, sender, census, clock, max_active, backoff)
-        self._lanes: dict[RouteName, Lane] = {}
+        self._reconciler = reconciler
+        self._means = Means(self, sender, counts, clock, max_active, backoff)
+        self._lanes: dict[RouteName, RouteDispatcher] = {}
         self._locks: dict[JobId, asyncio.Lock] = {}
-        self._new: asyncio.Queue[Lane] = asyncio.Queue()
+        self._new: asyncio.Queue[RouteDispatcher] = asyncio.Queue()
 
-    def take(self, entry: Entry) -> None:
+    def take(self, handle: DeliveryHandle) -> None:
         """Queue a delivery that may be started; one that ended frees its place."""
-        delivery = entry.delivery
+        delivery = handle.delivery
         if delivery is None:
             self.nudge()
         elif delivery.state.is_startable:
-            self._lane(delivery.route).put(entry)
+            self._lane(delivery.route).put(handle)
 
     def waiting(self) -> int:
         """Return how many deliveries are queued in all lanes."""
@@ -79,19 +79,19 @@ class Starter:
 
     async def settled(self, job_id: JobId) -> None:
         """Wait until no start on this job is being looked up by this worker."""
-        await self._lookup.doubts.none(job_id)
+        await self._reconciler.doubts.none(job_id)
 
     def doubt(self, job_id: JobId, command_id: CommandId) -> None:
         """Keep other starts off the job until this one is settled or held."""
-        self._lookup.doubts.add(job_id, command_id)
+        self._reconciler.doubts.add(job_id, command_id)
 
     def nudge(self) -> None:
         """Let every lane look again."""
         for lane in self._lanes.values():
             lane.nudge()
 
-    def _lane(self, name: RouteName) -> Lane:
+    def _lane(self, name: RouteName) -> RouteDispatcher:
         if name not in self._lanes:
-            self._lanes[name] = Lane(name, self._means)
+            self._lanes[name] = RouteDispatcher(name, self._means)
             self._new.put_nowait(self._lanes[name])
         return self._lanes[name]

@@ -16,7 +16,7 @@ from jetworker.config.model import JetConfig
 from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import connect
-from jetworker.jet.transport import Calls
+from jetworker.jet.transport import Transport
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.sandbox.jet.server import Sandbox
@@ -167,7 +167,7 @@ async def jet_client(base_url: str, secret: str) -> AsyncIterator[JetClient]:
     )
     clock, metrics = Clock(), Metrics(CollectorRegistry())
     async with connect(config, "test") as connection:
-        calls = Calls(
+        calls = Transport(
             connection,
             Budget(1000, clock, metrics),
             clock,
