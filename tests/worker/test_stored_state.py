@@ -1,0 +1,187 @@
+"""A partition that an earlier version left is taken up where it was left, for good."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from jetworker.core.command import CommandId
+from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
+from jetworker.core.finished import Finished, Remembered
+from jetworker.core.steps import Policy
+from jetworker.kafka.restore import keep
+from jetworker.kafka.state_store import Step, Store
+from jetworker.runtime.metrics import Metrics
+from jetworker.wire import snapshots
+from jetworker.wire.answers import Answers
+from jetworker.wire.events import Envelope
+from jetworker.wire.snapshots import Snapshot
+from jetworker.worker.crew import LifeTerms, Services
+from jetworker.worker.deliveries import Life
+from jetworker.worker.delivery_counts import Census
+from jetworker.worker.handle import Entry
+from tests.support import stored_state
+from tests.support.fakes import HandClock
+
+_CLOCK = HandClock()
+_FORGOTTEN = CommandId("forgotten")
+
+
+@dataclass
+class Performer:
+    """Takes what it is handed, and does nothing about it."""
+
+    taken: list[CommandId] = field(default_factory=list)
+    seen: list[Snapshot] = field(default_factory=list)
+
+    def take(self, entry: Entry) -> None:
+        self.taken.append(entry.command_id)
+
+    def touch(self, snapshot: Snapshot) -> None:
+        self.seen.append(snapshot)
+
+
+@dataclass
+class Written:
+    """A store whose every step is durable at once."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def submit(self, step: Step) -> "asyncio.Future[None]":
+        self.steps.append(step)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+@dataclass
+class Restored:
+    """A life, and all who work for it."""
+
+    starter: Performer = field(default_factory=Performer)
+    follower: Performer = field(default_factory=Performer)
+    lookup: Performer = field(default_factory=Performer)
+    sweep: Performer = field(default_factory=Performer)
+    store: Written = field(default_factory=Written)
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+
+    def __post_init__(self) -> None:
+        self.census = Census(self.metrics)
+        services = Services(
+            starter=self.starter,
+            follower=self.follower,
+            lookup=self.lookup,
+            sweep=self.sweep,
+            census=self.census,
+            metrics=self.metrics,
+            clock=_CLOCK,
+        )
+        envelope = Envelope("jet.events", "/jetworker/g")
+        terms = LifeTerms(
+            policy=Policy(),
+            envelope=envelope,
+            answers=Answers(envelope, "jet.dead-letters"),
+            state_topic="jet.state",
+            max_objects=10,
+            lease=timedelta(seconds=30),
+            dedupe_window=timedelta(days=7),
+            routes=dict,
+        )
+        self.life = Life(3, cast(Store, self.store), terms, services)
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """What was written to the state topic since."""
+        return [
+            snapshots.decode(record.value or b"")
+            for step in self.store.steps
+            for record in step.records
+            if record.topic == "jet.state"
+        ]
+
+
+async def _restore(version: str) -> Restored:
+    latest: dict[bytes, bytes] = {}
+    for key, value in stored_state.records(version):
+        keep(latest, key, value)
+    restored = Restored()
+    await restored.life.restore(latest)
+    return restored
+
+
+@pytest.mark.parametrize("version", stored_state.versions())
+async def test_a_restored_partition_knows_all_that_was_known(version: str) -> None:
+    restored = await _restore(version)
+
+    stories = stored_state.SNAPSHOTS[version].values()
+    left = [each for each in stories if each.command_id != _FORGOTTEN]
+    assert restored.life.deliveries == {
+        each.command_id: each for each in left if isinstance(each, Delivery)
+    }
+    assert {
+        each.command_id: restored.life.known(each.command_id)
+        for each in stories
+        if isinstance(each, Finished)
+    } == {
+        each.command_id: _remembered(each)
+        for each in stories
+        if isinstance(each, Finished)
+    }
+    assert restored.sweep.seen == left
+    assert restored.store.steps == []
+
+
+@pytest.mark.parametrize("version", stored_state.versions())
+async def test_each_is_gone_on_with_where_it_was_left(version: str) -> None:
+    restored = await _restore(version)
+
+    restored.life.resume()
+    await asyncio.sleep(0)  # what is durable is performed
+
+    assert restored.starter.taken == _in(
+        version, State.ACCEPTED, State.WAITING, State.CLEARED
+    )
+    assert restored.follower.taken == _in(version, State.STARTED, State.IN_PROGRESS)
+    lost = _in(version, State.STARTING)
+    assert restored.lookup.taken == [*_in(version, State.UNCERTAIN, State.HELD), *lost]
+    assert restored.snapshots == [
+        _in_doubt(stored_state.SNAPSHOTS[version][command_id]) for command_id in lost
+    ]
+    startable = len(restored.starter.taken)
+    assert restored.life.unstarted == startable
+    uncounted = _in(version, State.ACCEPTED, State.WAITING)
+    assert restored.census.total == len(restored.life.deliveries) - len(uncounted)
+
+
+def _remembered(finished: Finished) -> Remembered | None:
+    if finished.command_id == _FORGOTTEN:
+        return None
+    return Remembered(
+        finished.fingerprint[:8],
+        finished.state,
+        finished.finished_at.replace(microsecond=0),
+        finished.delivery_id,
+    )
+
+
+def _in(version: str, *states: State) -> list[CommandId]:
+    """Return those that were left in one of *states*, in the order of their writing."""
+    stories = stored_state.SNAPSHOTS[version].values()
+    return [each.command_id for each in stories if each.state in states]
+
+
+def _in_doubt(starting: Snapshot) -> Delivery:
+    """Return what becomes of a start whose sender did not live to tell."""
+    assert isinstance(starting, Delivery)
+    message = "the worker that sent the start did not live to tell"
+    return replace(
+        starting,
+        state=State.UNCERTAIN,
+        published=State.UNCERTAIN,
+        sequence=starting.sequence + 1,
+        reason=Reason(ReasonCode.START_UNKNOWN, message),
+        doubted_at=_CLOCK.now(),
+    )
