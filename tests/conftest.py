@@ -1,8 +1,9 @@
-"""Fixtures for tests on a real Kafka."""
+"""A real Kafka for the tests that want one, and what a run says that it left out."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,6 +12,7 @@ from hypothesis import settings as hypothesis
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics as layout
+from tests.support import programs
 from tests.support.kafka import broker as brokers
 
 # Nothing here is judged by how long it takes: a machine may be busy.
@@ -19,16 +21,58 @@ hypothesis.register_profile(
 )
 hypothesis.load_profile("unhurried")
 
+# What a marker keeps out of a run, and the target that runs it.
+LEFT_OUT = {
+    "platform": "need programs that the package index lacks (make test-platform)",
+    "nightly": "take hours (make nightly)",
+}
 _KEPT = pytest.StashKey[ExitStack]()
+_LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the place for what lives as long as the session."""
     config.stash[_KEPT] = ExitStack()
+    config.stash[_LEFT_OUT] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose programs are missing, with the cure: it is never skipped."""
+    for mark in item.iter_markers("platform"):
+        if missing := programs.missing(mark.args):
+            pytest.fail(programs.cure(missing), pytrace=False)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count what was asked for and is left out by its marker."""
+    for item in items:
+        counts = item.config.stash[_LEFT_OUT]
+        if "not" in item.config.option.markexpr:
+            name = next((m for m in LEFT_OUT if item.get_closest_marker(m)), None)
+            if name:
+                counts[name] = counts.get(name, 0) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of a worker of xdist to the process that prints."""
+    if output := getattr(session.config, "workeroutput", None):
+        output["left out"] = session.config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker; all workers have the same."""
+    if output := getattr(node, "workeroutput", None):
+        node.config.stash[_LEFT_OUT].update(output["left out"])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the shared broker: here no test's timeout runs while others still use it."""
+    """Say what was left out, and leave the shared broker: no test's timeout runs here."""
+    counts = config.stash[_LEFT_OUT]
+    printer = config.pluginmanager.get_plugin("terminalreporter")
+    if counts and printer and not hasattr(config, "workerinput"):
+        told = (f"{counts[m]} that {LEFT_OUT[m]}" for m in LEFT_OUT if m in counts)
+        printer.write_line(f"Left out: {', '.join(told)}.")
     config.stash[_KEPT].close()
 
 

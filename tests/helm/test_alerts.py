@@ -1,9 +1,7 @@
 """Alerts and dashboard: every query is valid and reads a metric that exists."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,23 +17,13 @@ from tests.helm.charts import CHART, Tree, merged, only, read, values
 RULES = sorted((CHART / "files" / "rules").glob("*.yaml"))
 DASHBOARD: Tree = json.loads((CHART / "files" / "dashboard.json").read_text())
 NOT_OURS = {"up", "kafka_consumergroup_lag", "ALERTS"}
+needs_promtool = pytest.mark.platform("promtool")
 _METRIC = re.compile(r"(?<![\w:])([a-zA-Z_][\w:]*)\{")
 
 
-def _promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None and os.environ.get("JETWORKER_NO_PROMTOOL"):
-        pytest.skip("no promtool, and JETWORKER_NO_PROMTOOL says that this is known")
-    assert found, (
-        "promtool is missing: apt-get install prometheus (Debian), or set"
-        " JETWORKER_NO_PROMTOOL=1 to leave these tests out"
-    )
-    return found
-
-
-def _run(*arguments: str | Path, folder: Path = CHART) -> str:
+def _promtool(*arguments: str | Path, folder: Path = CHART) -> str:
     done = subprocess.run(
-        [_promtool(), *map(str, arguments)],
+        ["promtool", *map(str, arguments)],
         cwd=folder,
         check=False,
         capture_output=True,
@@ -76,11 +64,12 @@ def _labels() -> dict[str, set[str]]:
     return found
 
 
+@needs_promtool
 def test_the_names_of_the_metrics_are_as_prometheus_wants_them() -> None:
     registry = CollectorRegistry()
     Metrics(registry, "0.1.0").declare_routes(["a"])
     done = subprocess.run(
-        [_promtool(), "check", "metrics"],
+        ["promtool", "check", "metrics"],
         input=generate_latest(registry),
         check=False,
         capture_output=True,
@@ -90,12 +79,14 @@ def test_the_names_of_the_metrics_are_as_prometheus_wants_them() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@needs_promtool
 def test_the_rules_are_valid_and_free_of_lint() -> None:
-    _run("check", "rules", "--lint=all", "--lint-fatal", *RULES)
+    _promtool("check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
 
+@needs_promtool
 def test_each_alert_fires_on_its_fault_and_none_in_a_healthy_day() -> None:
-    _run("test", "rules", "rules_test.yaml", folder=CHART / "tests")
+    _promtool("test", "rules", "rules_test.yaml", folder=CHART / "tests")
 
 
 def test_no_alert_is_without_a_test_that_it_fires() -> None:
@@ -151,11 +142,14 @@ def test_every_selector_of_a_rule_can_be_scoped_to_a_release(file: Path) -> None
                 assert ours or 'consumergroup="jetworker"' in selector, selector
 
 
-def test_a_release_scopes_the_rules_to_itself_and_leaves_out_what_is_unwanted(
-    tmp_path: Path,
-) -> None:
+def _of_a_release() -> Tree:
+    """Return the rules of a release that named its group and its topic."""
     changed = {"config": {"kafka": {"group_id": "eu"}, "topics": {"commands": "c"}}}
-    rule = only(merged(values("full"), changed), "PrometheusRule")
+    return only(merged(values("full"), changed), "PrometheusRule")
+
+
+def test_a_release_scopes_the_rules_to_itself_and_leaves_out_what_is_unwanted() -> None:
+    rule = _of_a_release()
     text = yaml.safe_dump(rule["spec"], width=10_000)
 
     assert 'job="jetworker"' not in text
@@ -167,8 +161,13 @@ def test_a_release_scopes_the_rules_to_itself_and_leaves_out_what_is_unwanted(
         r["alert"] for g in rule["spec"]["groups"] for r in g["rules"] if "alert" in r
     }
     assert names == ALERTS.keys() - {"JetworkerDeadLetters"}
-    (tmp_path / "rules.yaml").write_text(text)
-    _run("check", "rules", "--lint=all", "--lint-fatal", tmp_path / "rules.yaml")
+
+
+@needs_promtool
+def test_the_rules_of_a_release_are_valid_too(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(_of_a_release()["spec"]))
+
+    _promtool("check", "rules", "--lint=all", "--lint-fatal", tmp_path / "rules.yaml")
 
 
 def test_alerts_on_the_lag_come_only_with_what_measures_it() -> None:
@@ -177,6 +176,7 @@ def test_alerts_on_the_lag_come_only_with_what_measures_it() -> None:
     assert "kafka_consumergroup_lag" not in str(only(without, "PrometheusRule"))
 
 
+@needs_promtool
 def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
     rules = [
         {
@@ -188,7 +188,7 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "dashboard.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
 
-    assert f"{len(QUERIES)} rules found" in _run("check", "rules", file)
+    assert f"{len(QUERIES)} rules found" in _promtool("check", "rules", file)
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -11,30 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pytest
 from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
 PYTHON = "docker.io/library/python:3.13-slim-trixie"
 UV = "ghcr.io/astral-sh/uv:0.13.9"
-_NEEDED = ("buildah", "netavark", "mmdebstrap", "unshare", "chroot")
-_PATH = f"{os.environ['PATH']}:/usr/lib/podman"  # where Debian puts netavark
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SOURCE = (
     "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
     " http://deb.debian.org/debian trixie main"
 )
-
-
-def require_builder() -> None:
-    """Skip, and say why and what to do, where no image can be built."""
-    missing = [name for name in _NEEDED if shutil.which(name, path=_PATH) is None]
-    missing += ["root"] if os.geteuid() else []
-    if missing:
-        pytest.skip(
-            f"THE IMAGE IS NOT BUILT HERE, {', '.join(missing)} missing: as root,"
-            " apt-get install buildah netavark mmdebstrap debian-archive-keyring"
-        )
 
 
 def _run(*arguments: str) -> str:

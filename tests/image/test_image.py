@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -20,36 +18,23 @@ from tests.image.container import (
     ROOT,
     Image,
     build,
-    require_builder,
     unpacked,
 )
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import Site
+from tests.support.programs import IMAGE
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(500)  # the first one builds
+# The first one builds.
+pytestmark = [pytest.mark.platform(*IMAGE), pytest.mark.timeout(500)]
 
 VENV = "opt/venv"
 
 
-def test_the_dockerfile_is_free_of_lint() -> None:
-    hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run(
-        [hadolint, "--no-color", "--failure-threshold", "style", ROOT / "Dockerfile"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert (done.returncode, done.stdout) == (0, "")
-
-
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    require_builder()
     built = build(tmp_path_factory.mktemp("image"))
     yield built
     built.remove()

@@ -15,6 +15,7 @@ from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+needs_promtool = pytest.mark.platform("promtool")
 
 # Only promtool shows that these fire, by series that are made up; why no fault here does.
 NOT_SHOWN = {
@@ -62,6 +63,7 @@ def test_every_alert_is_shown_here_or_listed_as_not_shown() -> None:
     assert shown | NOT_SHOWN.keys() == ALERTS
 
 
+@needs_promtool
 async def test_when_all_is_well_none_fires(system: System) -> None:
     worker, before = await begun(system)
 
@@ -72,6 +74,7 @@ async def test_when_all_is_well_none_fires(system: System) -> None:
     assert_firing(before, after, set(), system.folder)
 
 
+@needs_promtool
 async def test_held_starts_and_dead_letters(system: System) -> None:
     worker, before = await begun(system)
     system.jet.listing = "none"
@@ -96,6 +99,7 @@ async def test_held_starts_and_dead_letters(system: System) -> None:
     assert_firing(before, after, alerts, system.folder)
 
 
+@needs_promtool
 async def test_a_start_whose_outcome_stays_unknown(system: System) -> None:
     system.changes = {"JETWORKER_STARTS__SETTLE": "100s"}
     worker, before = await begun(system)
@@ -113,6 +117,7 @@ async def test_a_start_whose_outcome_stays_unknown(system: System) -> None:
     assert_firing(before, after, {"JetworkerStartUncertain"}, system.folder, besides)
 
 
+@needs_promtool
 async def test_a_jet_that_fails_and_throttles_and_refuses_the_token(
     system: System,
 ) -> None:
@@ -141,6 +146,7 @@ async def test_a_jet_that_fails_and_throttles_and_refuses_the_token(
     assert_firing(before, after, alerts, system.folder)
 
 
+@needs_promtool
 async def test_a_paused_job_deliveries_that_fail_and_routes_that_are_refused(
     system: System,
 ) -> None:
@@ -167,6 +173,7 @@ async def test_a_paused_job_deliveries_that_fail_and_routes_that_are_refused(
     assert_firing(before, after, alerts, system.folder)
 
 
+@needs_promtool
 async def test_events_that_kafka_refuses(system: System) -> None:
     worker, before = await begun(system)
     admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
