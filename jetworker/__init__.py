@@ -1,7 +1,7 @@
 """
 jetworker moves files with Signiant Jet when a Kafka message says so.
 
-    Kafka command -> desk -> wire.commands -> core.reception, core.lifecycle
+    Kafka command -> desk -> wire.commands -> core.admission, core.lifecycle
                       |                              |
                       |                     delivery, events, effect
                       |                              |

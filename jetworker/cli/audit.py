@@ -12,10 +12,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
-from jetworker.core.audit import Verdict, judge
-from jetworker.core.creation import Made, judge_creations
+from jetworker.core.audit import (
+    CommandRow,
+    CreationRow,
+    DeadLetterRow,
+    EventRow,
+    History,
+    SnapshotRow,
+    Verdict,
+    judge,
+    judge_creations,
+)
 from jetworker.core.errors import JetUnavailable
-from jetworker.core.history import Asked, History, Kept, Parked, Told
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.events import read
 from jetworker.wire import snapshots
@@ -87,29 +95,29 @@ def compose(
     )
 
 
-def _kept(state: Iterable[Any]) -> dict[str, Kept]:
-    kept: dict[str, Kept] = {}
+def _kept(state: Iterable[Any]) -> dict[str, SnapshotRow]:
+    kept: dict[str, SnapshotRow] = {}
     for record in state:
         if not snapshots.is_own(record.key):
             _keep(kept, record)
     return kept
 
 
-def _keep(kept: dict[str, Kept], record: Any) -> None:
+def _keep(kept: dict[str, SnapshotRow], record: Any) -> None:
     command_id = record.key.decode()
     if record.value is None:
         kept.pop(command_id, None)
         return
     snapshot = snapshots.decode(record.value)
-    kept[command_id] = Kept(snapshot.state, snapshot.sequence)
+    kept[command_id] = SnapshotRow(snapshot.state, snapshot.sequence)
 
 
-def _told(record: Any) -> Told:
+def _told(record: Any) -> EventRow:
     event = read(record)
-    return Told(event.kind, event.command_id, record.partition, event.data)
+    return EventRow(event.kind, event.command_id, record.partition, event.data)
 
 
-def _asked(record: Any) -> Asked:
+def _asked(record: Any) -> CommandRow:
     try:
         body = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
@@ -118,7 +126,9 @@ def _asked(record: Any) -> Asked:
     command_id = body.get("commandId")
     found = command_id if isinstance(command_id, str) else None
     where = record.partition, record.offset
-    return Asked(*where, found, record.value, record.key, _paths(body.get("objects")))
+    return CommandRow(
+        *where, found, record.value, record.key, _paths(body.get("objects"))
+    )
 
 
 def _paths(objects: Any) -> tuple[str, ...]:
@@ -129,13 +139,13 @@ def _paths(objects: Any) -> tuple[str, ...]:
     return tuple(str(each.get("relativePath")) for each in specs)
 
 
-async def _ledger(sandbox: str) -> list[Made]:
+async def _ledger(sandbox: str) -> list[CreationRow]:
     """Return what a sandbox has made since it began; raises JetUnavailable."""
     try:
         async with httpx.AsyncClient(base_url=sandbox, trust_env=False) as client:
             answer = (await client.get("/_sandbox/ledger")).raise_for_status()
             return [
-                Made(each["deliveryId"], tuple(each["objects"]), each["foreign"])
+                CreationRow(each["deliveryId"], tuple(each["objects"]), each["foreign"])
                 for each in answer.json()["creations"]
             ]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as exc:
@@ -143,9 +153,9 @@ async def _ledger(sandbox: str) -> list[Made]:
         raise JetUnavailable(msg) from exc
 
 
-def _parked(record: Any) -> Parked:
+def _parked(record: Any) -> DeadLetterRow:
     headers = dict(record.headers)
-    return Parked(
+    return DeadLetterRow(
         int(headers["jetworker-partition"]),
         int(headers["jetworker-offset"]),
         record.value,

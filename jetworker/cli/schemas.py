@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from jetworker.core.errors import JetworkerError
 from jetworker.wire import asyncapi
-from jetworker.wire.command_models import CancelModel, ResolveModel, SendModel
-from jetworker.wire.event_models import (
+from jetworker.wire.commands import CancelModel, ResolveModel, SendModel
+from jetworker.wire.events import (
     AppliedData,
     DeliveryData,
     DuplicateData,

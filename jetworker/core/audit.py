@@ -5,12 +5,77 @@ Every invariant counts what it checked: one that checked nothing has shown nothi
 violation names the command, so that an operator can `explain` it.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NewType
 
-from jetworker.core.history import History, Kept, Told
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event: its kind, whom it is about, its data and its partition."""
+
+    kind: str
+    command_id: str | None
+    partition: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """One record of the commands topic; *paths* are the objects it asks for."""
+
+    partition: int
+    offset: int
+    command_id: str | None
+    value: bytes | None
+    key: bytes | None = None
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """One dead letter, and where it says that it comes from."""
+
+    partition: int
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """One snapshot: the state and sequence that the state topic has of a command."""
+
+    state: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """
+    What the four topics hold.
+
+    *answered_below* is the group's offset by partition. *moving* are the commands whose
+    snapshots changed while the topics were read.
+    """
+
+    events: Sequence[EventRow]
+    commands: Sequence[CommandRow] = ()
+    dead_letters: Sequence[DeadLetterRow] = ()
+    snapshots: Mapping[str, SnapshotRow] = field(default_factory=dict)
+    answered_below: Mapping[int, int] = field(default_factory=dict)
+    moving: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CreationRow:
+    """One delivery in Jet's ledger; *is_foreign*: a person's, at the console."""
+
+    delivery_id: str
+    paths: tuple[str, ...]
+    is_foreign: bool = False
+
 
 Invariant = NewType("Invariant", str)
 
@@ -24,6 +89,8 @@ PARKED = Invariant("every rejected record is one dead letter, byte for byte")
 SNAPSHOT = Invariant("the state topic agrees with the last event")
 COMPLETED = Invariant("what completed was started")
 ORIGIN = Invariant("no event without a command")
+CREATED = Invariant("Jet made at most one delivery for each accepted command")
+MADE = Invariant("a bound delivery was made by Jet, for this command's objects")
 
 ALL = (
     SEQUENCE,
@@ -68,7 +135,7 @@ class Verdict:
 def judge(history: History) -> Verdict:
     """Return what the history shows."""
     verdict = Verdict()
-    told: defaultdict[str, list[Told]] = defaultdict(list)
+    told: defaultdict[str, list[EventRow]] = defaultdict(list)
     for event in history.events:
         if event.command_id is not None and not event.kind.startswith("command."):
             told[event.command_id].append(event)
@@ -84,7 +151,7 @@ def judge(history: History) -> Verdict:
     return verdict
 
 
-def _judge_command(verdict: Verdict, command_id: str, events: list[Told]) -> None:
+def _judge_command(verdict: Verdict, command_id: str, events: list[EventRow]) -> None:
     numbers = [event.data.get("sequence") for event in events]
     expected = list(range(1, len(events) + 1))
     verdict.check(
@@ -105,7 +172,7 @@ def _judge_command(verdict: Verdict, command_id: str, events: list[Told]) -> Non
 
 
 def _judge_snapshot(
-    verdict: Verdict, command_id: str, last: Told, kept: Kept | None
+    verdict: Verdict, command_id: str, last: EventRow, kept: SnapshotRow | None
 ) -> None:
     """Judge a command's snapshot; only what has ended may have none any more."""
     if kept is None:
@@ -119,12 +186,12 @@ def _judge_snapshot(
     verdict.check(SNAPSHOT, holds=same, what=command_id)
 
 
-def _ends(event: Told) -> bool:
+def _ends(event: EventRow) -> bool:
     return event.kind in _TERMINAL
 
 
 def _judge_origins(
-    verdict: Verdict, told: Mapping[str, Iterable[Told]], history: History
+    verdict: Verdict, told: Mapping[str, Iterable[EventRow]], history: History
 ) -> None:
     """Where retention took nothing yet, every command is there."""
     firsts = {r.partition: r.offset for r in reversed(history.commands)}
@@ -135,7 +202,7 @@ def _judge_origins(
         verdict.check(ORIGIN, holds=command_id in asked, what=command_id)
 
 
-def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[Told]]) -> None:
+def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[EventRow]]) -> None:
     owners: defaultdict[str, set[str]] = defaultdict(set)
     for command_id, events in told.items():
         bound = {str(e.data["deliveryId"]) for e in events if e.data.get("deliveryId")}
@@ -203,3 +270,29 @@ def _judge_dead_letters(verdict: Verdict, history: History) -> None:
         same = len(found) == 1 and found[0] == asked.get(where, found[0])
         what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
         verdict.check(PARKED, holds=same, what=what)
+
+
+def judge_creations(
+    verdict: Verdict, history: History, made: Iterable[CreationRow]
+) -> None:
+    """
+    Judge what Jet made by what was asked for.
+
+    Commands of the same objects are told apart by nothing that Jet shows, so they are
+    counted together.
+    """
+    ours = [each for each in made if not each.is_foreign]
+    verdict.checked |= {CREATED: 0, MADE: 0}
+    paths = {r.command_id: r.paths for r in history.commands if r.paths}
+    accepted = {e.command_id for e in history.events if e.kind == "delivery.accepted"}
+    allowed = Counter(paths[each] for each in accepted if each in paths)
+    for objects, number in Counter(each.paths for each in ours).items():
+        what = f"{number} deliveries of {list(objects[:3])} for {allowed[objects]}"
+        verdict.check(CREATED, holds=number <= allowed[objects], what=what)
+    by_id = {each.delivery_id: each.paths for each in ours}
+    for event in history.events:
+        delivery_id = event.data.get("deliveryId")
+        if event.kind == "delivery.started" and event.command_id in paths:
+            same = by_id.get(str(delivery_id)) == paths[event.command_id]
+            what = f"{event.command_id}: {delivery_id}"
+            verdict.check(MADE, holds=same, what=what)

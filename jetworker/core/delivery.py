@@ -5,6 +5,7 @@ A delivery is frozen; each step makes a new one (`lifecycle`). What it holds is 
 its snapshot holds: a worker that restores it knows everything its predecessor knew.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,8 +19,7 @@ from jetworker.core.command import (
     RouteName,
     TransferId,
 )
-from jetworker.core.jet_state import is_final_in_jet
-from jetworker.core.observation import Progress
+from jetworker.core.observation import Progress, is_final_in_jet
 from jetworker.core.route import OnUncertain
 
 
@@ -236,3 +236,20 @@ class Event:
     type: EventType
     delivery: Delivery
     transfer: Transfer | None = None
+
+
+def expiry(delivery: Delivery) -> datetime | None:
+    """Return when a delivery expires, None if it never does or was sent once."""
+    return None if delivery.attempt else delivery.expires_at
+
+
+def is_expired(delivery: Delivery, now: datetime) -> bool:
+    """Whether it is too late to begin."""
+    ends = expiry(delivery)
+    return ends is not None and ends <= now
+
+
+def soonest_expiry(deliveries: Iterable[Delivery]) -> datetime | None:
+    """Return when the first of these expires, None if none does."""
+    ends = (expiry(delivery) for delivery in deliveries)
+    return min((end for end in ends if end is not None), default=None)

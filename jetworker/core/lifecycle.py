@@ -20,7 +20,7 @@ stateDiagram-v2
     cleared --> failed : Refused
     starting --> waiting : Blocked
     starting --> failed : Refused
-    starting --> started : Applied
+    starting --> started : StartConfirmed
     starting --> uncertain : Lost
     starting --> cleared : Lost
     starting --> held : Lost
@@ -51,11 +51,11 @@ A final state is final: late news about a finished delivery changes nothing.
 
 from datetime import datetime
 
-from jetworker.core import steps
+from jetworker.core import transitions
 from jetworker.core.command import Origin, Send
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, Requested, State
 from jetworker.core.errors import IllegalTransition
-from jetworker.core.steps import Policy, Transition
+from jetworker.core.transitions import Policy, Transition
 from jetworker.core.trigger import (
     AbandonOrdered,
     Absent,
@@ -95,7 +95,7 @@ def accept(command: Send, origin: Origin, now: datetime) -> Transition:
         traceparent=origin.traceparent,
         expires_at=command.expires_at,
     )
-    return steps.tell(delivery, EventType.ACCEPTED)
+    return transitions.tell(delivery, EventType.ACCEPTED)
 
 
 def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is the table
@@ -113,43 +113,47 @@ def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is th
             State.ACCEPTED | State.WAITING | State.CLEARED | State.STARTING,
             Blocked(),
         ):
-            return steps.wait(delivery, trigger)
+            return transitions.wait(delivery, trigger)
         case (
             State.ACCEPTED | State.WAITING | State.CLEARED | State.STARTING,
             Refused(code, message),
         ):
-            return steps.fail(delivery, code, message, now)
+            return transitions.fail(delivery, code, message, now)
         case State.ACCEPTED | State.WAITING | State.CLEARED, Begun():
-            return steps.begin(delivery, trigger)
+            return transitions.begin(delivery, trigger)
         case State.ACCEPTED | State.WAITING, CancelOrdered():
-            return steps.cancel(delivery, now)
+            return transitions.cancel(delivery, now)
         case State.STARTING, StartConfirmed(delivery_id):
-            return steps.start(delivery, delivery_id, now)
+            return transitions.start(delivery, delivery_id, now)
         case State.STARTING, Lost(message):
-            return steps.doubt(delivery, message, now, policy)
+            return transitions.doubt(delivery, message, now, policy)
         case State.UNCERTAIN | State.HELD, Found():
-            return steps.adopt(delivery, trigger, now)
+            return transitions.adopt(delivery, trigger, now)
         case State.UNCERTAIN, Absent():
-            return steps.start_again(delivery, policy)
+            return transitions.start_again(delivery, policy)
         case State.UNCERTAIN, Undecided(message):
-            return steps.hold(delivery, message)
+            return transitions.hold(delivery, message)
         case State.HELD, AdoptOrdered(pending):
-            return steps.ask(delivery, pending)
+            return transitions.ask(delivery, pending)
         case State.HELD, AdoptRefused():
-            return steps.refuse_adopt(delivery)
+            return transitions.refuse_adopt(delivery)
         case State.HELD, ResendOrdered():
-            return steps.clear(delivery)
+            return transitions.clear(delivery)
         case State.HELD, AbandonOrdered():
             message = "given up by an operator; Jet may still be at work"
-            return steps.fail(delivery, ReasonCode.ABANDONED, message, now)
+            return transitions.fail(delivery, ReasonCode.ABANDONED, message, now)
         case State.STARTED | State.IN_PROGRESS, StatusObserved():
-            return steps.observe(delivery, trigger, now, policy)
+            return transitions.observe(delivery, trigger, now, policy)
         case State.STARTED | State.IN_PROGRESS, Missing():
             message = "Jet no longer knows the delivery"
-            return steps.fail(delivery, ReasonCode.DELIVERY_NOT_FOUND, message, now)
+            return transitions.fail(
+                delivery, ReasonCode.DELIVERY_NOT_FOUND, message, now
+            )
         case State.STARTED | State.IN_PROGRESS, DeadlinePassed():
             message = "the route's deadline passed; Jet may still be at work on it"
-            return steps.fail(delivery, ReasonCode.DEADLINE_EXCEEDED, message, now)
+            return transitions.fail(
+                delivery, ReasonCode.DEADLINE_EXCEEDED, message, now
+            )
         case _:
             msg = f"{type(trigger).__name__} while {delivery.state}"
             raise IllegalTransition(msg)

@@ -21,8 +21,12 @@ from jetworker.core.delivery import (
     State,
     Transfer,
 )
-from jetworker.core.jet_state import is_final_in_jet
-from jetworker.core.observation import JetDelivery, JetTransfer, Progress
+from jetworker.core.observation import (
+    JetDelivery,
+    JetTransfer,
+    Progress,
+    is_final_in_jet,
+)
 from jetworker.core.trigger import StatusObserved
 
 Ending: TypeAlias = tuple[State, EventType, Reason | None]

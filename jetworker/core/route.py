@@ -1,5 +1,6 @@
 """Routes as values: our names that map to Jet's manual jobs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -51,3 +52,19 @@ class Route:
     max_active: int | None = None
     deadline: timedelta | None = None
     allowed_paths: tuple[str, ...] = ()
+
+
+def path_allowed(path: str, prefixes: Sequence[str]) -> bool:
+    """
+    Whether *path* is one of *prefixes* or below it, by whole segments.
+
+    `/ingest/` and `/ingest` both allow the folder `/ingest` and everything below, not
+    `/ingest2`. No prefixes allow everything.
+    """
+    if not prefixes:
+        return True
+    for prefix in prefixes:
+        folder = prefix.rstrip("/")
+        if path == folder or path.startswith(f"{folder}/"):
+            return True
+    return False

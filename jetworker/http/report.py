@@ -1,8 +1,12 @@
 """What a worker tells of itself: probes, status, and the metrics known only on asking."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+
+from prometheus_client import CollectorRegistry
 
 from jetworker.config.model import Config
 from jetworker.core.command import CommandId
@@ -138,3 +142,32 @@ def _progress(delivery: Delivery) -> str | None:
     if not total:
         return f"{moved.count} objects, {moved.bytes} bytes"
     return f"{min(100, 100 * moved.bytes // total)} %, {moved.bytes} of {total} bytes"
+
+
+def since_start(registry: CollectorRegistry) -> dict[str, Any]:
+    """Return the counters that an operator asks for first, with the token's end."""
+    commands: dict[str, int] = {}
+    finished: dict[str, dict[str, int]] = defaultdict(dict)
+    events, expiry = 0, 0.0
+    for metric in registry.collect():
+        for sample in metric.samples:
+            match sample.name.removeprefix("jetworker_"):
+                case "commands_total":
+                    commands[sample.labels["outcome"]] = int(sample.value)
+                case "deliveries_finished_total":
+                    route, outcome = sample.labels["route"], sample.labels["outcome"]
+                    finished[route][outcome] = int(sample.value)
+                case "events_published_total":
+                    events += int(sample.value)
+                case "token_expiry_timestamp_seconds":
+                    expiry = sample.value
+                case _:
+                    pass
+    return {
+        "commands": commands,
+        "finished": dict(finished),
+        "events": events,
+        "tokenExpiresAt": times.encode(datetime.fromtimestamp(expiry, UTC))
+        if expiry
+        else None,
+    }

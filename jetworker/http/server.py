@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from jetworker.http.page import STYLE, render
-from jetworker.http.tally import since_start
+from jetworker.http.report import since_start
 
 # The page has one style, known by its hash, and nothing else may run or be fetched.
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -10,9 +10,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from enum import IntEnum
 
-from jetworker.core.bucket import Bucket
 from jetworker.core.command import RouteName
 from jetworker.core.errors import JetUnavailable
+from jetworker.core.rate import Bucket
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 

@@ -26,11 +26,10 @@ from jetworker.core.observation import (
 )
 from jetworker.core.route import Growing
 from jetworker.jet.budget import Priority
-from jetworker.jet.exchange import Request
-from jetworker.jet.transport import Transport
-from jetworker.wire import bodies
+from jetworker.jet.transport import Request, Transport
+from jetworker.wire import jet
 from jetworker.wire import jet as wire
-from jetworker.wire.jet_id import is_jet_id
+from jetworker.wire.jet import is_jet_id
 
 _PAGE = 100
 _PAGES = 100
@@ -70,7 +69,7 @@ class JetClient:
         raised, and proves that nothing was sent. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
-        return await self._calls.start(path, bodies.start_body(objects), guard)
+        return await self._calls.start(path, jet.start_body(objects), guard)
 
     async def get_delivery(
         self,
@@ -176,7 +175,7 @@ class JetClient:
         route: RouteName | None = None,
     ) -> JetJob:
         """Create a manual job (POST /v1/jobs); never asked twice by itself."""
-        body = bodies.job_body(name, source, destination, growing)
+        body = jet.job_body(name, source, destination, growing)
         question = Request(
             "create_job",
             "POST",

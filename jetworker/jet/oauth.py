@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from jetworker.core.errors import JetError, JetRejected, JetUnauthorized, JetUnavailable
-from jetworker.core.pace import Backoff
+from jetworker.core.rate import Backoff
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 

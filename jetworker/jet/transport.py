@@ -9,6 +9,7 @@ sent once, and whatever comes of it is a value.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,25 +19,98 @@ import httpx
 import stamina
 import stamina.instrumentation
 
+from jetworker.core.command import RouteName
 from jetworker.core.errors import (
+    JetNotFound,
     JetRejected,
     JetUnauthorized,
     JetUnavailable,
 )
 from jetworker.core.jet_clock import Heard, better
 from jetworker.core.observation import (
+    StartAccepted,
     StartAnswer,
+    StartAnswered,
     StartLost,
     StartNotSent,
 )
 from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.connection import Connection, Handover, handover, is_timeout
-from jetworker.jet.exchange import Request, Response, read, read_start, worth_repeating
 from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import retry_after, times
-from jetworker.wire.quoting import quote, quote_answer
+from jetworker.wire import jet as wire
+from jetworker.wire import times
+from jetworker.wire.jet import quote, quote_answer
+
+_WORTH_WAITING = 2.0
+_UNAUTHORIZED, _NOT_FOUND = 401, 404
+_AGAIN_LATER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that changes nothing, or nothing more when it is made twice."""
+
+    operation: str
+    method: str
+    path: str
+    body: bytes | None = None
+    priority: Priority = Priority.POLL
+    route: RouteName | None = None
+    is_repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back; *retry_after* in seconds, if Jet asked for patience."""
+
+    status: int
+    body: bytes
+    retry_after: float | None
+
+
+def read(answer: Response) -> Any:
+    """Return what a question is answered with; raises JetError."""
+    status = answer.status
+    if 200 <= status < 300:  # noqa: PLR2004 -- HTTP
+        try:
+            return wire.loads(answer.body)
+        except wire.NoAnswer as exc:
+            raise JetUnavailable(str(exc)) from exc
+    said = quote_answer(answer.body)
+    if status == _UNAUTHORIZED:
+        msg = "Jet refuses the token"
+        raise JetUnauthorized(msg)
+    if status == _NOT_FOUND:
+        raise JetNotFound(status, said)
+    if 400 <= status < 500 and status not in _AGAIN_LATER:  # noqa: PLR2004 -- HTTP
+        raise JetRejected(status, said)
+    msg = f"Jet answered {status}"
+    raise JetUnavailable(msg, answer.retry_after)
+
+
+def read_start(answer: Response) -> StartAnswer:
+    """Return what a start is answered with."""
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
+        return StartAnswered(answer.status, quote_answer(answer.body))
+    try:
+        delivery_id = wire.delivery_id(wire.loads(answer.body))
+    except wire.NoAnswer:
+        delivery_id = None
+    if delivery_id is None:
+        return StartLost(f"Jet answered {answer.status} without a deliveryId")
+    return StartAccepted(delivery_id)
+
+
+def worth_repeating(exc: Exception) -> bool | float:
+    """Ask again at once only what Jet did not answer; longer waits are the caller's."""
+    if not isinstance(exc, JetUnavailable):
+        return False
+    if exc.retry_after is None:
+        return True
+    return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False
+
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
 
@@ -188,7 +262,7 @@ class Transport:
             await response.aclose()
         # A date is one of Jet's clock, which need not agree with ours.
         now = self.jet_time or self._clock.now()
-        wait = retry_after.parse(response.headers.get("retry-after"), now)
+        wait = times.parse(response.headers.get("retry-after"), now)
         return Response(response.status_code, b"".join(chunks), wait)
 
     async def _fetch_token(self, body: bytes) -> Any:

@@ -10,7 +10,7 @@ import os
 import signal
 from enum import StrEnum
 
-from jetworker.core.effect import Effect
+from jetworker.core.transitions import Effect
 
 VARIABLE = "TEST_CRASH_AT"
 

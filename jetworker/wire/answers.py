@@ -6,17 +6,27 @@ from typing import Any
 
 import orjson
 
-from jetworker.core.command import Cancel, CommandId, Origin, Resolve
-from jetworker.core.reception import Duplicate, Reject
-from jetworker.wire.event_models import (
+from jetworker.core.admission import Duplicate, Reject
+from jetworker.core.command import (
+    Cancel,
+    CommandId,
+    Origin,
+    Rejection,
+    Resolution,
+    Resolve,
+)
+from jetworker.core.delivery import Delivery
+from jetworker.core.trigger import AdoptRefused, Found, Trigger
+from jetworker.wire.events import (
     AppliedData,
     Data,
     DuplicateData,
+    Envelope,
     ProblemData,
     RejectedData,
     RejectionData,
+    Subject,
 )
-from jetworker.wire.events import Envelope, Subject
 from jetworker.wire.record import Record
 
 
@@ -101,3 +111,28 @@ def _coordinates(origin: Origin) -> dict[str, Any]:
         "partition": origin.partition,
         "offset": origin.offset,
     }
+
+
+def answer_adopt(
+    delivery: Delivery, trigger: Trigger, answers: Answers, now: datetime
+) -> tuple[str | None, tuple[Record, ...]]:
+    """
+    Return how a pending adopt is answered by *trigger*, and the records that say so.
+
+    None and nothing if no adopt is pending, or the trigger does not decide it.
+    """
+    pending = delivery.pending
+    if pending is None or not isinstance(trigger, Found | AdoptRefused):
+        return None, ()
+    if isinstance(trigger, Found) and trigger.delivery_id == pending.delivery_id:
+        order = Resolve(delivery.command_id, Resolution.ADOPT, pending.delivery_id)
+        return "applied", (answers.applied(order, pending.origin, now),)
+    message = "Jet does not know deliveryId on that job, or it is bound already"
+    reject = Reject(
+        Rejection.NOT_ADOPTABLE,
+        message,
+        delivery.command_id,
+        problems=(("/deliveryId", message),),
+    )
+    record = Record(pending.origin.topic, pending.key, pending.value, pending.headers)
+    return "rejected", answers.rejected(reject, pending.origin, record, now)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from jetworker.core.admission import Duplicate, Reject
 from jetworker.core.command import (
     CommandId,
     DeliveryId,
@@ -27,7 +28,6 @@ from jetworker.core.delivery import (
     Transfer,
 )
 from jetworker.core.observation import Progress, Tally
-from jetworker.core.reception import Duplicate, Reject
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record

@@ -5,15 +5,17 @@ Unknown fields and words are tolerated; a fact of the wrong type is absent; only
 an answer is useless without (an id, a state) is required.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import orjson
 
 from jetworker.core.command import (
     DeliveryId,
     JobId,
+    ObjectSpec,
     ProfileId,
     TransferId,
 )
@@ -26,8 +28,81 @@ from jetworker.core.observation import (
     StorageProfile,
     Tally,
 )
+from jetworker.core.route import Growing
 from jetworker.wire import times
-from jetworker.wire.jet_id import is_jet_id
+
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_LENGTH = 200
+_READ = 2000
+_NAMES = ("message", "error_description", "error", "title", "detail")
+
+
+def quote(text: str) -> str:
+    """Return what Jet said without URLs and control characters, at most 200 long."""
+    plain = _URL.sub("(url)", text)
+    printable = "".join(c if c.isprintable() else " " for c in plain)
+    return " ".join(printable.split())[:_LENGTH]
+
+
+def quote_answer(body: bytes) -> str:
+    """Return the message of an error answer, or its beginning, quoted."""
+    return quote(_message(body) or body[:_READ].decode("utf-8", "replace"))
+
+
+def _message(body: bytes) -> str | None:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(answer, dict):
+        return None
+    found = (answer.get(name) for name in _NAMES)
+    return next((each for each in found if isinstance(each, str) and each), None)
+
+
+# Jet's page shows UUIDs; what has no meaning in a path is let be one too.
+JET_ID_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
+_JET_ID = re.compile(JET_ID_PATTERN)
+
+
+def is_jet_id(value: object) -> TypeGuard[str]:
+    """Whether it can be an id of a job, delivery, transfer or storage profile."""
+    return isinstance(value, str) and _JET_ID.fullmatch(value) is not None
+
+
+def start_body(objects: Sequence[ObjectSpec]) -> bytes:
+    """Return the body that starts a delivery."""
+    return orjson.dumps({"objects": [_object(spec) for spec in objects]})
+
+
+def job_body(
+    name: str, source: ProfileId, destination: ProfileId, growing: Growing | None
+) -> bytes:
+    """Return the body that creates a manual job."""
+    data: dict[str, Any] = {
+        "source": {"storageProfileId": source},
+        "destination": {"storageProfileId": destination},
+    }
+    if growing is not None:
+        idle = max(1, round(growing.idle_timeout.total_seconds()))
+        options: dict[str, Any] = {
+            "areGrowingObjects": True,
+            "growingObjects": {"growingIdleTimeoutInSeconds": idle},
+        }
+        if growing.part_size_mib is not None:
+            options["partSizeInMiB"] = growing.part_size_mib
+        data["transferOptions"] = options
+    return orjson.dumps({"name": name, "actions": [{"type": "TRANSFER", "data": data}]})
+
+
+def _object(spec: ObjectSpec) -> dict[str, Any]:
+    body: dict[str, Any] = {"relativePath": spec.relative_path}
+    if spec.size is not None:
+        body["sizeInBytes"] = spec.size
+    if spec.is_directory:
+        body["isDirectory"] = True
+    return body
+
 
 _MOST = 2**63 - 1
 _T = TypeVar("_T")

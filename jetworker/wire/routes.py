@@ -18,7 +18,7 @@ from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
 from jetworker.wire.durations import Duration, within
-from jetworker.wire.jet_id import is_jet_id
+from jetworker.wire.jet import is_jet_id
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Prefix = Annotated[str, StringConstraints(pattern="^/", max_length=1024)]

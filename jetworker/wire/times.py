@@ -1,6 +1,7 @@
 """Instants as text: RFC 3339, UTC, milliseconds, `Z`."""
 
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _FIRST_YEAR, _LAST_YEAR = 1971, 9000
 
@@ -27,3 +28,26 @@ def of_record(milliseconds: int) -> datetime:
 def is_plausible(moment: datetime) -> bool:
     """Whether a moment that others wrote can be calculated with; no clock is beyond."""
     return _FIRST_YEAR <= moment.year <= _LAST_YEAR
+
+
+LIMIT = 300.0
+
+
+def parse(value: str | None, now: datetime) -> float | None:
+    """Return the seconds to wait, at most five minutes; None if it says nothing."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LIMIT)
+    return _until(text, now)
+
+
+def _until(text: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - now).total_seconds()), LIMIT)

@@ -10,8 +10,9 @@ import structlog
 
 from jetworker.config.model import Config
 from jetworker.core.errors import JetError
-from jetworker.core.pace import Backoff, Pace
-from jetworker.core.steps import Policy
+from jetworker.core.polling import Pace
+from jetworker.core.rate import Backoff
+from jetworker.core.transitions import Policy
 from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
 from jetworker.jet.connection import Connection
@@ -23,7 +24,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from jetworker.worker.crew import PartitionOptions, Services
+from jetworker.worker.deliveries import PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.following.poll import StatusPoll

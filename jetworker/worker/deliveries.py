@@ -8,29 +8,131 @@ Effects are performed only when the step is durable.
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
+from typing import Protocol
 
 import structlog
 
-from jetworker.core.command import CommandId
+from jetworker.core.admission import Known
+from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import Delivery, State
-from jetworker.core.effect import Effect, effect_of
 from jetworker.core.errors import LeaseLost, StoreError
-from jetworker.core.finished import DedupeIndex, finish
+from jetworker.core.finished import DedupeIndex, Finished, finish
 from jetworker.core.lifecycle import transition
-from jetworker.core.reception import Known
-from jetworker.core.steps import Transition
+from jetworker.core.route import Route
+from jetworker.core.transitions import Effect, Policy, Transition, effect_of
 from jetworker.core.trigger import Lost, Trigger
 from jetworker.kafka.state_store import StateStore, Write
+from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach, reach_effect
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
-from jetworker.wire.adoption import answer_adopt
+from jetworker.wire.answers import Answers, answer_adopt
+from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
-from jetworker.worker.crew import PartitionOptions, Services
-from jetworker.worker.durable import done, failed
+from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.sending import Sending
+
+
+class Sweeper(Protocol):
+    """Somebody who is told of every start that was ever unknown."""
+
+    def touch(self, snapshot: Delivery | Finished) -> None:
+        """Take note of a delivery; of most there is nothing to note."""
+
+
+class Service(Protocol):
+    """Somebody who performs one kind of effect."""
+
+    def take(self, handle: DeliveryHandle) -> None:
+        """Look after this delivery; again is no different from once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOptions:
+    """What every life of one worker shares."""
+
+    policy: Policy
+    envelope: Envelope
+    answers: Answers
+    state_topic: str
+    max_objects: int
+    lease: timedelta
+    dedupe_window: timedelta
+    routes: Callable[[], Mapping[RouteName, Route]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Who performs the effects, and who counts."""
+
+    starter: Service
+    follower: Service
+    reconciler: Service
+    sweep: Sweeper
+    counts: DeliveryCounts
+    metrics: Metrics
+    clock: Clock
+
+    def counted(
+        self, outcome: str, durable: "asyncio.Future[None]"
+    ) -> "asyncio.Future[None]":
+        """Count a record by its answer, once that is durable."""
+
+        def count(done: "asyncio.Future[None]") -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            self.metrics.commands_total.labels(outcome).inc()
+            if outcome != "accepted":
+                self.metrics.events_published_total.labels(f"command.{outcome}").inc()
+
+        durable.add_done_callback(count)
+        return durable
+
+
+class Sending:
+    """Counts the starts in flight of one partition."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one start in, and out in the end."""
+        self._number += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._number -= 1
+            if not self._number:
+                self._quiet.set()
+
+    async def none(self) -> None:
+        """Wait until no start is in flight."""
+        await self._quiet.wait()
+
+
+def done() -> "asyncio.Future[None]":
+    """Return the future of a step that changes nothing."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+def failed(message: str) -> "asyncio.Future[None]":
+    """Return the future of a step that cannot be taken any more."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_exception(StoreError(message))
+    future.exception()  # retrieved: not everybody waits for it
+    return future
+
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, State
 from jetworker.core.observation import Progress, Tally
-from jetworker.core.steps import Transition
+from jetworker.core.transitions import Transition
 from jetworker.runtime.metrics import Metrics
 
 

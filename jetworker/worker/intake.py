@@ -5,6 +5,7 @@ from typing import Any, assert_never
 
 import structlog
 
+from jetworker.core.admission import Accept, Apply, Duplicate, Reject, admit
 from jetworker.core.command import (
     Cancel,
     Origin,
@@ -15,7 +16,6 @@ from jetworker.core.command import (
 from jetworker.core.delivery import PendingAdopt
 from jetworker.core.errors import InvalidRecord
 from jetworker.core.lifecycle import accept
-from jetworker.core.reception import Accept, Apply, Duplicate, Reject, judge
 from jetworker.core.trigger import (
     AbandonOrdered,
     AdoptOrdered,
@@ -74,7 +74,7 @@ class Desk:
         if isinstance(command, Send):
             route = life.terms.routes().get(command.route)
         known = life.known(command.command_id)
-        match judge(command, known, route, now):
+        match admit(command, known, route, now):
             case Accept(send):
                 step = accept(send, origin, now)
                 durable = life.take(None, step, offset=message.offset + 1)

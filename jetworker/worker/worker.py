@@ -24,15 +24,14 @@ from aiokafka.errors import KafkaError
 from typing_extensions import override
 
 from jetworker.core.errors import StoreError
-from jetworker.core.pace import Backoff
+from jetworker.core.rate import Backoff
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.restore import committed_offset, restore
 from jetworker.kafka.state_store import opened
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import report_end
-from jetworker.worker.crew import PartitionOptions, Services
-from jetworker.worker.deliveries import Deliveries
+from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.intake import Desk
 
 log = structlog.get_logger()

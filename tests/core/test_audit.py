@@ -16,14 +16,18 @@ from jetworker.core.audit import (
     SEQUENCE,
     SNAPSHOT,
     TERMINAL,
+    CommandRow,
+    DeadLetterRow,
+    EventRow,
+    History,
     Invariant,
+    SnapshotRow,
     judge,
 )
-from jetworker.core.history import Asked, History, Kept, Parked, Told
 
 
-def told(kind: str, sequence: int, command_id: str = "c-1", **data: object) -> Told:
-    return Told(kind, command_id, 0, {"sequence": sequence, **data})
+def told(kind: str, sequence: int, command_id: str = "c-1", **data: object) -> EventRow:
+    return EventRow(kind, command_id, 0, {"sequence": sequence, **data})
 
 
 GOOD = History(
@@ -31,17 +35,17 @@ GOOD = History(
         told("delivery.accepted", 1),
         told("delivery.started", 2, deliveryId="d-1"),
         told("delivery.completed", 3, deliveryId="d-1"),
-        Told("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
-        Told("command.rejected", None, 0, {"partition": 0, "offset": 2}),
+        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
+        EventRow("command.rejected", None, 0, {"partition": 0, "offset": 2}),
     ),
     commands=(
-        Asked(0, 0, "c-1", b"{}"),
-        Asked(0, 1, "c-1", b"{}"),
-        Asked(0, 2, None, b"?"),
-        Asked(0, 3, "c-9", b"not read yet"),
+        CommandRow(0, 0, "c-1", b"{}"),
+        CommandRow(0, 1, "c-1", b"{}"),
+        CommandRow(0, 2, None, b"?"),
+        CommandRow(0, 3, "c-9", b"not read yet"),
     ),
-    dead_letters=(Parked(0, 2, b"?"),),
-    snapshots={"c-1": Kept("completed", 3)},
+    dead_letters=(DeadLetterRow(0, 2, b"?"),),
+    snapshots={"c-1": SnapshotRow("completed", 3)},
     answered_below={0: 3},
 )
 
@@ -59,7 +63,7 @@ def test_an_empty_history_checks_nothing() -> None:
 
 def test_what_is_on_its_way_violates_nothing() -> None:
     waiting = with_event(told("delivery.accepted", 1, "c-9"))
-    both = {**GOOD.snapshots, "c-9": Kept("accepted", 1)}
+    both = {**GOOD.snapshots, "c-9": SnapshotRow("accepted", 1)}
     kept = replace(waiting, snapshots=both)
 
     assert judge(kept).violations == []
@@ -97,7 +101,7 @@ def without_event(place: int) -> History:
     return replace(GOOD, events=events)
 
 
-def with_event(event: Told) -> History:
+def with_event(event: EventRow) -> History:
     return replace(GOOD, events=(*GOOD.events, event))
 
 
@@ -114,13 +118,16 @@ CORRUPTIONS: list[tuple[Invariant, Callable[[], History]]] = [
     (ANSWERED, lambda: without_event(3)),
     (ANSWERED, lambda: with_event(GOOD.events[3])),
     (PARKED, lambda: replace(GOOD, dead_letters=())),
-    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 2, b"!"),))),
+    (PARKED, lambda: replace(GOOD, dead_letters=(DeadLetterRow(0, 2, b"!"),))),
     (PARKED, lambda: replace(GOOD, dead_letters=(*GOOD.dead_letters,) * 2)),
-    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 2, b"?", b"other key"),))),
-    (PARKED, lambda: replace(GOOD, dead_letters=(Parked(0, 1, b"?"),))),
-    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("completed", 2)})),
-    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("failed", 3)})),
-    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": Kept("in_progress", 3)})),
+    (
+        PARKED,
+        lambda: replace(GOOD, dead_letters=(DeadLetterRow(0, 2, b"?", b"other key"),)),
+    ),
+    (PARKED, lambda: replace(GOOD, dead_letters=(DeadLetterRow(0, 1, b"?"),))),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": SnapshotRow("completed", 2)})),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": SnapshotRow("failed", 3)})),
+    (SNAPSHOT, lambda: replace(GOOD, snapshots={"c-1": SnapshotRow("in_progress", 3)})),
     (SNAPSHOT, lambda: with_event(told("delivery.accepted", 1, "c-9"))),
     (ORIGIN, lambda: with_event(told("delivery.accepted", 1, "c-3"))),
     (ANSWERED, lambda: without_event(4)),

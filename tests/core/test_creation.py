@@ -2,36 +2,44 @@
 
 import pytest
 
-from jetworker.core.audit import Invariant, Verdict
-from jetworker.core.creation import CREATED, MADE, Made, judge_creations
-from jetworker.core.history import Asked, History, Told
+from jetworker.core.audit import (
+    CREATED,
+    MADE,
+    CommandRow,
+    CreationRow,
+    EventRow,
+    History,
+    Invariant,
+    Verdict,
+    judge_creations,
+)
 
 
-def started(command_id: str, delivery_id: str) -> tuple[Told, Told]:
+def started(command_id: str, delivery_id: str) -> tuple[EventRow, EventRow]:
     data = {"sequence": 2, "deliveryId": delivery_id}
-    accepted = Told("delivery.accepted", command_id, 0, {"sequence": 1})
-    return accepted, Told("delivery.started", command_id, 0, data)
+    accepted = EventRow("delivery.accepted", command_id, 0, {"sequence": 1})
+    return accepted, EventRow("delivery.started", command_id, 0, data)
 
 
 HISTORY = History(
     events=(*started("c-1", "d-1"), *started("c-2", "d-2")),
     commands=(
-        Asked(0, 0, "c-1", b"{}", None, ("/a",)),
-        Asked(0, 1, "c-2", b"{}", None, ("/b", "/c")),
-        Asked(0, 2, "c-1", b"{}", None, ("/a",)),
+        CommandRow(0, 0, "c-1", b"{}", None, ("/a",)),
+        CommandRow(0, 1, "c-2", b"{}", None, ("/b", "/c")),
+        CommandRow(0, 2, "c-1", b"{}", None, ("/a",)),
     ),
 )
-GOOD = (Made("d-1", ("/a",)), Made("d-2", ("/b", "/c")))
+GOOD = (CreationRow("d-1", ("/a",)), CreationRow("d-2", ("/b", "/c")))
 
 
-def judged(*made: Made) -> Verdict:
+def judged(*made: CreationRow) -> Verdict:
     verdict = Verdict()
     judge_creations(verdict, HISTORY, made)
     return verdict
 
 
 def test_one_creation_for_each_command_is_right_and_a_person_s_is_nobody_s() -> None:
-    verdict = judged(*GOOD, Made("d-9", ("/z",), is_foreign=True))
+    verdict = judged(*GOOD, CreationRow("d-9", ("/z",), is_foreign=True))
 
     assert verdict.violations == []
     assert (verdict.checked[CREATED], verdict.checked[MADE]) == (2, 2)
@@ -40,14 +48,14 @@ def test_one_creation_for_each_command_is_right_and_a_person_s_is_nobody_s() -> 
 @pytest.mark.parametrize(
     ("invariant", "made"),
     [
-        (CREATED, (*GOOD, Made("d-3", ("/a",)))),
-        (CREATED, (*GOOD, Made("d-3", ("/unasked",)))),
+        (CREATED, (*GOOD, CreationRow("d-3", ("/a",)))),
+        (CREATED, (*GOOD, CreationRow("d-3", ("/unasked",)))),
         (MADE, GOOD[:1]),
-        (MADE, (GOOD[0], Made("d-2", ("/other",)))),
+        (MADE, (GOOD[0], CreationRow("d-2", ("/other",)))),
     ],
 )
 def test_a_corrupted_ledger_is_seen(
-    invariant: Invariant, made: tuple[Made, ...]
+    invariant: Invariant, made: tuple[CreationRow, ...]
 ) -> None:
     assert invariant in {each for each, _ in judged(*made).violations}
 

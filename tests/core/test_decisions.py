@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetworker.core.bucket import Bucket
+from jetworker.core.admission import Accept, Apply, Duplicate, Known, Reject, admit
 from jetworker.core.command import (
     Cancel,
     CommandId,
@@ -27,9 +27,7 @@ from jetworker.core.delivery import (
     Terms,
     Transfer,
 )
-from jetworker.core.effect import Effect, effect_of
 from jetworker.core.finished import DedupeIndex, Remembered, finish
-from jetworker.core.following import Speed, estimate, from_listing, measure
 from jetworker.core.observation import (
     JetTransfer,
     StartAccepted,
@@ -38,12 +36,12 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.core.pace import Backoff, Pace
-from jetworker.core.paths import path_allowed
+from jetworker.core.polling import Pace, Speed, estimate, from_listing, measure
 from jetworker.core.progress import unfinished
-from jetworker.core.reception import Accept, Apply, Duplicate, Known, Reject, judge
-from jetworker.core.route import Route
+from jetworker.core.rate import Backoff, Bucket
+from jetworker.core.route import Route, path_allowed
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
+from jetworker.core.transitions import Effect, effect_of
 from jetworker.core.trigger import (
     Blocked,
     Lost,
@@ -70,15 +68,15 @@ ENDED = Remembered(b"01234567", State.COMPLETED, NOW, DELIVERY)
 def test_a_new_command_is_accepted() -> None:
     send = a_send()
 
-    assert judge(send, None, ROUTE, NOW) == Accept(send)
+    assert admit(send, None, ROUTE, NOW) == Accept(send)
 
 
 def test_the_same_command_again_is_a_duplicate_whatever_the_route_says() -> None:
     late = a_send(expires_at=NOW - SECOND)
     open_one = a_delivery(State.HELD, published=State.UNCERTAIN)
 
-    assert judge(late, open_one, None, NOW) == Duplicate(ID, State.UNCERTAIN, None)
-    assert judge(late, ENDED, None, NOW) == Duplicate(ID, State.COMPLETED, DELIVERY)
+    assert admit(late, open_one, None, NOW) == Duplicate(ID, State.UNCERTAIN, None)
+    assert admit(late, ENDED, None, NOW) == Duplicate(ID, State.COMPLETED, DELIVERY)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,7 @@ def test_the_same_command_again_is_a_duplicate_whatever_the_route_says() -> None
 def test_what_cannot_be_done_is_rejected_with_its_reason(
     command: Cancel | Resolve, known: Known, route: Route | None, reason: Rejection
 ) -> None:
-    judged = judge(command, known, route, NOW)
+    judged = admit(command, known, route, NOW)
 
     assert isinstance(judged, Reject)
     assert judged.reason is reason
@@ -132,8 +130,8 @@ def test_what_cannot_be_done_is_rejected_with_its_reason(
 def test_orders_that_fit_are_carried_out() -> None:
     cancel, resolve = Cancel(ID), Resolve(ID, Resolution.ABANDON)
 
-    assert judge(cancel, a_delivery(State.WAITING), None, NOW) == Apply(cancel)
-    assert judge(resolve, a_delivery(State.HELD), None, NOW) == Apply(resolve)
+    assert admit(cancel, a_delivery(State.WAITING), None, NOW) == Apply(cancel)
+    assert admit(resolve, a_delivery(State.HELD), None, NOW) == Apply(resolve)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A command expires only as long as nothing was sent for it."""
 
-from jetworker.core.expiry import is_expired, soonest_expiry
+from jetworker.core.delivery import is_expired, soonest_expiry
 from tests.support.builders import NOW, SECOND, a_delivery
 
 

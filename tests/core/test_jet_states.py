@@ -2,7 +2,7 @@
 
 import pytest
 
-from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
+from jetworker.core.observation import is_final_in_jet, is_known_in_jet
 
 
 @pytest.mark.parametrize("word", ["COMPLETED", "FAILED", "CANCELLED", "canceled"])

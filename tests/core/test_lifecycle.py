@@ -15,11 +15,10 @@ from jetworker.core.delivery import (
     State,
     Terms,
 )
-from jetworker.core.effect import Effect
 from jetworker.core.errors import IllegalTransition
 from jetworker.core.lifecycle import accept, transition
 from jetworker.core.route import OnUncertain
-from jetworker.core.steps import Policy, Transition
+from jetworker.core.transitions import Effect, Policy, Transition
 from jetworker.core.trigger import (
     AbandonOrdered,
     Absent,
@@ -121,7 +120,7 @@ def test_a_final_state_is_final() -> None:
 
 
 def test_an_illegal_trigger_is_a_bug_and_says_so() -> None:
-    with pytest.raises(IllegalTransition, match="Applied while accepted"):
+    with pytest.raises(IllegalTransition, match="StartConfirmed while accepted"):
         transition(a_delivery(), StartConfirmed(DELIVERY), NOW, POLICY)
 
 

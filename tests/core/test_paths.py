@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetworker.core.paths import path_allowed
+from jetworker.core.route import path_allowed
 
 
 @pytest.mark.parametrize("prefix", ["/ingest", "/ingest/"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jetworker.sandbox.kafka import port as kafka_port
+from jetworker.sandbox.kafka import broker as kafka_port
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.integration.conftest import ROUTES
 from tests.support.invariants import judge

@@ -252,7 +252,7 @@ from jetworker.core.delivery import ReasonCode
     Bug(
         "expiry is not looked at",
         "what has expired is not sent",
-        "core/expiry.py",
+        "core/delivery.py",
         "    return ends is not None and ends <= now\n",
         "    return ends is not None and ends <= now.replace(year=2000)\n",
     ),

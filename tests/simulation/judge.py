@@ -6,8 +6,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from jetworker.cli.audit import compose
+from jetworker.core.audit import EventRow, History
 from jetworker.core.audit import judge as judge_topics
-from jetworker.core.history import History, Told
 from tests.simulation.consumers import Message, message
 from tests.simulation.documents import Delivery, progress
 from tests.simulation.judgement import Judgement
@@ -38,16 +38,16 @@ def history(world: World) -> History:
     )
 
 
-def told(world: World) -> dict[str, list[Told]]:
+def told(world: World) -> dict[str, list[EventRow]]:
     """Return the events of every accepted command, in order."""
-    found: defaultdict[str, list[Told]] = defaultdict(list)
+    found: defaultdict[str, list[EventRow]] = defaultdict(list)
     for event in history(world).events:
         if event.command_id and not event.kind.startswith("command."):
             found[event.command_id].append(event)
     return dict(found)
 
 
-def is_over(event: Told) -> bool:
+def is_over(event: EventRow) -> bool:
     """Whether an event ends its delivery."""
     return event.kind in _TERMINAL
 
@@ -113,7 +113,7 @@ def _judge_repeated(judgement: Judgement, world: World) -> None:
 
 
 def _judge_delivery(
-    judgement: Judgement, world: World, command_id: str, events: list[Told]
+    judgement: Judgement, world: World, command_id: str, events: list[EventRow]
 ) -> None:
     made = world.jet.of(command_id)
     last = events[-1]
@@ -130,7 +130,7 @@ def _judge_delivery(
 
 
 def _judge_end(
-    judgement: Judgement, command_id: str, last: Told, made: Delivery
+    judgement: Judgement, command_id: str, last: EventRow, made: Delivery
 ) -> None:
     """The outcome is Jet's: the counts too."""
     kind = "delivery.failed" if made.failed else "delivery.completed"
@@ -142,7 +142,7 @@ def _judge_end(
 
 
 def _judge_strangers(
-    judgement: Judgement, world: World, of: dict[str, list[Told]]
+    judgement: Judgement, world: World, of: dict[str, list[EventRow]]
 ) -> None:
     bound = {
         event.data.get("deliveryId"): command_id

@@ -10,7 +10,7 @@ from typing_extensions import override
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import transition
-from jetworker.core.steps import Policy
+from jetworker.core.transitions import Policy
 from jetworker.core.trigger import Trigger
 from jetworker.runtime.clock import Clock
 from tests.support.builders import NOW

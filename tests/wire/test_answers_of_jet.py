@@ -20,8 +20,8 @@ from jetworker.core.observation import (
     Tally,
 )
 from jetworker.core.route import Growing
-from jetworker.wire import bodies, durations, jet, retry_after
-from jetworker.wire.quoting import quote, quote_answer
+from jetworker.wire import durations, jet, times
+from jetworker.wire.jet import quote, quote_answer
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 COUNTS = {"transferred": {"count": 12, "bytes": 5}, "failed": {"count": 1}}
@@ -165,7 +165,7 @@ def test_a_start_s_answer_has_an_id_or_none() -> None:
 def test_a_start_sends_only_the_documented_keys() -> None:
     objects = (ObjectSpec("/a", 5), ObjectSpec("/b", is_directory=True))
 
-    assert orjson.loads(bodies.start_body(objects)) == {
+    assert orjson.loads(jet.start_body(objects)) == {
         "objects": [
             {"relativePath": "/a", "sizeInBytes": 5},
             {"relativePath": "/b", "isDirectory": True},
@@ -174,11 +174,11 @@ def test_a_start_sends_only_the_documented_keys() -> None:
 
 
 def test_a_job_is_created_with_growing_objects_if_the_route_says_so() -> None:
-    plain = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), None))
+    plain = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), None))
     growing = Growing(timedelta(seconds=30), 16)
-    made = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), growing))
+    made = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), growing))
     bare = Growing(timedelta(milliseconds=1))
-    least = orjson.loads(bodies.job_body("n", ProfileId("s"), ProfileId("t"), bare))
+    least = orjson.loads(jet.job_body("n", ProfileId("s"), ProfileId("t"), bare))
 
     assert plain["actions"][0]["data"] == {
         "source": {"storageProfileId": "s"},
@@ -230,12 +230,12 @@ def test_the_message_of_an_error_is_found() -> None:
 def test_retry_after_is_seconds_or_a_date_and_capped(
     value: str | None, seconds: float | None
 ) -> None:
-    assert retry_after.parse(value, NOW) == seconds
+    assert times.parse(value, NOW) == seconds
 
 
 @given(st.text(max_size=40))
 def test_any_retry_after_is_a_bounded_wait_or_none(value: str) -> None:
-    found = retry_after.parse(value, NOW)
+    found = times.parse(value, NOW)
 
     assert found is None or 0 <= found <= 300
 

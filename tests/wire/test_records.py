@@ -11,6 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
 from jetworker.cli import schemas
+from jetworker.core.admission import Duplicate, Reject
 from jetworker.core.command import (
     Cancel,
     CommandId,
@@ -33,12 +34,10 @@ from jetworker.core.delivery import (
 )
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import finish
-from jetworker.core.reception import Duplicate, Reject
 from jetworker.core.route import OnUncertain
 from jetworker.core.trigger import Absent, AdoptRefused, Found
 from jetworker.wire import routes, snapshots
-from jetworker.wire.adoption import answer_adopt
-from jetworker.wire.answers import Answers
+from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 from tests.support.builders import (

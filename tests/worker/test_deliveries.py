@@ -8,8 +8,7 @@ from jetworker.core.command import CommandId
 from jetworker.core.errors import StoreError
 from jetworker.core.trigger import Absent
 from jetworker.kafka.state_store import StateStore
-from jetworker.worker.crew import PartitionOptions, Services
-from jetworker.worker.deliveries import Deliveries
+from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 
 UNUSED = object()
 

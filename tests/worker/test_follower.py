@@ -11,7 +11,7 @@ from typing_extensions import override
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.observation import JetTransfer
-from jetworker.core.pace import Pace
+from jetworker.core.polling import Pace
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog

@@ -6,23 +6,22 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
+from jetworker.core.transitions import Policy
 from prometheus_client import CollectorRegistry
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
 from jetworker.core.finished import Finished, Remembered
-from jetworker.core.steps import Policy
 from jetworker.kafka.restore import keep
-from jetworker.kafka.state_store import Step, Store
+from jetworker.kafka.state_store import Write, StateStore
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.snapshots import Snapshot
-from jetworker.worker.crew import LifeTerms, Services
-from jetworker.worker.deliveries import Life
-from jetworker.worker.delivery_counts import Census
-from jetworker.worker.handle import Entry
+from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
+from jetworker.worker.delivery_counts import DeliveryCounts
+from jetworker.worker.handle import DeliveryHandle
 from tests.support import stored_state
 from tests.support.fakes import HandClock
 
@@ -37,7 +36,7 @@ class Performer:
     taken: list[CommandId] = field(default_factory=list)
     seen: list[Snapshot] = field(default_factory=list)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: DeliveryHandle) -> None:
         self.taken.append(entry.command_id)
 
     def touch(self, snapshot: Snapshot) -> None:
@@ -48,9 +47,9 @@ class Performer:
 class Written:
     """A store whose every step is durable at once."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Write] = field(default_factory=list)
 
-    def submit(self, step: Step) -> "asyncio.Future[None]":
+    def submit(self, step: Write) -> "asyncio.Future[None]":
         self.steps.append(step)
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
@@ -63,24 +62,24 @@ class Restored:
 
     starter: Performer = field(default_factory=Performer)
     follower: Performer = field(default_factory=Performer)
-    lookup: Performer = field(default_factory=Performer)
+    reconciler: Performer = field(default_factory=Performer)
     sweep: Performer = field(default_factory=Performer)
     store: Written = field(default_factory=Written)
     metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
 
     def __post_init__(self) -> None:
-        self.census = Census(self.metrics)
+        self.counts = DeliveryCounts(self.metrics)
         services = Services(
             starter=self.starter,
             follower=self.follower,
-            lookup=self.lookup,
+            reconciler=self.reconciler,
             sweep=self.sweep,
-            census=self.census,
+            counts=self.counts,
             metrics=self.metrics,
             clock=_CLOCK,
         )
         envelope = Envelope("jet.events", "/jetworker/g")
-        terms = LifeTerms(
+        terms = PartitionOptions(
             policy=Policy(),
             envelope=envelope,
             answers=Answers(envelope, "jet.dead-letters"),
@@ -90,7 +89,7 @@ class Restored:
             dedupe_window=timedelta(days=7),
             routes=dict,
         )
-        self.life = Life(3, cast(Store, self.store), terms, services)
+        self.life = Deliveries(3, cast(StateStore, self.store), terms, services)
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -146,14 +145,17 @@ async def test_each_is_gone_on_with_where_it_was_left(version: str) -> None:
     )
     assert restored.follower.taken == _in(version, State.STARTED, State.IN_PROGRESS)
     lost = _in(version, State.STARTING)
-    assert restored.lookup.taken == [*_in(version, State.UNCERTAIN, State.HELD), *lost]
+    assert restored.reconciler.taken == [
+        *_in(version, State.UNCERTAIN, State.HELD),
+        *lost,
+    ]
     assert restored.snapshots == [
         _in_doubt(stored_state.SNAPSHOTS[version][command_id]) for command_id in lost
     ]
     startable = len(restored.starter.taken)
     assert restored.life.unstarted == startable
     uncounted = _in(version, State.ACCEPTED, State.WAITING)
-    assert restored.census.total == len(restored.life.deliveries) - len(uncounted)
+    assert restored.counts.total == len(restored.life.deliveries) - len(uncounted)
 
 
 def _remembered(finished: Finished) -> Remembered | None:

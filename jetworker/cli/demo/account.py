@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from jetworker.cli.audit import history
 from jetworker.cli.demo.script import Script
 from jetworker.config.model import Config
-from jetworker.core.audit import judge
-from jetworker.core.history import Told
+from jetworker.core.audit import EventRow, judge
 from jetworker.kafka.events import ReadEvent
 from jetworker.sandbox.jet.server import Sandbox
 
@@ -92,12 +91,12 @@ async def account(
     )
 
 
-def _is_wrong(event: Told, script: Script) -> bool:
+def _is_wrong(event: EventRow, script: Script) -> bool:
     """Whether it ended otherwise than the script meant."""
     return (event.kind == "delivery.failed") != (event.command_id in script.failing)
 
 
-def _moved(event: Told) -> int:
+def _moved(event: EventRow) -> int:
     progress = event.data.get("progress") or {}
     return int(progress.get("transferred", {}).get("bytes", 0))
 

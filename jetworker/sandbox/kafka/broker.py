@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,48 @@ from typing import IO, Self
 
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.sandbox.kafka import jars as kafka_jars
-from jetworker.sandbox.kafka import port as kafka_port
+
+# A Metadata request, version 1, about no topic: size, key 3, version 1, correlation id,
+# client id, topics. The answer begins with its size, the correlation id and the number
+# of brokers that take requests: only then can a topic be created.
+_HELLO = bytes.fromhex("0000000e 0003 0001 00000001 0000 00000000".replace(" ", ""))
+_ANSWER = 12
+# Below the ports that systems give to connecting clients: those could take a broker's
+# port while it is being restarted.
+_PORTS = range(20_000, 32_000)
+
+
+def answers(port: int) -> bool:
+    """Return whether a broker there answers the protocol, and takes requests."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(_HELLO)
+            answer = connection.recv(_ANSWER, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(answer) == _ANSWER and answer[8:] != b"\0\0\0\0"
+
+
+def free_ports() -> tuple[int, int]:
+    """Return two that nobody listens on."""
+    free: list[int] = []
+    while len(free) < 2:  # noqa: PLR2004 -- the broker's and the controller's
+        port = random.choice(_PORTS)  # noqa: S311 -- nothing is secret here
+        if port not in free and _is_free(port):
+            free.append(port)
+    return free[0], free[1]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As Java does: a port whose last connections still linger is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
 
 _READY_WITHIN = 60.0
 _CLUSTER = "amV0d29ya2VyLXNhbmRib3g"
@@ -46,7 +89,7 @@ class EmbeddedKafka:
         self._given = data
         self._made: Path | None = None
         self._settings = settings or {}
-        self._port, self._controller = ports or kafka_port.free_ports()
+        self._port, self._controller = ports or free_ports()
         self._owner: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -180,7 +223,7 @@ class EmbeddedKafka:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN
-        while not kafka_port.answers(self._port):
+        while not answers(self._port):
             assert self._owner is not None
             if self._owner.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-1000:]

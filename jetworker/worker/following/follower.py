@@ -21,9 +21,8 @@ import structlog
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
-from jetworker.core.following import estimate, from_listing
 from jetworker.core.observation import JetTransfer
-from jetworker.core.pace import Pace
+from jetworker.core.polling import Pace, estimate, from_listing
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.watchdog import Watchdog

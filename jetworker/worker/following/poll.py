@@ -9,9 +9,13 @@ import structlog
 from jetworker.core.command import DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, JetNotFound
-from jetworker.core.following import Speed, measure
-from jetworker.core.jet_state import is_final_in_jet, is_known_in_jet
-from jetworker.core.observation import JetDelivery, JetTransfer
+from jetworker.core.observation import (
+    JetDelivery,
+    JetTransfer,
+    is_final_in_jet,
+    is_known_in_jet,
+)
+from jetworker.core.polling import Speed, measure
 from jetworker.core.progress import unfinished
 from jetworker.core.trigger import Missing, StatusObserved
 from jetworker.jet.budget import Priority

@@ -12,8 +12,12 @@ import structlog
 from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.errors import JetNotFound, JetRejected
 from jetworker.core.evidence import Evidence
-from jetworker.core.jet_state import is_final_in_jet
-from jetworker.core.observation import JetDelivery, JetFile, JetTransfer
+from jetworker.core.observation import (
+    JetDelivery,
+    JetFile,
+    JetTransfer,
+    is_final_in_jet,
+)
 from jetworker.core.open_intent import OpenIntent
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking

@@ -7,26 +7,60 @@ taken for it. A lane that is blocked says so on every delivery in it, once.
 """
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
-from jetworker.core.command import JobId, RouteName
-from jetworker.core.delivery import Delivery, ReasonCode, State, Terms
+from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expired
 from jetworker.core.errors import (
     JetError,
     JobUnavailable,
     StoreError,
 )
-from jetworker.core.expiry import is_expired
+from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
-from jetworker.runtime.clock import wait
+from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
+from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.starts.dispatch import Means
 from jetworker.worker.starts.queue import StartQueue, is_waiting
-from jetworker.worker.starts.sender import unavailable
+from jetworker.worker.starts.sender import StartSender, unavailable
+
+
+class Dispatch(Protocol):
+    """What a lane asks of the worker it belongs to."""
+
+    def route(self, name: RouteName) -> Route | None:
+        """Return the route as the routes file has it now."""
+
+    async def job_of(self, route: Route) -> JobId:
+        """Return the route's job; raises JobUnavailable or JetError."""
+
+    def lock(self, job_id: JobId) -> asyncio.Lock:
+        """Return the lock under which starts on this job are sent."""
+
+    async def settled(self, job_id: JobId) -> None:
+        """Wait until no start on this job is being looked up by this worker."""
+
+    def doubt(self, job_id: JobId, command_id: CommandId) -> None:
+        """Keep other starts off the job until this one is settled or held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the lanes of one worker work with; *max_active* is over all routes."""
+
+    dispatch: Dispatch
+    sender: StartSender
+    counts: DeliveryCounts
+    clock: Clock
+    max_active: int
+    backoff: Backoff
+
 
 log = structlog.get_logger()
 

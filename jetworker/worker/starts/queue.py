@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from jetworker.core.command import CommandId
-from jetworker.core.expiry import expiry, is_expired, soonest_expiry
+from jetworker.core.delivery import expiry, is_expired, soonest_expiry
 from jetworker.worker.handle import DeliveryHandle
 
 

@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jetworker.core.command import CommandId, JobId, RouteName
-from jetworker.core.pace import Backoff
+from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
 from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.reconciliation.reconciler import Reconciler
-from jetworker.worker.starts.dispatch import Means
-from jetworker.worker.starts.dispatcher import RouteDispatcher
+from jetworker.worker.starts.dispatcher import Means, RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 
 

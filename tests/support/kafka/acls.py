@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from aiokafka.protocol.api import Request
 
-from jetworker.sandbox.kafka import port as kafka_port
+from jetworker.sandbox.kafka import broker as kafka_port
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
 
 USER, PASSWORD = "jetworker", "kafka-canary"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from jetworker.sandbox.kafka import port as kafka_port
+from jetworker.sandbox.kafka import broker as kafka_port
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
 
 _COPIES = {

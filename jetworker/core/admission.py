@@ -20,8 +20,7 @@ from jetworker.core.command import (
 )
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Remembered
-from jetworker.core.paths import path_allowed
-from jetworker.core.route import Route
+from jetworker.core.route import Route, path_allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,13 @@ class Apply:
     command: Cancel | Resolve
 
 
-Judgement: TypeAlias = Accept | Duplicate | Reject | Apply
+Admission: TypeAlias = Accept | Duplicate | Reject | Apply
 Known: TypeAlias = Delivery | Remembered | None
 
 
-def judge(
+def admit(
     command: Command, known: Known, route: Route | None, now: datetime
-) -> Judgement:
+) -> Admission:
     """Return what is to be done with *command*, given what is known of its id."""
     match command:
         case Send():
@@ -83,7 +82,7 @@ def judge(
 
 def _judge_send(
     command: Send, known: Known, route: Route | None, now: datetime
-) -> Judgement:
+) -> Admission:
     if known is not None:
         return _judge_known(command, known)
     if command.expires_at is not None and command.expires_at <= now:
@@ -103,7 +102,7 @@ def _judge_send(
     return Accept(command)
 
 
-def _judge_known(command: Send, known: Delivery | Remembered) -> Judgement:
+def _judge_known(command: Send, known: Delivery | Remembered) -> Admission:
     match known:
         case Delivery():
             same = known.fingerprint == command.fingerprint
@@ -119,7 +118,7 @@ def _judge_known(command: Send, known: Delivery | Remembered) -> Judgement:
     return _reject(command, Rejection.CONFLICT, message, "/commandId")
 
 
-def _judge_cancel(command: Cancel, known: Known) -> Judgement:
+def _judge_cancel(command: Cancel, known: Known) -> Admission:
     if known is None:
         return _unknown(command)
     if (
@@ -132,7 +131,7 @@ def _judge_cancel(command: Cancel, known: Known) -> Judgement:
     return Reject(Rejection.NOT_CANCELLABLE, message, command.command_id)
 
 
-def _judge_resolve(command: Resolve, known: Known) -> Judgement:
+def _judge_resolve(command: Resolve, known: Known) -> Admission:
     if known is None:
         return _unknown(command)
     held = isinstance(known, Delivery) and known.state is State.HELD

@@ -1,6 +1,7 @@
-"""A token bucket whose rate gives way when Jet is short of breath: arithmetic only."""
+"""How often: a token bucket that gives way when Jet is short of breath, and back-off."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 _FLOOR = 16
 _RECOVERY = 0.02
@@ -48,3 +49,17 @@ class Bucket:
     def wait(self) -> float:
         """Seconds until there is a token."""
         return max(0.0, (1 - self.tokens) / self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Doubling waits between *floor* and *ceiling*."""
+
+    floor: timedelta = timedelta(seconds=0.5)
+    ceiling: timedelta = timedelta(seconds=15)
+
+    def delay(self, failures: int, jitter: float) -> timedelta:
+        """Return the wait after *failures* in a row; *jitter* is in [0, 1)."""
+        doublings = max(0, min(failures - 1, 20))
+        capped = min(self.floor * (1 << doublings), self.ceiling)
+        return self.floor + (capped - self.floor) * jitter

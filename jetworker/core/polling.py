@@ -105,3 +105,31 @@ def _speed(
         rate = (moved - seen.moved) / (now - seen.at)
     left = None if requested is None else max(0, requested - moved)
     return Speed(now, moved, left, rate, listed_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`polling.min_interval` and `polling.max_interval`."""
+
+    minimum: timedelta
+    maximum: timedelta
+
+    def first(self, jitter: float) -> timedelta:
+        """Return the wait before the first question about a delivery."""
+        return self.minimum * (0.5 + 0.5 * jitter)
+
+    def next(
+        self, age: timedelta, remaining: timedelta | None, jitter: float
+    ) -> timedelta:
+        """
+        Return the wait before the next question.
+
+        A tenth of the delivery's *age*, so that questions grow rarer, drawn in by
+        half of the *remaining* time where an end can be estimated, and spread by
+        *jitter* so that a restart does not synchronise thousands of them.
+        """
+        wanted = age / 10
+        if remaining is not None:
+            wanted = min(wanted, max(remaining, timedelta()) / 2)
+        bounded = min(max(wanted, self.minimum), self.maximum)
+        return bounded * (0.9 + 0.1 * jitter)

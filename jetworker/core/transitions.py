@@ -6,6 +6,8 @@ Which step is taken when is said by `lifecycle` alone.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
 
 from jetworker.core import progress
 from jetworker.core.command import DeliveryId
@@ -18,9 +20,35 @@ from jetworker.core.delivery import (
     ReasonCode,
     State,
 )
-from jetworker.core.effect import Effect, effect_of
 from jetworker.core.route import OnUncertain
 from jetworker.core.trigger import Begun, Blocked, Found, StatusObserved
+
+
+class Effect(StrEnum):
+    """What a delivery wants done next."""
+
+    QUEUE_START = "queue_start"
+    SEND_START = "send_start"
+    LOOK_UP = "look_up"
+    FOLLOW = "follow"
+    RETIRE = "retire"
+
+
+def effect_of(delivery: Delivery) -> Effect:
+    """Return what a delivery in this state wants, whoever brought it there."""
+    match delivery.state:
+        case State.ACCEPTED | State.WAITING | State.CLEARED:
+            return Effect.QUEUE_START
+        case State.STARTING:
+            return Effect.SEND_START
+        case State.UNCERTAIN | State.HELD:
+            return Effect.LOOK_UP
+        case State.STARTED | State.IN_PROGRESS:
+            return Effect.FOLLOW
+        case State.COMPLETED | State.FAILED | State.CANCELLED:
+            return Effect.RETIRE
+        case _:
+            assert_never(delivery.state)
 
 
 @dataclass(frozen=True, slots=True)
