@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
-from jetworker.core.transitions import Policy
 from prometheus_client import CollectorRegistry
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
 from jetworker.core.finished import Finished, Remembered
+from jetworker.core.transitions import Policy
 from jetworker.kafka.restore import keep
-from jetworker.kafka.state_store import Write, StateStore
+from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.answers import Answers
