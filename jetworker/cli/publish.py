@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaProducer
 
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
@@ -117,7 +116,7 @@ async def _listen(
     """Print events until one decides the exit code."""
     async for event in events:
         code = _code(event, await sent, is_order=is_order)
-        _print(orjson.dumps(event.told()).decode())
+        _print(event.value.decode())
         if code is not None:
             return code
     raise AssertionError

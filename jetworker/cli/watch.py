@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
-import orjson
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -59,7 +58,7 @@ async def _show(events: AsyncIterator[ReadEvent], *, one: bool) -> int:
     if console.is_terminal:
         return await _draw(console, events, one=one)
     async for event in events:
-        sys.stdout.write(orjson.dumps(event.told()).decode() + "\n")
+        sys.stdout.write(event.value.decode() + "\n")
         sys.stdout.flush()
         if one and event.kind in ENDS:
             return ENDS[event.kind]

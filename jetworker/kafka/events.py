@@ -14,16 +14,16 @@ from jetworker.wire.events import PREFIX
 
 @dataclass(frozen=True, slots=True)
 class ReadEvent:
-    """An event as a reader sees it; *kind* is its type without the prefix."""
+    """
+    An event as a reader sees it; *kind* is its type without the prefix.
+
+    *value* is what was published: a line of NDJSON as it stands.
+    """
 
     kind: str
     command_id: str | None
-    time: str
     data: dict[str, Any]
-
-    def told(self) -> dict[str, Any]:
-        """Return it as one JSON object."""
-        return {"type": self.kind, "time": self.time, **self.data}
+    value: bytes
 
 
 async def tail(
@@ -60,6 +60,6 @@ def read(record: Any) -> ReadEvent:
     return ReadEvent(
         headers.get("ce_type", "").removeprefix(PREFIX),
         headers.get("ce_subject"),
-        headers.get("ce_time", ""),
         orjson.loads(record.value),
+        record.value,
     )

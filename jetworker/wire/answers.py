@@ -17,11 +17,13 @@ from jetworker.core.command import (
 )
 from jetworker.core.delivery import Delivery
 from jetworker.core.trigger import AdoptRefused, Found, Trigger
+from jetworker.wire import times
 from jetworker.wire.events import (
+    PREFIX,
     AppliedData,
-    Data,
     DuplicateData,
     Envelope,
+    EventData,
     ProblemData,
     RejectedData,
     RejectionData,
@@ -43,9 +45,9 @@ class Answers:
             command_id=answer.command_id,
             state=answer.state,
             delivery_id=answer.delivery_id,
-            **_coordinates(origin),
+            **_told("duplicate", origin, now),
         )
-        return self._answer("duplicate", answer.command_id, data, origin, now)
+        return self._answer("duplicate", answer.command_id, data, origin)
 
     def applied(
         self, command: Cancel | Resolve, origin: Origin, now: datetime
@@ -56,9 +58,9 @@ class Answers:
             command_id=command.command_id,
             type="resolve" if resolve else "cancel",
             action=command.action if isinstance(command, Resolve) else None,
-            **_coordinates(origin),
+            **_told("applied", origin, now),
         )
-        return self._answer("applied", command.command_id, data, origin, now)
+        return self._answer("applied", command.command_id, data, origin)
 
     def rejected(
         self, answer: Reject, origin: Origin, record: Record, now: datetime
@@ -69,11 +71,9 @@ class Answers:
             reason=RejectionData(code=answer.reason, message=answer.message),
             errors=tuple(ProblemData(path=p, message=m) for p, m in answer.problems),
             metadata=orjson.loads(answer.metadata) if answer.metadata else None,
-            **_coordinates(origin),
+            **_told("rejected", origin, now),
         )
-        told = self._answer(
-            "rejected", answer.command_id, data, origin, now, record.key
-        )
+        told = self._answer("rejected", answer.command_id, data, origin, record.key)
         return told, self._dead_letter(answer, origin, record)
 
     def _dead_letter(self, answer: Reject, origin: Origin, record: Record) -> Record:
@@ -91,22 +91,23 @@ class Answers:
         self,
         kind: str,
         command_id: CommandId | None,
-        data: Data,
+        data: EventData,
         origin: Origin,
-        now: datetime,
         key: bytes | None = None,
     ) -> Record:
         return self.envelope.record(
-            f"command.{kind}",
             f"{origin.topic}:{origin.partition}:{origin.offset}",
             Subject(command_id, origin.traceparent, key),
-            (data, f"command-{kind}"),
-            now,
+            data,
+            f"command-{kind}",
         )
 
 
-def _coordinates(origin: Origin) -> dict[str, Any]:
+def _told(kind: str, origin: Origin, now: datetime) -> dict[str, Any]:
+    """Return what every answer says: what it is, when, and about which record."""
     return {
+        "event_type": f"{PREFIX}command.{kind}",
+        "event_time": times.encode(now),
         "topic": origin.topic,
         "partition": origin.partition,
         "offset": origin.offset,

@@ -68,7 +68,16 @@ class ReasonData(Data):
     message: str
 
 
-class DeliveryData(Data):
+class EventData(Data):
+    """What the headers say, once more: many readers of a table see the value alone."""
+
+    event_type: Annotated[
+        str, Field(description="As the header `ce_type`: new types may come.")
+    ]
+    event_time: Annotated[Instant, Field(description="As the header `ce_time`.")]
+
+
+class DeliveryData(EventData):
     """Data of every `io.jetworker.delivery.*` event."""
 
     command_id: str
@@ -89,7 +98,7 @@ class DeliveryData(Data):
     finished_at: Instant | None
 
 
-class TransferData(Data):
+class TransferData(EventData):
     """Data of every `io.jetworker.transfer.*` event."""
 
     command_id: str
@@ -106,7 +115,7 @@ class TransferData(Data):
     metadata: dict[str, Any] | None
 
 
-class RecordData(Data):
+class RecordData(EventData):
     """Where the record was that an answer is about."""
 
     topic: str
@@ -131,6 +140,7 @@ class ProblemData(Data):
 class RejectedData(RecordData):
     """Data of `io.jetworker.command.rejected`."""
 
+    event_type: Literal["io.jetworker.command.rejected"]
     command_id: str | None
     reason: RejectionData
     errors: tuple[ProblemData, ...]
@@ -140,6 +150,7 @@ class RejectedData(RecordData):
 class DuplicateData(RecordData):
     """Data of `io.jetworker.command.duplicate`."""
 
+    event_type: Literal["io.jetworker.command.duplicate"]
     command_id: str
     state: OpenState
     delivery_id: str | None
@@ -148,6 +159,7 @@ class DuplicateData(RecordData):
 class AppliedData(RecordData):
     """Data of `io.jetworker.command.applied`; action is null for a cancel."""
 
+    event_type: Literal["io.jetworker.command.applied"]
     command_id: str
     type: Literal["cancel", "resolve"]
     action: str | None
@@ -167,35 +179,32 @@ class Envelope:
     def event(self, event: Event, now: datetime) -> Record:
         """Encode one numbered event."""
         delivery = event.delivery
-        data = _transfer(event) if event.transfer else _delivery(delivery)
         kind = "transfer" if event.transfer else "delivery"
+        data = _transfer(event, now) if event.transfer else _delivery(event, now)
         extra = (("ce_sequence", str(delivery.sequence).encode()),)
         return self.record(
-            event.type,
             f"{delivery.command_id}:{delivery.sequence}",
             Subject(delivery.command_id, delivery.traceparent),
-            (data, kind),
-            now,
+            data,
+            kind,
             extra,
         )
 
     def record(
         self,
-        kind: str,
         event_id: str,
         subject: "Subject",
-        body: tuple[Data, str],
-        now: datetime,
+        data: EventData,
+        schema: str,
         extra: Headers = (),
     ) -> Record:
-        """Encode one CloudEvent; *body* is its data and the name of its schema."""
-        data, schema = body
+        """Encode one CloudEvent; *schema* is the name of its data's schema."""
         headers: Headers = (
             ("ce_specversion", b"1.0"),
             ("ce_id", event_id.encode()),
-            ("ce_type", f"{PREFIX}{kind}".encode()),
+            ("ce_type", data.event_type.encode()),
             ("ce_source", self.source.encode()),
-            ("ce_time", times.encode(now).encode()),
+            ("ce_time", data.event_time.encode()),
             ("ce_dataschema", f"{SCHEMAS}{schema}.v1.schema.json".encode()),
             ("content-type", b"application/json"),
             *extra,
@@ -226,8 +235,11 @@ class Subject:
         return about + trace
 
 
-def _delivery(delivery: Delivery) -> DeliveryData:
+def _delivery(event: Event, now: datetime) -> DeliveryData:
+    delivery = event.delivery
     return DeliveryData(
+        event_type=f"{PREFIX}{event.type}",
+        event_time=times.encode(now),
         command_id=delivery.command_id,
         sequence=delivery.sequence,
         route=delivery.route,
@@ -249,10 +261,12 @@ def _delivery(delivery: Delivery) -> DeliveryData:
     )
 
 
-def _transfer(event: Event) -> TransferData:
+def _transfer(event: Event, now: datetime) -> TransferData:
     assert event.transfer is not None
     delivery, transfer = event.delivery, event.transfer
     return TransferData(
+        event_type=f"{PREFIX}{event.type}",
+        event_time=times.encode(now),
         command_id=delivery.command_id,
         sequence=delivery.sequence,
         route=delivery.route,

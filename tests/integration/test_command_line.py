@@ -83,9 +83,9 @@ async def test_send_wait_leaves_with_how_the_command_ended(system: System) -> No
     bad = await run(system, "send", "archive", "/a", "--id", "bad", "--wait")
 
     assert [each.code for each in (good, bad, path, other)] == [0, 1, 2, 2]
-    assert good.told[0]["type"] == "delivery.accepted"
+    assert good.told[0]["eventType"] == "io.jetworker.delivery.accepted"
     assert good.told[0]["requested"] == {"count": 2, "bytes": None}
-    assert good.told[-1]["type"] == "delivery.completed"
+    assert good.told[-1]["eventType"] == "io.jetworker.delivery.completed"
     assert other.told[-1]["reason"]["code"] == "conflict"
     assert not any(each.err for each in (good, bad, path, other))
 
@@ -102,7 +102,7 @@ async def test_send_wait_for_what_has_ended_already_leaves_as_it_ended(
     bad = await run(system, "send", "archive", "/a", "--id", "bad", "--wait")
 
     assert [each.code for each in (good, bad)] == [0, 1]
-    assert [e["type"] for e in good.told] == ["command.duplicate"]
+    assert [e["eventType"] for e in good.told] == ["io.jetworker.command.duplicate"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,13 @@ async def test_orders_are_published_where_the_command_is_and_explained(
         await run(system, "explain", "x"),
     )
 
+    published = {e.value for e in await system.read(system.config.topics.events)}
+    assert {line.encode() for line in cancelled.out.splitlines()} <= published
+    applied = cancelled.told[-1]
+    assert (applied["eventType"], applied["type"]) == (
+        "io.jetworker.command.applied",
+        "cancel",
+    )
     ran = (held, waiting, cancelled, foreign, adopted, again, ended, unknown)
     assert [each.code for each in ran] == [0, 0, 0, 2, 0, 2, 0, 1]
     assert re.search(r"because +held:.*\n(.*\n)*next .*resolve", held.out)
@@ -194,7 +201,7 @@ async def test_watch_prints_events_as_lines_and_ends_with_its_command(
     lines = [await first[0], *out.splitlines()]
     told = [json.loads(line) for line in lines]
     assert {each["commandId"] for each in told} == {"b"}
-    assert told[-1]["type"] == "delivery.completed"
+    assert told[-1]["eventType"] == "io.jetworker.delivery.completed"
     assert watching[0].returncode == 0
     assert "commandId" in json.loads(await first[1])
 

@@ -79,7 +79,16 @@ def body(record: Record) -> Any:
     name = headers(record)["ce_dataschema"].removeprefix(schemas.BASE)
     schema = orjson.loads(dict(schemas.documents())[name])
     Draft202012Validator(schema).validate(data)
+    assert data["eventType"] == headers(record)["ce_type"]
+    assert data["eventTime"] == headers(record)["ce_time"]
     return data
+
+
+def told(answer: str) -> dict[str, str]:
+    return {
+        "eventType": f"io.jetworker.command.{answer}",
+        "eventTime": "2026-11-23T10:00:00.000Z",
+    }
 
 
 @pytest.mark.parametrize("delivery", [FULL, *(a_delivery(s) for s in State)])
@@ -129,6 +138,8 @@ def test_a_delivery_event_is_a_cloudevent_with_every_fact() -> None:
         "traceparent": "00-trace-01",
     }
     assert body(record) == {
+        "eventType": "io.jetworker.delivery.uncertain",
+        "eventTime": "2026-11-23T10:00:00.000Z",
         "commandId": "c-1",
         "sequence": 4,
         "route": "archive",
@@ -203,10 +214,12 @@ def test_answers_carry_the_record_s_coordinates() -> None:
     cancelled = ANSWERS.applied(Cancel(CommandId("c-1")), origin, NOW)
 
     where = {"commandId": "c-1", "topic": "jet.commands", "partition": 0, "offset": 7}
+    known = where | told("duplicate")
+    done = where | told("applied")
     assert headers(said)["ce_id"] == "jet.commands:0:7"
-    assert body(said) == where | {"state": "started", "deliveryId": DELIVERY}
-    assert body(applied) == where | {"type": "resolve", "action": "resend"}
-    assert body(cancelled) == where | {"type": "cancel", "action": None}
+    assert body(said) == known | {"state": "started", "deliveryId": DELIVERY}
+    assert body(applied) == done | {"type": "resolve", "action": "resend"}
+    assert body(cancelled) == done | {"type": "cancel", "action": None}
 
 
 def test_a_rejected_record_is_answered_and_parked_byte_for_byte() -> None:
