@@ -53,7 +53,7 @@ def _open(delivery: Delivery, config: Config) -> Iterator[tuple[str, str]]:
     yield "next", _next(delivery, config)
 
 
-def _next(delivery: Delivery, config: Config) -> str:  # noqa: PLR0911 -- one case per state: this is the table
+def _next(delivery: Delivery, config: Config) -> str:
     settle = config.starts.settle.total_seconds()
     match delivery.state:
         case State.ACCEPTED | State.WAITING:

@@ -98,7 +98,7 @@ def accept(command: Send, origin: Origin, now: datetime) -> Transition:
     return transitions.tell(delivery, EventType.ACCEPTED)
 
 
-def transition(  # noqa: C901, PLR0911, PLR0912 -- one case per edge: this is the table
+def transition(
     delivery: Delivery, trigger: Trigger, now: datetime, policy: Policy
 ) -> Transition:
     """

@@ -94,7 +94,7 @@ def take_over(world: World, protocol: Protocol) -> World:
     return replace(world, owner=1, workers=(first, replace(second, step=step)))
 
 
-def of_worker(  # noqa: C901 -- one case per step: this is the model
+def of_worker(
     world: World, number: int, worker: Worker, protocol: Protocol
 ) -> Iterator[World]:
     """Let a worker do its next thing, or die."""

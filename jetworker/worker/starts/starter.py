@@ -19,7 +19,7 @@ from jetworker.worker.starts.sender import StartSender
 class Starter:
     """Starts what wants to be started, for all partitions of one worker."""
 
-    def __init__(  # noqa: PLR0913 -- the parts a start needs
+    def __init__(
         self,
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
