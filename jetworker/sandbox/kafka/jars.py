@@ -9,8 +9,9 @@ download for good. Here the folder of jars appears whole or not at all.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,25 @@ def _fetch(jars: Path) -> None:
         shutil.rmtree(partial)
 
 
+@contextmanager
+def _trusting_the_system() -> Iterator[None]:
+    """
+    Let `jgo` trust what the system trusts, as pip does: it brings a list of its own.
+
+    Behind a company's TLS inspection every certificate is signed by the company.
+    """
+    try:
+        import truststore  # noqa: PLC0415 -- an extra
+    except ImportError as exc:
+        raise ConfigurationError(_MISSING) from exc
+    truststore.inject_into_ssl()
+    try:
+        yield
+    finally:
+        truststore.extract_from_ssl()
+
+
+@_trusting_the_system()
 def _download(repository: Path) -> list[Path]:
     try:
         from jgo.config import GlobalSettings  # noqa: PLC0415 -- an extra
