@@ -74,7 +74,10 @@ sbom: install ## Software bill of materials (CycloneDX) from the lock.
 
 audit-dependencies: install ## Known vulnerabilities of the locked dependencies; fails where it cannot tell.
 	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt
-	$(RUN)/uvx pip-audit --strict --require-hashes --disable-pip -r requirements.audit.txt
+	@# pip-audit brings authorities of its own; these are the system's.
+	REQUESTS_CA_BUNDLE=$${REQUESTS_CA_BUNDLE:-$$($(RUN)/python -c \
+		'import ssl; p = ssl.get_default_verify_paths(); print(p.cafile or p.capath or "")')} \
+		$(RUN)/uvx pip-audit --strict --require-hashes --disable-pip -r requirements.audit.txt
 
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 image: ## Build the container image with docker, or with buildah where there is no daemon.
