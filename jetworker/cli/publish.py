@@ -88,7 +88,7 @@ def _encode(config: Config, command: dict[str, Any]) -> bytes | None:
     try:
         commands.decode(value, (), max_objects=config.limits.max_objects)
     except InvalidRecord as exc:
-        _say(f"{exc.reason}: {exc.message}")
+        _say(f"{exc.reject.reason}: {exc.reject.message}")
         return None
     return value
 

@@ -14,6 +14,7 @@ from jetworker.core.command import (
     Command,
     CommandId,
     DeliveryId,
+    Reject,
     Rejection,
     Resolve,
     Send,
@@ -37,17 +38,6 @@ class Duplicate:
     command_id: CommandId
     state: State
     delivery_id: DeliveryId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """Not carried out; *problems* are (JSON Pointer, message) pairs."""
-
-    reason: Rejection
-    message: str
-    command_id: CommandId | None = None
-    metadata: bytes | None = None
-    problems: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,3 +92,14 @@ class Rejection(StrEnum):
     NOT_CANCELLABLE = "not_cancellable"
     NOT_HELD = "not_held"
     NOT_ADOPTABLE = "not_adoptable"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Not carried out; *problems* are (JSON Pointer, message) pairs."""
+
+    reason: Rejection
+    message: str
+    command_id: CommandId | None = None
+    metadata: bytes | None = None
+    problems: tuple[tuple[str, str], ...] = ()

@@ -17,9 +17,7 @@ What can go wrong, split by what the caller does next.
             `-- JetNotFound    ... because it does not exist
 """
 
-from collections.abc import Sequence
-
-from jetworker.core.command import CommandId, Rejection
+from jetworker.core.command import Reject
 
 
 class JetworkerError(Exception):
@@ -35,27 +33,11 @@ class ConfigurationError(JetworkerError):
 
 
 class InvalidRecord(JetworkerError):
-    """
-    A record is not a command.
+    """A record that is no command; *reject* is how it is answered."""
 
-    *problems* are (JSON Pointer, message) pairs. *command_id* and *metadata* (compact
-    JSON) are set where they could be read although the record is wrong.
-    """
-
-    def __init__(
-        self,
-        reason: Rejection,
-        message: str,
-        problems: Sequence[tuple[str, str]] = (),
-        command_id: CommandId | None = None,
-        metadata: bytes | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.problems = tuple(problems)
-        self.command_id = command_id
-        self.metadata = metadata
+    def __init__(self, reject: Reject) -> None:
+        super().__init__(reject.message)
+        self.reject = reject
 
 
 class StoreError(JetworkerError):

@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
-from jetworker.core.admission import Duplicate, Reject
+from jetworker.core.admission import Duplicate
 from jetworker.core.command import (
     Cancel,
     CommandId,
     Origin,
+    Reject,
     Rejection,
     Resolution,
     Resolve,

@@ -28,6 +28,7 @@ from jetworker.core.command import (
     CommandId,
     DeliveryId,
     ObjectSpec,
+    Reject,
     Rejection,
     Resolution,
     Resolve,
@@ -186,6 +187,7 @@ class ResolveModel(_Strict):
 
 
 MAX_BYTES = 1 << 20
+_FRAME = 5
 _ID = re.compile(ID_PATTERN)
 _MODELS: dict[str, type[SendModel | CancelModel | ResolveModel]] = {
     "send": SendModel,
@@ -221,17 +223,14 @@ def decode(
     """
     if value is None:
         message = "the record has no value"
-        raise InvalidRecord(Rejection.INVALID_JSON, message)
+        raise InvalidRecord(Reject(Rejection.INVALID_JSON, message))
     if len(value) > MAX_BYTES:
         message = f"the record's value is larger than {MAX_BYTES} bytes"
-        raise InvalidRecord(Rejection.TOO_LARGE, message)
-    try:
-        body = strict_json.loads(_unwrap(value, headers))
-    except strict_json.NotJson as exc:
-        raise InvalidRecord(Rejection.INVALID_JSON, str(exc)) from exc
+        raise InvalidRecord(Reject(Rejection.TOO_LARGE, message))
+    body = _body(_unframed(value), headers)
     if not isinstance(body, dict):
         message = "a command is a JSON object"
-        raise InvalidRecord(Rejection.INVALID_JSON, message)
+        raise InvalidRecord(Reject(Rejection.INVALID_JSON, message))
     return _read(body, max_objects)
 
 
@@ -240,12 +239,25 @@ def encode(fields: dict[str, Any]) -> bytes:
     return orjson.dumps(fields)
 
 
-def _unwrap(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+def _unframed(value: bytes) -> bytes:
+    """
+    Take off what Confluent's JSON serializer puts before the JSON.
+
+    A zero byte, with which no JSON begins, and four bytes of a schema's id.
+    """
+    return value[_FRAME:] if value[:1] == b"\0" else value
+
+
+def _body(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> Any:
+    """Return the JSON of the command; raises InvalidRecord."""
     try:
         return cloudevents.data_of(value, headers)
-    except InvalidRecord as exc:
-        body = _glimpse(value)
-        raise _invalid(body, exc.problems, exc.reason, exc.message) from exc
+    except strict_json.NotJson as exc:
+        reject = Reject(Rejection.INVALID_JSON, str(exc))
+        raise InvalidRecord(reject) from exc
+    except cloudevents.BrokenEnvelope as exc:
+        problems = ((exc.path, exc.rule),)
+        raise _invalid(_glimpse(value), problems, message=str(exc)) from exc
 
 
 def _glimpse(value: bytes) -> dict[str, Any]:
@@ -355,13 +367,14 @@ def _invalid(
     )
     command_id = body.get("commandId")
     readable = isinstance(command_id, str) and bool(_ID.fullmatch(command_id))
-    return InvalidRecord(
+    reject = Reject(
         reason,
         told,
-        problems,
         CommandId(str(command_id)) if readable else None,
         _readable_metadata(body.get("metadata")),
+        problems,
     )
+    return InvalidRecord(reject)
 
 
 def _readable_metadata(metadata: object) -> bytes | None:

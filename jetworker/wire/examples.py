@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from jetworker.core.admission import Duplicate, Reject
+from jetworker.core.admission import Duplicate
 from jetworker.core.command import (
     CommandId,
     DeliveryId,
     JobId,
     Origin,
+    Reject,
     Rejection,
     Resolution,
     Resolve,

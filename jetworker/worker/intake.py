@@ -5,10 +5,11 @@ from typing import Any, assert_never
 
 import structlog
 
-from jetworker.core.admission import Accept, Apply, Duplicate, Reject, admit
+from jetworker.core.admission import Accept, Apply, Duplicate, admit
 from jetworker.core.command import (
     Cancel,
     Origin,
+    Reject,
     Resolution,
     Resolve,
     Send,
@@ -52,17 +53,7 @@ class Desk:
                 max_objects=self.life.terms.max_objects,
             )
         except InvalidRecord as exc:
-            return self._reject(
-                message,
-                origin,
-                Reject(
-                    exc.reason,
-                    exc.message,
-                    exc.command_id,
-                    exc.metadata,
-                    exc.problems,
-                ),
-            )
+            return self._reject(message, origin, exc.reject)
         return self._carry_out(message, origin, command)
 
     def _carry_out(

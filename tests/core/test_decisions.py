@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetworker.core.admission import Accept, Apply, Duplicate, Known, Reject, admit
+from jetworker.core.admission import Accept, Apply, Duplicate, Known, admit
 from jetworker.core.command import (
     Cancel,
     CommandId,
     DeliveryId,
     JobId,
+    Reject,
     Rejection,
     Resolution,
     Resolve,

@@ -15,6 +15,7 @@ from jetworker.core.command import (
     CommandId,
     DeliveryId,
     ObjectSpec,
+    Reject,
     Rejection,
     Resolution,
     Resolve,
@@ -39,10 +40,10 @@ def read(body: Any, headers: Headers | None = None) -> Any:
     return decode(value, headers or [], max_objects=10)
 
 
-def refused(body: Any, headers: Headers | None = None) -> InvalidRecord:
+def refused(body: Any, headers: Headers | None = None) -> Reject:
     with pytest.raises(InvalidRecord) as caught:
         read(body, headers)
-    return caught.value
+    return caught.value.reject
 
 
 def test_a_send_is_read_with_its_defaults() -> None:
@@ -256,8 +257,49 @@ def test_structured_cloudevents_carry_the_command_as_their_data() -> None:
     ):
         assert refused(wrong, kind).reason is Rejection.INVALID_COMMAND
     assert refused(b"{", kind).reason is Rejection.INVALID_JSON
+
+
+def test_a_batch_of_cloudevents_is_refused_with_the_cure() -> None:
     batch = [("content-type", b"application/cloudevents-batch+json")]
-    assert refused([SEND], batch).reason is Rejection.INVALID_COMMAND
+
+    assert refused([SEND], batch).message == (
+        "CloudEvents envelope: it is a batch: publish one event a record"
+    )
+
+
+def test_cloudevents_are_read_as_json_only() -> None:
+    kind = [("content-type", b"application/cloudevents+avro")]
+
+    assert refused(SEND, kind).message == (
+        "CloudEvents envelope: it must be application/cloudevents+json"
+    )
+
+
+@pytest.mark.parametrize("kind", ["plain", "binary", "structured"])
+def test_the_frame_of_confluent_s_serializer_is_taken_off(kind: str) -> None:
+    frame = b"\0" + (100_042).to_bytes(4, "big")
+    attributes = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    binary = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
+    structured = [("content-type", b"application/cloudevents+json")]
+    body, headers = {
+        "plain": (SEND, []),
+        "binary": (SEND, binary),
+        "structured": (attributes | {"data": SEND}, structured),
+    }[kind]
+
+    framed = commands.decode(
+        frame + json.dumps(body).encode(), headers, max_objects=100
+    )
+
+    assert framed == read(SEND)
+
+
+@pytest.mark.parametrize("value", [b"\0", b"\0\0\0\0", b"\0\0\0\0\1", b"\0{}"])
+def test_a_frame_with_nothing_behind_it_is_no_json(value: bytes) -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        commands.decode(value, (), max_objects=100)
+
+    assert caught.value.reject == Reject(Rejection.INVALID_JSON, "not JSON")
 
 
 @given(st.binary(max_size=300))

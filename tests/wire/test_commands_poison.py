@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetworker.core.command import ObjectSpec, Rejection, Send
+from jetworker.core.command import ObjectSpec, Reject, Rejection, Send
 from jetworker.core.errors import InvalidRecord
 from jetworker.wire.commands import MAX_BYTES, decode, encode
 
@@ -28,10 +28,10 @@ def read(value: bytes, headers: Any = ()) -> Any:
     return decode(value, headers, max_objects=10_000)
 
 
-def refused(value: bytes, headers: Any = ()) -> InvalidRecord:
+def refused(value: bytes, headers: Any = ()) -> Reject:
     with pytest.raises(InvalidRecord) as caught:
         read(value, headers)
-    return caught.value
+    return caught.value.reject
 
 
 def nested(depth: int, *, name: str = "metadata") -> bytes:

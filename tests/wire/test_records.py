@@ -11,11 +11,12 @@ from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
 from jetworker.cli import schemas
-from jetworker.core.admission import Duplicate, Reject
+from jetworker.core.admission import Duplicate
 from jetworker.core.command import (
     Cancel,
     CommandId,
     DeliveryId,
+    Reject,
     Rejection,
     Resolution,
     Resolve,
