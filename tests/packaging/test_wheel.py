@@ -48,7 +48,7 @@ def installed(wheel: Path) -> Path:
     _run(uv, "export", *export, "--output-file", locked)
     _run(uv, "venv", "--quiet", "--python", sys.executable, environment)
     python = environment / "bin" / "python"
-    given = ["--quiet", "--python", python, "--constraints", locked]
+    given = ("--quiet", "--python", python, "--constraints", locked)
     _run(uv, "pip", "install", *given, wheel)
     return environment / "bin"
 
