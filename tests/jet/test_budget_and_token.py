@@ -17,6 +17,7 @@ from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.metrics import Metrics
 from tests.support.fakes import HandClock
+from tests.support.waiting import PATIENCE
 
 
 def a_budget(rate: float = 2.0) -> tuple[Budget, HandClock]:
@@ -60,7 +61,7 @@ async def test_a_retry_after_holds_back_its_operation_only() -> None:
     assert not held.done()
     clock.at += 61
     await budget.take("starts", Priority.START)
-    await asyncio.wait_for(held, 1)
+    await asyncio.wait_for(held, PATIENCE)
 
 
 async def test_a_call_that_gave_up_leaves_nothing_behind() -> None:

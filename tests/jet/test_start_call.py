@@ -26,6 +26,7 @@ from jetworker.jet.connection import connect
 from jetworker.jet.transport import Transport
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from tests.support.waiting import PATIENCE
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -75,7 +76,7 @@ class RawServer:
 
 
 @asynccontextmanager
-async def client(port: int, seconds: float = 0.5) -> AsyncIterator[JetClient]:
+async def client(port: int, seconds: float = PATIENCE) -> AsyncIterator[JetClient]:
     config = JetConfig(
         base_url=f"http://127.0.0.1:{port}",
         client_id="a",
@@ -96,13 +97,15 @@ async def client(port: int, seconds: float = 0.5) -> AsyncIterator[JetClient]:
 
 
 async def start(
-    behaviour: Behaviour, guard: Callable[[], None] = lambda: None
+    behaviour: Behaviour,
+    guard: Callable[[], None] = lambda: None,
+    seconds: float = PATIENCE,
 ) -> tuple[StartAnswer, int]:
     raw = RawServer(behaviour)
     server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        async with client(port) as jet:
+        async with client(port, seconds) as jet:
             objects = (ObjectSpec("/a"),)
             found = await jet.start_delivery(JobId("j"), objects, guard=guard)
     finally:
@@ -156,7 +159,7 @@ async def test_whatever_may_have_left_without_an_answer_is_lost_and_sent_once(
 
 
 async def test_a_timeout_is_lost_within_one_deadline() -> None:
-    found, starts = await asyncio.wait_for(start(hang), 5)
+    found, starts = await start(hang, seconds=0.5)
 
     assert found == StartLost("no answer in time")
     assert starts == 1

@@ -34,6 +34,13 @@ def moved(
     return look
 
 
+def stands_still(site: Site, delivery: str) -> Callable[[], Awaitable[Any]]:
+    async def look_twice() -> bool:
+        return await site.ask("GET", delivery) == await site.ask("GET", delivery)
+
+    return look_twice
+
+
 async def test_every_batch_is_a_transfer_of_its_own(site: Site) -> None:
     write(site.source, {f"/{n}": b"x" * n for n in range(5)})
     await site.tune(batch_size=2)
@@ -141,10 +148,10 @@ async def test_a_pause_halts_what_runs_and_a_resume_goes_on(site: Site) -> None:
 
     await site.ask("PATCH", job, {"paused": True})
     await site.tune(bandwidth=None)
-    await asyncio.sleep(0.1)  # a piece may be under way
+    await until(stands_still(site, delivery), "the end of the piece under way")
     before = await site.ask("GET", delivery)
-    await asyncio.sleep(0.2)
-    assert await site.ask("GET", delivery) == before
+    for _ in range(50):  # what copies has as many turns as what answers
+        assert await site.ask("GET", delivery) == before
     assert 0 < counts(before)[1] < len(DATA)
 
     await site.ask("PATCH", job, {"paused": False})

@@ -1,12 +1,14 @@
 """The sandbox says no as Jet does: tokens, unknown ids, wrong bodies."""
 
-import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jetworker.sandbox.jet.tokens import Tokens
+from tests.support.fakes import HandClock
 from tests.support.jet import site as sandboxes
 from tests.support.jet.site import CREDENTIALS, Document, Site, body_of, write
 
@@ -54,20 +56,23 @@ async def test_nothing_is_answered_without_a_token(
         await site.ask(method, path, status=401)
 
 
-async def test_tokens_expire_each_in_its_time(tmp_path: Path) -> None:
-    life = timedelta(seconds=0.6)
-    async with sandboxes.site(tmp_path, token_lifetime=life) as site:
-        first = dict(site.http.headers)
-        await site.ask("GET", "/v1/jobs")
-        await asyncio.sleep(0.3)
-        await site.sign_in()  # while the first still holds
-        await asyncio.sleep(0.35)
+def test_tokens_expire_each_in_its_time(tmp_path: Path) -> None:
+    clock = HandClock(0.0)
+    given = replace(sandboxes.settings(tmp_path), token_lifetime=timedelta(minutes=10))
+    tokens = Tokens(given, clock.monotonic)
 
-        await site.ask("GET", "/v1/jobs")
-        old = await site.http.get("/v1/jobs", headers=first)
-        assert old.status_code == 401
-        await asyncio.sleep(0.35)
-        await site.ask("GET", "/v1/jobs", status=401)
+    def issue() -> str:
+        return f"Bearer {tokens.issue(given.client_id, given.client_secret)[0]}"
+
+    first = issue()
+    clock.at = 300
+    second = issue()  # while the first still holds
+    held = []
+    for clock.at in (300, 599, 601, 899, 901):
+        held.append((tokens.is_valid(first), tokens.is_valid(second)))
+
+    both, one, none = (True, True), (False, True), (False, False)
+    assert held == [both, both, one, one, none]
 
 
 async def test_what_does_not_exist_is_not_found(site: Site) -> None:

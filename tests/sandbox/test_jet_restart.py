@@ -15,8 +15,8 @@ import pytest
 
 from jetworker.sandbox.jet.settings import JobSeed
 from tests.support.jet import site as sandboxes
-from tests.support.jet.site import PATIENCE, QUICK, Document, Site, tree, write
-from tests.support.waiting import until
+from tests.support.jet.site import QUICK, Document, Site, tree, write
+from tests.support.waiting import PATIENCE, until
 
 FILES = {f"/{n}": Random(n).randbytes(60_000) for n in range(4)}
 

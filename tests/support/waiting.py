@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-PATIENCE = 60.0
+PATIENCE = 120.0  # a bound against a hang: a machine may have other things to do
 
 
 async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:

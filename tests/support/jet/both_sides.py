@@ -18,6 +18,7 @@ from jetworker.sandbox.jet.settings import SandboxSettings
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import QUICK, Site, write
+from tests.support.waiting import PATIENCE
 
 FILES = {"/a.mov": b"a" * 100_000, "/show/b 1.mov": b"b" * 50_000}
 OBJECTS = tuple(ObjectSpec(path, len(data)) for path, data in FILES.items())
@@ -175,7 +176,7 @@ async def watched(
 ) -> list[JetDelivery]:
     """Return every look of a delivery until it is over."""
     seen: list[JetDelivery] = []
-    async with asyncio.timeout(sandboxes.PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         while not seen or seen[-1].state not in sandboxes.FINAL:
             seen.append(await jet.get_delivery(job.job_id, delivery))
             await asyncio.sleep(0.02)

@@ -21,8 +21,8 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.sandbox.jet.server import Sandbox
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 30.0
 QUICK = Tuning(step_seconds=0.01, growing_poll_seconds=0.02)
 FINAL = {"COMPLETED", "FAILED"}
 Document = dict[str, Any]
