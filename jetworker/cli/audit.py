@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import orjson
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.cli.exit_codes import FAILED, OK
@@ -25,8 +24,10 @@ from jetworker.core.audit import (
 )
 from jetworker.core.errors import JetUnavailable
 from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.kafka.events import read
+from jetworker.kafka.reader import STABLE_END
+from jetworker.kafka.reader import read as records_of
 from jetworker.wire import snapshots
+from jetworker.wire.events import read
 
 _SHOWN = 20
 
@@ -183,21 +184,8 @@ async def _offsets(config: Config) -> dict[int, int]:
 async def _read(kafka: KafkaClients, topic: str) -> list[Any]:
     """Return every committed record of a topic, up to its end as it is now."""
     found: list[Any] = []
-    async with kafka.reader(topic) as consumer:
-        partitions: list[TopicPartition] = list(consumer.assignment())
-        ends = await bounded(consumer.end_offsets(partitions), f"reading {topic}")
-        await bounded(consumer.seek_to_beginning(*partitions), f"reading {topic}")
-        while partitions:
-            batches = await bounded(
-                consumer.getmany(timeout_ms=100, max_records=5000), f"reading {topic}"
-            )
-            for records in batches.values():
-                found += records
-            partitions = [
-                each
-                for each in partitions
-                if await consumer.position(each) < ends[each]
-            ]
+    async for batch in records_of(kafka, topic, STABLE_END):
+        found += batch
     return found
 
 

@@ -8,7 +8,7 @@ from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Finished
-from jetworker.kafka.state import find
+from jetworker.kafka.reader import find
 from jetworker.wire import times
 
 

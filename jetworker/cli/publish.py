@@ -13,9 +13,9 @@ from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.config.model import Config
 from jetworker.core.errors import InvalidRecord
 from jetworker.kafka.clients import bounded
-from jetworker.kafka.events import ReadEvent, tail
-from jetworker.kafka.state import find
+from jetworker.kafka.reader import find, tail
 from jetworker.wire import commands
+from jetworker.wire.events import ReadEvent
 
 _ANSWER_WITHIN = 60.0
 

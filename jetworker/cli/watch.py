@@ -19,8 +19,8 @@ from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
 from jetworker.kafka.clients import bounded
-from jetworker.kafka.events import ReadEvent, tail
-from jetworker.kafka.state import find
+from jetworker.kafka.reader import find, tail
+from jetworker.wire.events import ReadEvent
 
 
 async def watch(config: Config, command_id: str | None) -> int:

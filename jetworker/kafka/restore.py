@@ -3,7 +3,7 @@
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.wire.snapshots import is_own
+from jetworker.kafka.reader import Barrier, keep, read
 
 
 async def committed_offset(consumer: AIOKafkaConsumer, commands: TopicPartition) -> int:
@@ -33,23 +33,7 @@ async def restore(
     """
     state = TopicPartition(kafka.topics.state, partition)
     latest: dict[bytes, bytes] = {}
-    async with kafka.reader(state) as consumer:
-        await bounded(consumer.seek_to_beginning(state), "seeking to the beginning")
-        while True:
-            batches = await bounded(
-                consumer.getmany(timeout_ms=50, max_records=5000), "restoring"
-            )
-            for record in batches.get(state, []):
-                if record.offset >= barrier:
-                    return latest
-                keep(latest, record.key, record.value)
-
-
-def keep(latest: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
-    """Compact: a later value replaces, a tombstone removes, a barrier is skipped."""
-    if key is None or is_own(key):
-        return
-    # Moved to the end, so that what finished first is first in memory too.
-    latest.pop(key, None)
-    if value is not None:
-        latest[key] = value
+    async for batch in read(kafka, state, Barrier(barrier)):
+        for record in batch:
+            keep(latest, record.key, record.value)
+    return latest

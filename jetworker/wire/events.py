@@ -170,6 +170,34 @@ SCHEMAS = "https://jetworker.io/schemas/events/"
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """
+    An event as a reader sees it; *kind* is its type without the prefix.
+
+    *value* is what was published: a line of NDJSON as it stands.
+    """
+
+    kind: str
+    command_id: str | None
+    data: dict[str, Any]
+    value: bytes
+
+
+def read(record: Any) -> ReadEvent:
+    """Read one record (aiokafka's ConsumerRecord) of the events topic."""
+    headers = {
+        name: (value or b"").decode("utf-8", "replace")
+        for name, value in record.headers
+    }
+    return ReadEvent(
+        headers.get("ce_type", "").removeprefix(PREFIX),
+        headers.get("ce_subject"),
+        orjson.loads(record.value),
+        record.value,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """What every event of one worker shares: its topic and its CloudEvents source."""
 

@@ -156,8 +156,8 @@ FOUND = (
         "restore not up to a barrier",
         "events are numbered 1, 2, 3 without gap or repeat",
         "kafka/restore.py",
-        "                if record.offset >= barrier:\n",
-        "                if record.offset >= barrier - 5:\n",
+        "Barrier(barrier)",
+        "Barrier(barrier - 5)",
     ),
     Bug(
         "a revocation swallowed by a life that fails",

@@ -11,7 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
-from jetworker.kafka.events import read
+from jetworker.wire.events import read
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather

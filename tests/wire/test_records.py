@@ -1,6 +1,6 @@
 """Snapshots come back as they were; events and answers are what the schemas say."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +37,7 @@ from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import finish
 from jetworker.core.route import OnUncertain
 from jetworker.core.trigger import Absent, AdoptRefused, Found
-from jetworker.wire import routes, snapshots
+from jetworker.wire import events, routes, snapshots
 from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
@@ -330,3 +330,25 @@ def test_a_pending_adopt_is_answered_when_jet_was_asked() -> None:
     assert answer_adopt(held, other, ANSWERS, NOW)[0] == "rejected"
     assert answer_adopt(held, Absent(), ANSWERS, NOW) == (None, ())
     assert answer_adopt(a_delivery(State.HELD), found, ANSWERS, NOW) == (None, ())
+
+
+@dataclass(frozen=True)
+class Published:
+    """A record of the events topic, as far as it is read."""
+
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes
+
+
+def test_an_event_is_read_as_it_was_published() -> None:
+    told = ENVELOPE.event(Event(EventType.ACCEPTED, a_delivery(sequence=1)), NOW)
+    assert told.value is not None
+
+    seen = events.read(Published((*told.headers, ("odd", None)), told.value))
+
+    assert seen == events.ReadEvent(
+        "delivery.accepted",
+        a_delivery().command_id,
+        orjson.loads(told.value),
+        told.value,
+    )

@@ -12,7 +12,7 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
 from jetworker.core.finished import Finished, Remembered
 from jetworker.core.transitions import Policy
-from jetworker.kafka.restore import keep
+from jetworker.kafka.reader import keep
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots

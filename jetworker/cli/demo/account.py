@@ -9,8 +9,8 @@ from jetworker.cli.audit import history
 from jetworker.cli.demo.script import Script
 from jetworker.config.model import Config
 from jetworker.core.audit import EventRow, judge
-from jetworker.kafka.events import ReadEvent
 from jetworker.sandbox.jet.server import Sandbox
+from jetworker.wire.events import ReadEvent
 
 _ENDS = {
     "delivery.completed": "completed",

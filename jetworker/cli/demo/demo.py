@@ -29,11 +29,11 @@ from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.core.errors import JetworkerError
 from jetworker.kafka import topics
-from jetworker.kafka.events import ReadEvent
 from jetworker.runtime import logs
 from jetworker.sandbox.jet.server import Sandbox
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
+from jetworker.wire.events import ReadEvent
 
 _PATIENCE = 75.0
 

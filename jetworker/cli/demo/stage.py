@@ -14,8 +14,9 @@ from jetworker.cli.jobs import jet_client
 from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.core.errors import KafkaUnavailable
-from jetworker.kafka.events import ReadEvent, tail
+from jetworker.kafka.reader import tail
 from jetworker.sandbox.jet.server import Sandbox
+from jetworker.wire.events import ReadEvent
 
 _READY_WITHIN = 30.0
 _ROUTES = """\

@@ -4,21 +4,18 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import StoreError
 from jetworker.core.open_intent import OpenIntent, open_intent
 from jetworker.core.witness import Bound
-from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.kafka.restore import keep
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.reader import HIGH_WATERMARKS, keep, read
 from jetworker.wire import snapshots
 from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 _OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
 _SLICE = 500
-_PATIENCE = 600  # times 50 ms: an open transaction hides what comes after it
 
 
 @dataclass(slots=True)
@@ -74,43 +71,12 @@ class Bindings:
     async def _read(self, job_ids: tuple[JobId, ...]) -> dict[bytes, bytes]:
         """Return the latest snapshots that name one of the jobs."""
         names = {job_id.encode() for job_id in job_ids}
-        topic = self._kafka.topics.state
-        marks = await self._high_watermarks(topic)
         latest: dict[bytes, bytes] = {}
-        async with self._kafka.reader(topic) as consumer:
-            await bounded(consumer.seek_to_beginning(*marks), "reading the state topic")
-            for _ in range(_PATIENCE):
-                batches = await bounded(
-                    consumer.getmany(timeout_ms=50, max_records=5000),
-                    "reading the state topic",
-                )
-                for records in batches.values():
-                    for record in records:
-                        named = any(name in (record.value or b"") for name in names)
-                        keep(latest, record.key, record.value if named else None)
-                if not await _behind(consumer, marks):
-                    return latest
-        msg = "reading the state topic: an open transaction hides its end"
-        raise StoreError(msg)
-
-    async def _high_watermarks(self, topic: str) -> dict[TopicPartition, int]:
-        options = {"isolation_level": "read_uncommitted"}
-        async with self._kafka.reader(topic, **options) as consumer:
-            partitions = sorted(consumer.assignment())
-            if not partitions:
-                msg = f"the state topic {topic} has no partitions"
-                raise StoreError(msg)
-            ends = await bounded(
-                consumer.end_offsets(partitions), "asking for the high watermarks"
-            )
-        return dict(ends)
-
-
-async def _behind(consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) -> bool:
-    for partition, mark in marks.items():
-        if await consumer.position(partition) < mark:
-            return True
-    return False
+        async for batch in read(self._kafka, self._kafka.topics.state, HIGH_WATERMARKS):
+            for record in batch:
+                named = any(name in (record.value or b"") for name in names)
+                keep(latest, record.key, record.value if named else None)
+        return latest
 
 
 def _enter(book: JobBindings, job_id: JobId, value: bytes, within: timedelta) -> None:

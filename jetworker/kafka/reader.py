@@ -1,0 +1,215 @@
+"""
+A topic read to an end that is fixed before, or followed for ever.
+
+One loop for all who read; what differs is the end, and the difference matters:
+
+- `Barrier`: a record that the reader's owner has committed itself. Nothing that comes
+  before it can be missed, also where control records trail after it.
+- `HIGH_WATERMARKS`: all that was written when the reading begins, committed or not: a
+  commit returns before its marker is visible, and what it wrote must not be missed.
+- `STABLE_END`: all that is visible now; good enough for who only looks.
+- `Followed`: from now on, and no end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, assert_never
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from jetworker.config.model import Config
+from jetworker.core.delivery import Delivery
+from jetworker.core.errors import StoreError
+from jetworker.core.finished import Finished
+from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.wire import events, snapshots
+
+log = structlog.get_logger()
+
+_RECORDS_AT_ONCE = 5000
+_TIMEOUT_MS = 50
+_PATIENCE = 600  # turns of 50 ms: an open transaction hides what comes after it
+_HIDDEN_AFTER = 100  # turns, 5 s, until somebody is told
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """The offset of a record that is surely there; it is not read itself."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class HighWatermarks:
+    """The ends of the logs when the reading begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class StableEnd:
+    """What readers of committed records see when the reading begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """No end; *listening* is set when nothing written afterwards can be missed."""
+
+    listening: asyncio.Event
+
+
+HIGH_WATERMARKS: Final = HighWatermarks()
+STABLE_END: Final = StableEnd()
+End: TypeAlias = Barrier | HighWatermarks | StableEnd | Followed
+Ends: TypeAlias = Mapping[TopicPartition, int]
+
+
+async def read(
+    kafka: KafkaClients, what: TopicPartition | str, end: End
+) -> AsyncIterator[list[Any]]:
+    """
+    Yield the committed records (aiokafka's) of a partition or a topic, in batches.
+
+    From the beginning up to *end*, or from now on where it is followed. Raises
+    StoreError, also if an open transaction hides the end for half a minute.
+    """
+    name = what if isinstance(what, str) else what.topic
+    ends = await _high_watermarks(kafka, what) if end == HIGH_WATERMARKS else {}
+    offset = "latest" if isinstance(end, Followed) else "earliest"
+    async with kafka.reader(what, auto_offset_reset=offset) as consumer:
+        partitions = sorted(consumer.assignment())
+        if not partitions:
+            msg = f"the topic {name} has no partitions"
+            raise StoreError(msg)
+        match end:
+            case Followed(listening):
+                async for batch in _follow(consumer, partitions, listening):
+                    yield batch
+                return
+            case Barrier(at):
+                ends = dict.fromkeys(partitions, at)
+            case StableEnd():
+                ends = await bounded(
+                    consumer.end_offsets(partitions), f"asking for the end of {name}"
+                )
+            case HighWatermarks():
+                pass
+            case _:
+                assert_never(end)
+        await bounded(consumer.seek_to_beginning(*partitions), f"reading {name}")
+        async for batch in _until(consumer, ends, name):
+            yield batch
+
+
+async def _follow(
+    consumer: AIOKafkaConsumer,
+    partitions: list[TopicPartition],
+    listening: asyncio.Event,
+) -> AsyncIterator[list[Any]]:
+    await bounded(consumer.seek_to_end(*partitions), "seeking to the end")
+    for partition in partitions:
+        await bounded(consumer.position(partition), "seeking to the end")
+    listening.set()
+    while True:
+        batches = await consumer.getmany(timeout_ms=200)
+        if batches:
+            yield [record for records in batches.values() for record in records]
+
+
+async def _until(
+    consumer: AIOKafkaConsumer, ends: Ends, name: str
+) -> AsyncIterator[list[Any]]:
+    """Yield what lies before the ends; a record at or behind one shows it was reached."""
+    left = dict(ends)
+    idle = 0
+    while left:
+        batches = await bounded(
+            consumer.getmany(timeout_ms=_TIMEOUT_MS, max_records=_RECORDS_AT_ONCE),
+            f"reading {name}",
+        )
+        batch = []
+        for partition, records in batches.items():
+            end = ends[partition]
+            batch += [record for record in records if record.offset < end]
+            if records and records[-1].offset >= end:
+                left.pop(partition, None)
+        if batch:
+            yield batch
+        for partition in list(left):
+            if await consumer.position(partition) >= left[partition]:
+                del left[partition]
+        idle = 0 if batches else idle + 1
+        if left and idle >= _HIDDEN_AFTER:
+            _raise_hidden(name, idle, left)
+
+
+def _raise_hidden(name: str, idle: int, left: Ends) -> None:
+    """Say once that nothing comes although there is more, and in the end give up."""
+    if idle == _HIDDEN_AFTER:
+        log.warning(
+            "the end of a topic is not visible, an open transaction may hide it:"
+            " look at Kafka's PartitionsWithLateTransactionsCount",
+            topic=name,
+            partitions=sorted(each.partition for each in left),
+        )
+    if idle >= _PATIENCE:
+        msg = f"reading {name}: an open transaction hides its end"
+        raise StoreError(msg)
+
+
+async def _high_watermarks(kafka: KafkaClients, what: TopicPartition | str) -> Ends:
+    async with kafka.reader(what, isolation_level="read_uncommitted") as consumer:
+        partitions = sorted(consumer.assignment())
+        ends = await bounded(
+            consumer.end_offsets(partitions), "asking for the high watermarks"
+        )
+    return dict(ends)
+
+
+def keep(latest: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
+    """Compact: a later value replaces, a tombstone removes, a barrier is skipped."""
+    if key is None or snapshots.is_own(key):
+        return
+    # Moved to the end, so that what finished first is first in memory too.
+    latest.pop(key, None)
+    if value is not None:
+        latest[key] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A command's snapshot and the partition that it is on."""
+
+    partition: int
+    snapshot: Delivery | Finished
+
+
+async def find(config: Config, command_id: str) -> Place | None:
+    """Return the latest snapshot of a command, None if the state topic has none."""
+    kafka = KafkaClients(config.kafka, config.topics)
+    key = command_id.encode()
+    latest: dict[int, bytes | None] = {}
+    async for batch in read(kafka, config.topics.state, STABLE_END):
+        for record in batch:
+            if record.key == key:
+                latest[record.partition] = record.value
+    for number, value in latest.items():
+        if value is not None:
+            return Place(number, snapshots.decode(value))
+    return None
+
+
+async def tail(
+    config: Config, command_id: str | None, listening: asyncio.Event
+) -> AsyncIterator[events.ReadEvent]:
+    """
+    Yield committed events from now on, of one command or of all.
+
+    *listening* is set when nothing published afterwards can be missed.
+    """
+    kafka = KafkaClients(config.kafka, config.topics)
+    async for batch in read(kafka, config.topics.events, Followed(listening)):
+        for record in batch:
+            event = events.read(record)
+            if command_id is None or event.command_id == command_id:
+                yield event
