@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -28,12 +29,13 @@ from jetworker.worker.deliveries import PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.following.poll import StatusPoll
+from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
-from jetworker.worker.reconciliation.job_views import LookupMeans
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.route_table import RouteTable
+from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
 from jetworker.worker.worker import Worker
@@ -90,17 +92,37 @@ def assemble(config: Config, outside: Outside) -> Parts:
     calls = _calls(config, outside)
     jet = JetClient(calls)
     resolver = JobResolver(jet)
-    for_lookups = _for_lookups(config, outside, jet)
-    reconciler, sweep = Reconciler(for_lookups), Sweep(for_lookups)
+    observer, locks = JobObserver(jet), JobLocks()
+    bindings = Bindings(kafka, _longest_way(config))
+    reconciler = Reconciler(
+        observer,
+        bindings,
+        locks,
+        clock=clock,
+        metrics=metrics,
+        settle=config.starts.settle,
+        remembered=config.dedupe_window,
+    )
+    sweep = Sweep(
+        observer,
+        bindings,
+        clock=clock,
+        metrics=metrics,
+        settle=config.starts.settle,
+        remembered=config.dedupe_window,
+    )
     starter = Starter(
-        book.current,
-        resolver,
-        reconciler,
-        StartSender(jet, resolver),
-        counts,
-        clock,
-        config.limits.max_active,
-        _backoff(config),
+        partial(
+            RouteDispatcher,
+            routes=book.current,
+            resolver=resolver,
+            locks=locks,
+            sender=StartSender(jet, resolver),
+            counts=counts,
+            clock=clock,
+            max_active=config.limits.max_active,
+            backoff=_backoff(config),
+        )
     )
     book.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
@@ -110,17 +132,6 @@ def assemble(config: Config, outside: Outside) -> Parts:
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     running = worker, starter, follower, reconciler, sweep
     return Parts(*running, counts, resolver, book, watchdog, calls)
-
-
-def _for_lookups(config: Config, outside: Outside, jet: JetClient) -> LookupMeans:
-    return LookupMeans(
-        JobObserver(jet),
-        Bindings(outside.kafka, _longest_way(config)),
-        outside.clock,
-        outside.metrics,
-        config.starts.settle,
-        config.dedupe_window,
-    )
 
 
 def _calls(config: Config, outside: Outside) -> Transport:

@@ -18,9 +18,9 @@ from jetworker.core.witness import Bound, Settling, is_witnessed
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
-from jetworker.worker.reconciliation.job_views import LookupMeans
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from tests.support.builders import NOW, a_delivery, an_origin
 from tests.support.fakes import OneDelivery
@@ -99,14 +99,13 @@ def a_lookup(
     remembered: timedelta = timedelta(days=36_500),
 ) -> Reconciler:
     return Reconciler(
-        LookupMeans(
-            BusyWatcher(job),
-            bindings or BusyBindings(job),
-            Clock(),
-            Metrics(CollectorRegistry()),
-            SETTLE,
-            remembered,
-        )
+        BusyWatcher(job),
+        bindings or BusyBindings(job),
+        JobLocks(),
+        clock=Clock(),
+        metrics=Metrics(CollectorRegistry()),
+        settle=SETTLE,
+        remembered=remembered,
     )
 
 

@@ -9,7 +9,6 @@ from jetworker.core.command import DeliveryId, JobId
 from jetworker.core.settle import Candidate
 from jetworker.core.witness import Settling
 from jetworker.runtime.clock import Clock
-from jetworker.runtime.metrics import Metrics
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.single_flight import SingleFlight
@@ -31,28 +30,20 @@ class JobView:
     settling: Settling
 
 
-@dataclass(frozen=True, slots=True)
-class LookupMeans:
-    """
-    What look-ups and the sweep work with.
-
-    *settle* is how long a start may take until Jet shows it, *remembered* how long an
-    ended command is known.
-    """
-
-    observer: JobObserver
-    bindings: Bindings
-    clock: Clock
-    metrics: Metrics
-    settle: timedelta
-    remembered: timedelta
-
-
 class JobViews:
     """Shows jobs to many: a hundred lost answers cost no more questions than one."""
 
-    def __init__(self, means: LookupMeans) -> None:
-        self._means = means
+    def __init__(
+        self,
+        observer: JobObserver,
+        bindings: Bindings,
+        clock: Clock,
+        settle: timedelta,
+    ) -> None:
+        self._observer = observer
+        self._bindings = bindings
+        self._clock = clock
+        self._settle = settle
         self._jobs: dict[JobId, SingleFlight[datetime, JobView]] = {}
 
     async def of(self, job_id: JobId, since: datetime) -> JobView:
@@ -73,22 +64,17 @@ class JobViews:
         2. Only then read the state topic: a delivery that a command is bound to by then
            is not ours, one that is bound later was not shown yet.
         """
-        observer, clock, settle = (
-            self._means.observer,
-            self._means.clock,
-            self._means.settle,
-        )
-        settled = clock.now() - settle
-        first = await observer.look(job_id)
-        await asyncio.sleep(min(0.5, settle.total_seconds() / 10))
-        second = await observer.look(job_id)
-        book = await self._means.bindings.read(job_id)
+        settled = self._clock.now() - self._settle
+        first = await self._observer.look(job_id)
+        await asyncio.sleep(min(0.5, self._settle.total_seconds() / 10))
+        second = await self._observer.look(job_id)
+        book = await self._bindings.read(job_id)
         unbound = (first.seen | second.seen) - book.bound.keys()
-        candidates = await observer.candidates(job_id, unbound, min(since))
+        candidates = await self._observer.candidates(job_id, unbound, min(since))
         return JobView(
             first.listed & second.listed,
             first.seen & second.seen,
             candidates,
             book,
-            Settling(settled, clock.now()),
+            Settling(settled, self._clock.now()),
         )

@@ -13,6 +13,7 @@ again by itself. An operator's adopt is checked with Jet here too.
 """
 
 import asyncio
+from datetime import timedelta
 from typing import assert_never
 
 import structlog
@@ -33,13 +34,16 @@ from jetworker.core.settle import (
     may_be,
 )
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.worker.doubts import Doubts
+from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.case import UnknownStart
 from jetworker.worker.reconciliation.claims import Reservations
-from jetworker.worker.reconciliation.job_observer import tell_unexplained
-from jetworker.worker.reconciliation.job_views import JobViews, LookupMeans
+from jetworker.worker.reconciliation.job_observer import JobObserver, tell_unexplained
+from jetworker.worker.reconciliation.job_views import JobViews
 
 log = structlog.get_logger()
 
@@ -47,18 +51,35 @@ _UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
 
 
 class Reconciler:
-    """Looks after every unknown start of one worker, one task for each."""
+    """
+    Looks after every unknown start of one worker, one task for each.
 
-    def __init__(self, means: LookupMeans) -> None:
-        self._observer, self._bindings = means.observer, means.bindings
-        self._clock, self._metrics = means.clock, means.metrics
-        self._settle = means.settle.total_seconds()
-        self._remembered = means.remembered
-        self._views = JobViews(means)
+    *settle* is how long a start may take until Jet shows it, *remembered* how long an
+    ended command is known.
+    """
+
+    def __init__(
+        self,
+        observer: JobObserver,
+        bindings: Bindings,
+        locks: JobLocks,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        settle: timedelta,
+        remembered: timedelta,
+    ) -> None:
+        self._observer = observer
+        self._bindings = bindings
+        self._locks = locks
+        self._clock = clock
+        self._metrics = metrics
+        self._settle = settle.total_seconds()
+        self._remembered = remembered
+        self._views = JobViews(observer, bindings, clock, settle)
         self._new: asyncio.Queue[UnknownStart] = asyncio.Queue()
         self._cases: dict[CommandId, UnknownStart] = {}
         self._claims = Reservations()
-        self.doubts = Doubts()
 
     def take(self, handle: DeliveryHandle) -> None:
         """Look after an unknown start; one that is known is looked at at once."""
@@ -88,14 +109,14 @@ class Reconciler:
                 reach(Point.SETTLED)
             while (delivery := case.unsettled) is not None:
                 if delivery.state is State.HELD:
-                    await self.doubts.remove(case.handle.command_id)
+                    await self._locks.release(case.handle.command_id)
                 await self._step(case, delivery)
         except StoreError as exc:
             log.debug("an unknown start is left to the next owner", reason=str(exc))
         finally:
             if self._cases.get(case.handle.command_id) is case:
                 del self._cases[case.handle.command_id]
-                await self.doubts.remove(case.handle.command_id)
+                await self._locks.release(case.handle.command_id)
 
     async def _step(self, case: UnknownStart, delivery: Delivery) -> None:
         if delivery.pending is not None:

@@ -17,8 +17,10 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
 from jetworker.core.settle import may_be
-from jetworker.worker.reconciliation.job_observer import tell_unexplained
-from jetworker.worker.reconciliation.job_views import LookupMeans
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
+from jetworker.worker.reconciliation.bindings import Bindings
+from jetworker.worker.reconciliation.job_observer import JobObserver, tell_unexplained
 
 log = structlog.get_logger()
 
@@ -39,11 +41,22 @@ class _Touched:
 class Sweep:
     """Sweeps the jobs of one worker on which a start was unknown."""
 
-    def __init__(self, means: LookupMeans) -> None:
-        self._observer, self._bindings = means.observer, means.bindings
-        self._clock, self._metrics = means.clock, means.metrics
-        self._for = min(_FOR, means.remembered)  # what is forgotten looks like nobody's
-        self._pause = min(means.settle * 5, _EVERY).total_seconds()
+    def __init__(
+        self,
+        observer: JobObserver,
+        bindings: Bindings,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        settle: timedelta,
+        remembered: timedelta,
+    ) -> None:
+        self._observer = observer
+        self._bindings = bindings
+        self._clock = clock
+        self._metrics = metrics
+        self._for = min(_FOR, remembered)  # what is forgotten looks like nobody's
+        self._pause = min(settle * 5, _EVERY).total_seconds()
         self._jobs: dict[JobId, _Touched] = {}
         self._reported: set[DeliveryId] = set()
 

@@ -1,78 +1,63 @@
 """
-A lane: the deliveries of one route that wait to be started, one start at a time.
+The start protocol: the deliveries of one route, started one at a time.
 
-Starts on one job are sent one after another, and none while this worker looks up what
-became of an earlier one: then an unknown start has hardly any rival that could be
-taken for it. A lane that is blocked says so on every delivery in it, once.
+Intent, commit, send, answer; only who has the job may (`job_locks`). A route that is
+blocked says so on every delivery that waits on it, once.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
-from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expired
-from jetworker.core.errors import (
-    JetError,
-    JobUnavailable,
-    StoreError,
-)
+from jetworker.core.errors import JetError, JobUnavailable, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
+from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.starts.queue import StartQueue, is_waiting
 from jetworker.worker.starts.sender import StartSender, unavailable
-
-
-class Dispatch(Protocol):
-    """What a lane asks of the worker it belongs to."""
-
-    def route(self, name: RouteName) -> Route | None:
-        """Return the route as the routes file has it now."""
-
-    async def job_of(self, route: Route) -> JobId:
-        """Return the route's job; raises JobUnavailable or JetError."""
-
-    def lock(self, job_id: JobId) -> asyncio.Lock:
-        """Return the lock under which starts on this job are sent."""
-
-    async def settled(self, job_id: JobId) -> None:
-        """Wait until no start on this job is being looked up by this worker."""
-
-    def doubt(self, job_id: JobId, command_id: CommandId) -> None:
-        """Keep other starts off the job until this one is settled or held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the lanes of one worker work with; *max_active* is over all routes."""
-
-    dispatch: Dispatch
-    sender: StartSender
-    counts: DeliveryCounts
-    clock: Clock
-    max_active: int
-    backoff: Backoff
-
 
 log = structlog.get_logger()
 
 
 class RouteDispatcher:
-    """The queue of one route, and the task that empties it."""
+    """
+    The queue of one route, and the task that empties it.
 
-    def __init__(self, name: RouteName, means: Means) -> None:
+    *max_active* is how many may be open over all routes.
+    """
+
+    def __init__(
+        self,
+        name: RouteName,
+        *,
+        routes: Callable[[], Mapping[RouteName, Route]],
+        resolver: JobResolver,
+        locks: JobLocks,
+        sender: StartSender,
+        counts: DeliveryCounts,
+        clock: Clock,
+        max_active: int,
+        backoff: Backoff,
+    ) -> None:
         self.name = name
-        self._means = means
-        self._dispatch, self._sender = means.dispatch, means.sender
-        self._counts, self._clock = means.counts, means.clock
+        self._routes = routes
+        self._resolver = resolver
+        self._locks = locks
+        self._sender = sender
+        self._counts = counts
+        self._clock = clock
+        self._max_active = max_active
+        self._backoff = backoff
         self._queue = StartQueue()
         self._obstacle: Blocked | None = None
         self._failures = 0
@@ -118,7 +103,7 @@ class RouteDispatcher:
             await self._pause(obstacle)
 
     async def _pause(self, obstacle: Blocked | None) -> None:
-        """Tell every delivery in the lane what it waits for, then wait."""
+        """Tell every delivery what it waits for, then wait."""
         changed = obstacle is not None and obstacle != self._obstacle
         self._obstacle = obstacle
         if obstacle is None:
@@ -128,10 +113,10 @@ class RouteDispatcher:
         self._queue.drop_gone()
         if changed:
             self._block(obstacle)
-        delay = self._means.backoff.delay(self._failures, self._clock.jitter())
+        delay = self._backoff.delay(self._failures, self._clock.jitter())
         # Arrivals do not end a wait for Jet; a freed place ends a wait for one.
         if obstacle.code is ReasonCode.LIMIT:
-            await wait(self._wake, self._until_expiry(self._means.backoff.ceiling))
+            await wait(self._wake, self._until_expiry(self._backoff.ceiling))
         else:
             await asyncio.sleep(self._until_expiry(delay))
 
@@ -148,20 +133,19 @@ class RouteDispatcher:
 
     async def _advance(self, handle: DeliveryHandle) -> Blocked | None:
         """Start one delivery, or return what is in the way."""
-        route = self._dispatch.route(self.name)
+        route = self._routes().get(self.name)
         if route is None:
             message = "the route is not in the routes file any more"
             return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
         if self._is_full(route, handle):
             return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
         try:
-            job_id = await self._dispatch.job_of(route)
+            job_id = await self._resolver.resolve(route)
         except JobUnavailable as exc:
             return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
         except JetError as exc:
             return unavailable(exc)
-        async with self._dispatch.lock(job_id):
-            await self._dispatch.settled(job_id)
+        async with self._locks.start(job_id):
             return await self._start(handle, route, job_id)
 
     async def _start(
@@ -206,30 +190,38 @@ class RouteDispatcher:
         if delivery.attempt and not isinstance(outcome, Blocked):
             self._counts.resent(delivery)
         self._queue.remove(handle)
-        await handle.apply(outcome)
-        reach(Point.AFTER_STARTED)
         if isinstance(outcome, Lost):
-            self._doubt(handle, job_id)
+            await self._tell_lost(handle, job_id, outcome)
+        else:
+            await handle.apply(outcome)
+        reach(Point.AFTER_STARTED)
         return outcome
 
-    def _doubt(self, handle: DeliveryHandle, job_id: JobId) -> None:
+    async def _tell_lost(
+        self, handle: DeliveryHandle, job_id: JobId, lost: Lost
+    ) -> None:
         """
         Ask before the next start, and keep others off while this one is unknown.
 
-        Not where nothing was started yet: others go on there, and become witnesses.
+        Not where nothing was started yet: others go on there, and become witnesses. Nor
+        where it does not stay unknown: then nobody looks it up who would let them go on.
         """
         self._sender.suspect(self.name)
-        delivery = handle.delivery
-        is_uncertain = delivery is not None and delivery.state is State.UNCERTAIN
-        if is_uncertain and self._sender.has_started(job_id):
-            self._dispatch.doubt(job_id, handle.command_id)
+        if self._sender.has_started(job_id):
+            self._locks.hold(job_id, handle.command_id)
+        try:
+            await handle.apply(lost)
+        finally:
+            delivery = handle.delivery
+            if delivery is None or delivery.state is not State.UNCERTAIN:
+                await self._locks.release(handle.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = self._sender.intent(job_id, self._clock.now())
         return Begun(intent, Terms(route.on_uncertain, route.deadline))
 
     def _obstacle_of(self, outcome: Trigger, handle: DeliveryHandle) -> Blocked | None:
-        """Let a start that was refused for now block the lane, and go first again."""
+        """Let a start that was refused for now block the route, and go first again."""
         if not isinstance(outcome, Blocked):
             return None
         if is_waiting(handle):
@@ -240,9 +232,9 @@ class RouteDispatcher:
         delivery = handle.delivery
         if delivery is None or delivery.state is State.CLEARED:
             return False  # it has had its place since its first intent
-        limit = self._means.max_active if route.max_active is None else route.max_active
+        limit = self._max_active if route.max_active is None else route.max_active
         full = self._counts.open_on(route.name) >= limit
-        return full or self._counts.total >= self._means.max_active
+        return full or self._counts.total >= self._max_active
 
     def _expire(self) -> None:
         for handle in self._queue.take_expired(self._clock.now()):
