@@ -10,13 +10,10 @@ from rich.table import Table
 from jetworker.cli.exit_codes import OK
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
-from jetworker.core.command import ProfileId
 from jetworker.core.errors import JobUnavailable
 from jetworker.core.observation import JetJob
-from jetworker.jet.budget import Budget
-from jetworker.jet.client import JetClient
-from jetworker.jet.connection import connect
-from jetworker.jet.transport import Transport
+from jetworker.jet.client import JetClient, open_client
+from jetworker.jet.jobs import profile
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 
@@ -26,18 +23,14 @@ async def jet_client(
     config: Config, environ: Mapping[str, str]
 ) -> AsyncIterator[JetClient]:
     """Open a client of Jet for one command; raises JetError."""
-    clock, metrics = Clock(), Metrics(CollectorRegistry())
-    budget = Budget(config.jet.requests_per_second, clock, metrics)
-    async with connect(config.jet, "jetworker-cli") as connection:
-        calls = Transport(
-            connection,
-            budget,
-            clock,
-            metrics,
-            timeout=config.jet.request_timeout,
-            credentials=credentials_source(config, environ),
-        )
-        yield JetClient(calls)
+    async with open_client(
+        config.jet,
+        credentials_source(config, environ),
+        Clock(),
+        Metrics(CollectorRegistry()),
+        user_agent="jetworker-cli",
+    ) as jet:
+        yield jet
 
 
 async def list_profiles(config: Config, environ: Mapping[str, str]) -> int:
@@ -63,14 +56,8 @@ async def create_job(
     """Create a manual job between two storage profiles, each by id or name."""
     async with jet_client(config, environ) as jet:
         profiles = await jet.list_profiles()
-        ids: list[ProfileId] = []
-        for wanted in between:
-            found = [p.profile_id for p in profiles if wanted in (p.profile_id, p.name)]
-            if len(found) != 1:
-                msg = f"storage profile {wanted!r}: {len(found)} are called so at Jet"
-                raise JobUnavailable(msg)
-            ids += found
-        job = await jet.create_job(name, ids[0], ids[1])
+        source, destination = (profile(profiles, wanted) for wanted in between)
+        job = await jet.create_job(name, source, destination)
     _print_jobs((job,))
     return OK
 

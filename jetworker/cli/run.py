@@ -13,7 +13,7 @@ from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.http.report import Report
 from jetworker.http.server import HttpServer
-from jetworker.jet.connection import connect
+from jetworker.jet.client import open_client
 from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock, wait
@@ -102,13 +102,19 @@ async def _opened(
     metrics: Metrics,
 ) -> AsyncIterator[Parts]:
     """Open what lies outside and put the worker together on it."""
-    async with connect(config.jet, f"jetworker/{VERSION}") as connection:
+    clock = Clock()
+    async with open_client(
+        config.jet,
+        credentials_source(config, environ),
+        clock,
+        metrics,
+        user_agent=f"jetworker/{VERSION}",
+    ) as jet:
         outside = Outside(
             KafkaClients(config.kafka, config.topics),
-            connection,
-            credentials_source(config, environ),
+            jet,
             RouteTable(config.routes_file, metrics),
-            Clock(),
+            clock,
             metrics,
         )
         yield assemble(config, outside)

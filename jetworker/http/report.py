@@ -38,13 +38,13 @@ class Report:
 
     def ready(self) -> Mapping[str, str | None]:
         """Whether commands are taken and can be carried out."""
-        worker, tokens = self.parts.worker, self.parts.calls.tokens
+        worker, jet = self.parts.worker, self.parts.jet
         behind = sorted(worker.assigned - worker.lives.keys())
         is_late = self.parts.watchdog.lag > _LATE
         return {
             "group": None if worker.has_joined else "the group is not joined yet",
             "partitions": f"not restored yet: {behind}" if behind else None,
-            "token": None if tokens.has_token else "no token was obtained yet",
+            "token": None if jet.has_signed_in else "no token was obtained yet",
             "loop": "the event loop is late" if is_late else None,
             "running": "the worker is stopping" if self.is_stopping() else None,
         }

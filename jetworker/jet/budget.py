@@ -79,10 +79,6 @@ class Budget:
         """Calls a second at present."""
         return self._bucket.rate if self._bucket else self._limit
 
-    def waiting(self) -> dict[str, int]:
-        """Return how many calls wait, by priority."""
-        return {each.name.lower(): len(line) for each, line in self._lines.items()}
-
     def hold(self, operation: str, seconds: float) -> None:
         """Hold back every call of *operation*, as Jet's Retry-After says."""
         until = self._clock.monotonic() + seconds
@@ -103,7 +99,7 @@ class Budget:
         now = self._clock.monotonic()
         self._bucket = self._refilled(now).slowed(now)
 
-    async def take(
+    async def wait_turn(
         self, operation: str, priority: Priority, route: RouteName | None = None
     ) -> None:
         """Wait for this call's turn."""

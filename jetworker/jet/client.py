@@ -1,12 +1,22 @@
-"""The Jet API, one method a call. Every method but the start raises JetError."""
+"""
+The Jet API, one method a call, and how a client of it is put together.
 
-from collections.abc import Callable, Sequence
+Every method but the start raises JetError. Questions are asked again by a library when
+Jet does not answer, and once with a new token after a 401. A start is sent once, and
+whatever comes of it is a value.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
+import stamina
+import stamina.instrumentation
 
+from jetworker.config.model import JetConfig
 from jetworker.core.command import (
     DeliveryId,
     JobId,
@@ -15,45 +25,63 @@ from jetworker.core.command import (
     RouteName,
     TransferId,
 )
-from jetworker.core.errors import JetNotFound, JetUnavailable
+from jetworker.core.errors import JetNotFound, JetUnauthorized, JetUnavailable
 from jetworker.core.observation import (
     JetDelivery,
     JetFile,
     JetJob,
     JetTransfer,
     StartAnswer,
+    StartAnswered,
     StorageProfile,
 )
 from jetworker.core.route import Growing
-from jetworker.jet.budget import Priority
+from jetworker.jet.budget import Budget, Priority
+from jetworker.jet.connection import Connection, connect
+from jetworker.jet.oauth import TokenSource
 from jetworker.jet.transport import Request, Transport
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
 from jetworker.wire import jet
 from jetworker.wire import jet as wire
 from jetworker.wire.jet import is_jet_id
 
-_PAGE = 100
-_PAGES = 100
+_ATTEMPTS = 3
+_WORTH_WAITING = 2.0
+_UNAUTHORIZED = 401
+
+stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
+
 _T = TypeVar("_T")
 
 
 class JetClient:
     """Jet, as far as manual jobs need it."""
 
-    def __init__(self, calls: Transport) -> None:
-        self._calls = calls
+    def __init__(
+        self, transport: Transport, budget: Budget, tokens: TokenSource
+    ) -> None:
+        self._transport = transport
+        self._budget = budget
+        self._tokens = tokens
 
     @property
     def jet_time(self) -> datetime | None:
         """Jet's clock, never later than it is; None if Jet was never heard."""
-        return self._calls.jet_time
+        return self._transport.jet_time
+
+    @property
+    def has_signed_in(self) -> bool:
+        """Whether a token was obtained since the start."""
+        return self._tokens.has_token
 
     async def sign_in(self) -> None:
-        """Obtain a token, if there is none."""
-        await self._calls.tokens.get()
+        """Obtain a token, if there is none that is good for now."""
+        await self._tokens.get()
 
     async def start_turn(self, route: RouteName) -> None:
         """Wait for a start's turn in the budget."""
-        await self._calls.budget.take("start_delivery", Priority.START, route)
+        await self._budget.wait_turn("start_delivery", Priority.START, route)
 
     async def start_delivery(
         self,
@@ -66,10 +94,17 @@ class JetClient:
         Start a delivery, once (POST /v1/jobs/{jobId}/deliveries).
 
         *guard* is called directly before the first byte leaves; what it raises is
-        raised, and proves that nothing was sent. Its turn is taken before.
+        raised, and proves that nothing was sent. So does JetError: no token is to be
+        had, or Jet asked meanwhile that starts be held back. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
-        return await self._calls.start(path, jet.start_body(objects), guard)
+        token = await self._tokens.get()
+        answer = await self._transport.start(
+            path, jet.start_body(objects), token, guard
+        )
+        if isinstance(answer, StartAnswered) and answer.status == _UNAUTHORIZED:
+            self._tokens.invalidate(token)
+        return answer
 
     async def get_delivery(
         self,
@@ -115,7 +150,7 @@ class JetClient:
 
     def may_list_transfers(self) -> bool:
         """Whether a listing would be asked for now, and not minutes later."""
-        return not self._calls.budget.is_held("list_transfers")
+        return not self._budget.is_held("list_transfers")
 
     async def list_files(
         self, job_id: JobId, *, priority: Priority = Priority.LOOKUP
@@ -144,26 +179,6 @@ class JetClient:
         """Return all jobs (GET /v1/jobs; no paging is documented)."""
         question = Request("list_jobs", "GET", "/v1/jobs", None, priority, route)
         return await self._list(question, wire.job)
-
-    async def search_jobs(self, text: str) -> tuple[JetJob, ...]:
-        """Return the jobs that match a text, page by page (POST /v1/jobs/search)."""
-        found: list[JetJob] = []
-        for page in range(_PAGES):
-            body: dict[str, Any] = {"offset": page * _PAGE, "limit": _PAGE}
-            if text:
-                body["query"] = {"text": text[:100]}
-            question = Request(
-                "search_jobs",
-                "POST",
-                "/v1/jobs/search",
-                orjson.dumps(body),
-                Priority.START,
-            )
-            jobs = await self._list(question, wire.job)
-            found += jobs
-            if len(jobs) < _PAGE:
-                break
-        return tuple(found)
 
     async def create_job(
         self,
@@ -210,7 +225,7 @@ class JetClient:
 
     async def _ask(self, question: Request, read: Callable[[Any], _T]) -> _T:
         try:
-            return read(await self._calls.ask(question))
+            return read(await self._answer(question))
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
 
@@ -218,9 +233,70 @@ class JetClient:
         self, question: Request, read: Callable[[Any], _T]
     ) -> tuple[_T, ...]:
         try:
-            return wire.items(await self._calls.ask(question), read)
+            return wire.items(await self._answer(question), read)
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
+
+    async def _answer(self, question: Request) -> Any:
+        """Return the parsed answer, asked for again where Jet gave none."""
+        attempts = _ATTEMPTS if question.is_repeatable else 1
+        async for attempt in stamina.retry_context(
+            on=worth_repeating,
+            attempts=attempts,
+            timeout=None,
+            wait_initial=0.1,
+            wait_max=1.0,
+        ):
+            with attempt:
+                return await self._signed_in(question)
+        raise AssertionError(question)
+
+    async def _signed_in(self, question: Request) -> Any:
+        """Ask once, and once more with a new token where Jet refuses the one we have."""
+        token = await self._tokens.get()
+        try:
+            return await self._transport.ask(question, token)
+        except JetUnauthorized:
+            self._tokens.invalidate(token)
+            return await self._transport.ask(question, await self._tokens.get())
+
+
+def client_on(
+    connection: Connection,
+    config: JetConfig,
+    credentials: Callable[[], tuple[str, str]],
+    clock: Clock,
+    metrics: Metrics,
+) -> JetClient:
+    """Return a client with a budget and a token of its own on an open connection."""
+    budget = Budget(config.requests_per_second, clock, metrics)
+    timeout = config.request_timeout
+    transport = Transport(connection, budget, clock, metrics, timeout=timeout)
+    tokens = TokenSource(transport.fetch_token, credentials, clock, metrics)
+    return JetClient(transport, budget, tokens)
+
+
+@asynccontextmanager
+async def open_client(
+    config: JetConfig,
+    credentials: Callable[[], tuple[str, str]],
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    user_agent: str,
+) -> AsyncIterator[JetClient]:
+    """Connect to Jet, for as long as this lasts."""
+    async with connect(config, user_agent) as connection:
+        yield client_on(connection, config, credentials, clock, metrics)
+
+
+def worth_repeating(exc: Exception) -> bool | float:
+    """Ask again at once only what Jet did not answer; longer waits are the caller's."""
+    if not isinstance(exc, JetUnavailable):
+        return False
+    if exc.retry_after is None:
+        return True
+    return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False
 
 
 def _is_about(told: str, asked: str) -> None:

@@ -7,7 +7,7 @@ import structlog
 
 from jetworker.core.command import JobId, ProfileId, RouteName
 from jetworker.core.errors import JobUnavailable
-from jetworker.core.observation import JetJob
+from jetworker.core.observation import JetJob, StorageProfile
 from jetworker.core.route import Route
 from jetworker.jet.client import JetClient
 
@@ -86,16 +86,9 @@ class JobResolver:
     async def profiles(self, route: Route) -> tuple[ProfileId, ProfileId]:
         """Return the ids of a route's storage profiles, named by id or name."""
         profiles = await self._jet.list_profiles(route=route.name)
-        found: list[ProfileId] = []
-        for wanted in (route.source, route.destination):
-            by_id = [p.profile_id for p in profiles if p.profile_id == wanted]
-            matches = by_id or [p.profile_id for p in profiles if p.name == wanted]
-            if len(matches) != 1:
-                many = "several storage profiles are" if matches else "none is"
-                msg = f"storage profile {wanted!r}: {many} called so at Jet"
-                raise JobUnavailable(msg)
-            found += matches
-        return found[0], found[1]
+        assert route.source is not None
+        assert route.destination is not None
+        return profile(profiles, route.source), profile(profiles, route.destination)
 
     def _only(self, route: Route, jobs: list[JetJob]) -> JetJob:
         if len(jobs) != 1:
@@ -114,6 +107,18 @@ class JobResolver:
                 spare=spare.job_id,
             )
         return ordered[0]
+
+
+def profile(profiles: Iterable[StorageProfile], wanted: str) -> ProfileId:
+    """Return the id of the profile that is *wanted*, by id or else by its name."""
+    known = tuple(profiles)
+    by_id = [p.profile_id for p in known if p.profile_id == wanted]
+    found = by_id or [p.profile_id for p in known if p.name == wanted]
+    if len(found) != 1:
+        many = "several storage profiles are" if found else "none is"
+        msg = f"storage profile {wanted!r}: {many} called so at Jet"
+        raise JobUnavailable(msg)
+    return found[0]
 
 
 def _between(

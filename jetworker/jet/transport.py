@@ -1,9 +1,7 @@
 """
-One call to Jet: its turn, its token, its deadline, its size, and what came of it.
+One call to Jet: its turn, its deadline, its size, and what came of it.
 
-Foreign errors become ours here and nowhere else. Questions are asked again by a
-library when Jet does not answer, and once with a new token after a 401. A start is
-sent once, and whatever comes of it is a value.
+Foreign errors become ours here and nowhere else.
 """
 
 import asyncio
@@ -16,8 +14,6 @@ from typing import Any
 
 import aiohttp
 import httpx
-import stamina
-import stamina.instrumentation
 
 from jetworker.core.command import RouteName
 from jetworker.core.errors import (
@@ -36,15 +32,13 @@ from jetworker.core.observation import (
 )
 from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.connection import Connection, Handover, handover, is_timeout
-from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import jet as wire
 from jetworker.wire import times
 from jetworker.wire.jet import quote, quote_answer
 
-_WORTH_WAITING = 2.0
-_UNAUTHORIZED, _NOT_FOUND = 401, 404
+_UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 401, 404, 429
 _AGAIN_LATER = frozenset({408, 425, 429})
 
 
@@ -103,21 +97,8 @@ def read_start(answer: Response) -> StartAnswer:
     return StartAccepted(delivery_id)
 
 
-def worth_repeating(exc: Exception) -> bool | float:
-    """Ask again at once only what Jet did not answer; longer waits are the caller's."""
-    if not isinstance(exc, JetUnavailable):
-        return False
-    if exc.retry_after is None:
-        return True
-    return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False
-
-
-stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
-
-_ATTEMPTS = 3
 _BODY_LIMIT = 64 << 20
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-_TOO_MANY, _UNAUTHORIZED = 429, 401
 
 
 class Transport:
@@ -131,16 +112,14 @@ class Transport:
         metrics: Metrics,
         *,
         timeout: timedelta,
-        credentials: Callable[[], tuple[str, str]],
     ) -> None:
         self._connection = connection
-        self.budget = budget
+        self._budget = budget
         self._clock = clock
         self._metrics = metrics
         self._timeout = timeout.total_seconds()
         self._heard: Heard | None = None
         self._usual = 0.0
-        self.tokens = TokenSource(self._fetch_token, credentials, clock, metrics)
 
     @property
     def jet_time(self) -> datetime | None:
@@ -149,31 +128,31 @@ class Transport:
             return None
         return self._heard.then(self._clock.monotonic())
 
-    async def ask(self, question: Request) -> Any:
-        """Return the parsed answer; raises JetError."""
-        attempts = _ATTEMPTS if question.is_repeatable else 1
-        async for attempt in stamina.retry_context(
-            on=worth_repeating,
-            attempts=attempts,
-            timeout=None,
-            wait_initial=0.1,
-            wait_max=1.0,
-        ):
-            with attempt:
-                return await self._ask_once(question)
-        raise AssertionError(question)
+    async def ask(self, question: Request, token: str) -> Any:
+        """Wait for its turn, ask once, and return the parsed answer; raises JetError."""
+        await self._budget.wait_turn(
+            question.operation, question.priority, question.route
+        )
+        return read(await self._answer(question, token))
+
+    async def fetch_token(self, body: bytes) -> Any:
+        """Ask for a token and return the parsed answer; raises JetError."""
+        question = Request("token", "POST", "/oauth/token", body, Priority.TOKEN)
+        await self._budget.wait_turn(question.operation, question.priority)
+        answer = await self._answer(question, None)
+        if answer.status == _UNAUTHORIZED:
+            raise JetRejected(answer.status, quote_answer(answer.body))
+        return read(answer)
 
     async def start(
-        self, path: str, body: bytes, guard: Callable[[], None]
+        self, path: str, body: bytes, token: str, guard: Callable[[], None]
     ) -> StartAnswer:
         """
         Send one start, whose turn in the budget was taken before.
 
-        Raises what *guard* raises, and JetError if no token is to be had or Jet asked
-        meanwhile that starts be held back: nothing was sent then. Everything else is
-        an answer.
+        Raises what *guard* raises, and JetError if Jet asked meanwhile that starts be
+        held back: nothing was sent then. Everything else is an answer.
         """
-        token = await self.tokens.get()
         with self._handed_over(guard) as current:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -186,8 +165,6 @@ class Transport:
                 said = _why(exc)
                 return StartLost(said) if current.is_done else StartNotSent(said)
         self._obey("start_delivery", answer)
-        if answer.status == _UNAUTHORIZED:
-            self.tokens.invalidate(token)
         return read_start(answer)
 
     @contextmanager
@@ -196,7 +173,7 @@ class Transport:
 
         def allow() -> None:
             guard()
-            self.budget.check("start_delivery")
+            self._budget.check("start_delivery")
 
         current = Handover(allow)
         reset = handover.set(current)
@@ -204,18 +181,6 @@ class Transport:
             yield current
         finally:
             handover.reset(reset)
-
-    async def _ask_once(self, question: Request) -> Any:
-        token = await self.tokens.get()
-        try:
-            return await self._ask_with(question, token)
-        except JetUnauthorized:
-            self.tokens.invalidate(token)
-            return await self._ask_with(question, await self.tokens.get())
-
-    async def _ask_with(self, question: Request, token: str) -> Any:
-        await self.budget.take(question.operation, question.priority, question.route)
-        return read(await self._answer(question, token))
 
     async def _answer(self, question: Request, token: str | None) -> Response:
         try:
@@ -265,20 +230,12 @@ class Transport:
         wait = times.parse(response.headers.get("retry-after"), now)
         return Response(response.status_code, b"".join(chunks), wait)
 
-    async def _fetch_token(self, body: bytes) -> Any:
-        question = Request("token", "POST", "/oauth/token", body, Priority.TOKEN)
-        await self.budget.take(question.operation, question.priority)
-        answer = await self._answer(question, None)
-        if answer.status == _UNAUTHORIZED:
-            raise JetRejected(answer.status, quote_answer(answer.body))
-        return read(answer)
-
     def _obey(self, operation: str, answer: Response) -> None:
         """Hold back what Jet asks to hold back, and slow down when it is too much."""
         if answer.retry_after is not None and answer.status >= 400:  # noqa: PLR2004 -- HTTP
-            self.budget.hold(operation, answer.retry_after)
+            self._budget.hold(operation, answer.retry_after)
         if answer.status == _TOO_MANY:
-            self.budget.slow()
+            self._budget.slow()
 
     def _hear(self, response: httpx.Response) -> None:
         try:
@@ -310,7 +267,7 @@ class Transport:
             self._metrics.jet_requests_total.labels(operation, outcome).inc()
             self._metrics.jet_request_duration_seconds.labels(operation).observe(took)
             if took > max(2.0, 5 * self._usual):
-                self.budget.slow()
+                self._budget.slow()
             self._usual += (took - self._usual) / 20
 
 

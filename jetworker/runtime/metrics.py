@@ -22,7 +22,6 @@ OPERATIONS = (
     "token",
     "list_profiles",
     "list_jobs",
-    "search_jobs",
     "get_job",
     "create_job",
     "set_paused",

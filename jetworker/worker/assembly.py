@@ -1,7 +1,7 @@
 """The parts of a worker, and how they are put together from what lies outside of it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,11 +14,8 @@ from jetworker.core.errors import JetError
 from jetworker.core.polling import Pace
 from jetworker.core.rate import Backoff
 from jetworker.core.transitions import Policy
-from jetworker.jet.budget import Budget
 from jetworker.jet.client import JetClient
-from jetworker.jet.connection import Connection
 from jetworker.jet.jobs import JobResolver
-from jetworker.jet.transport import Transport
 from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -51,8 +48,7 @@ class Outside:
     """What a worker does not make itself: everything that is real about it."""
 
     kafka: KafkaClients
-    connection: Connection
-    credentials: Callable[[], tuple[str, str]]
+    jet: JetClient
     book: RouteTable
     clock: Clock
     metrics: Metrics
@@ -71,7 +67,7 @@ class Parts:
     resolver: JobResolver
     book: RouteTable
     watchdog: Watchdog
-    calls: Transport
+    jet: JetClient
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """Return the loops that serve the partitions, by name."""
@@ -80,17 +76,15 @@ class Parts:
             "follower": self.follower.run(),
             "look-up": self.reconciler.run(),
             "sweep": self.sweep.run(),
-            "token": _keep_signed_in(self.calls),
+            "token": _keep_signed_in(self.jet),
         }
 
 
 def assemble(config: Config, outside: Outside) -> Parts:
     """Put the parts of one worker together; nothing runs yet."""
-    kafka, book = outside.kafka, outside.book
+    kafka, jet, book = outside.kafka, outside.jet, outside.book
     clock, metrics = outside.clock, outside.metrics
     counts = DeliveryCounts(metrics)
-    calls = _calls(config, outside)
-    jet = JetClient(calls)
     resolver = JobResolver(jet)
     observer, locks = JobObserver(jet), JobLocks()
     bindings = Bindings(kafka, _longest_way(config))
@@ -128,29 +122,19 @@ def assemble(config: Config, outside: Outside) -> Parts:
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     follower = Follower(StatusPoll(jet, clock, metrics), pace, clock, watchdog)
-    services = Services(starter, follower, reconciler, sweep, counts, metrics, clock)
+    services = Services(
+        starter, follower, reconciler, sweep.touch, counts, metrics, clock
+    )
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     running = worker, starter, follower, reconciler, sweep
-    return Parts(*running, counts, resolver, book, watchdog, calls)
+    return Parts(*running, counts, resolver, book, watchdog, jet)
 
 
-def _calls(config: Config, outside: Outside) -> Transport:
-    budget = Budget(config.jet.requests_per_second, outside.clock, outside.metrics)
-    return Transport(
-        outside.connection,
-        budget,
-        outside.clock,
-        outside.metrics,
-        timeout=config.jet.request_timeout,
-        credentials=outside.credentials,
-    )
-
-
-async def _keep_signed_in(calls: Transport) -> None:
+async def _keep_signed_in(jet: JetClient) -> None:
     """Have a token before the first command, and renew it while nothing else asks."""
     while True:
         try:
-            await calls.tokens.get()
+            await jet.sign_in()
         except JetError as exc:
             log.warning("no token could be obtained, asking again", error=str(exc))
         await asyncio.sleep(1)

@@ -38,13 +38,6 @@ from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 
 
-class Sweeper(Protocol):
-    """Somebody who is told of every start that was ever unknown."""
-
-    def touch(self, snapshot: Delivery | Finished) -> None:
-        """Take note of a delivery; of most there is nothing to note."""
-
-
 class Service(Protocol):
     """Somebody who performs one kind of effect."""
 
@@ -68,12 +61,16 @@ class PartitionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Who performs the effects, and who counts."""
+    """
+    Who performs the effects, and who counts.
+
+    *doubted* is told every snapshot, and takes note of one whose start was ever unknown.
+    """
 
     starter: Service
     follower: Service
     reconciler: Service
-    sweep: Sweeper
+    doubted: Callable[[Delivery | Finished], None]
     counts: DeliveryCounts
     metrics: Metrics
     clock: Clock
@@ -168,7 +165,7 @@ class Deliveries:
         """
         for number, value in enumerate(latest.values()):
             snapshot = snapshots.decode(value)
-            self.services.sweep.touch(snapshot)
+            self.services.doubted(snapshot)
             if isinstance(snapshot, Delivery):
                 self.deliveries[snapshot.command_id] = snapshot
                 self.services.counts.enter(snapshot)
@@ -323,7 +320,7 @@ class Deliveries:
             self.services.counts.enter(after)
         else:
             self.services.counts.move(before, after)
-        self.services.sweep.touch(after)
+        self.services.doubted(after)
         self._unstarted += after.state.is_startable
         self._unstarted -= before is not None and before.state.is_startable
         if after.state.is_final:

@@ -30,10 +30,10 @@ async def test_who_is_first_goes_by_priority_and_then_in_turn() -> None:
     order: list[str] = []
 
     async def call(name: str, priority: Priority, route: str) -> None:
-        await budget.take("op", priority, RouteName(route))
+        await budget.wait_turn("op", priority, RouteName(route))
         order.append(name)
 
-    await budget.take("op", Priority.POLL)
+    await budget.wait_turn("op", Priority.POLL)
     waiting = [
         asyncio.create_task(call(name, priority, route))
         for name, priority, route in (
@@ -55,19 +55,19 @@ async def test_who_is_first_goes_by_priority_and_then_in_turn() -> None:
 async def test_a_retry_after_holds_back_its_operation_only() -> None:
     budget, clock = a_budget(100)
     budget.hold("polls", 60)
-    held = asyncio.create_task(budget.take("polls", Priority.POLL))
-    await budget.take("starts", Priority.START)
+    held = asyncio.create_task(budget.wait_turn("polls", Priority.POLL))
+    await budget.wait_turn("starts", Priority.START)
 
     assert not held.done()
     clock.at += 61
-    await budget.take("starts", Priority.START)
+    await budget.wait_turn("starts", Priority.START)
     await asyncio.wait_for(held, PATIENCE)
 
 
 async def test_a_call_that_gave_up_leaves_nothing_behind() -> None:
     budget, _ = a_budget()
-    await budget.take("op", Priority.POLL)
-    gone = asyncio.create_task(budget.take("op", Priority.POLL))
+    await budget.wait_turn("op", Priority.POLL)
+    gone = asyncio.create_task(budget.wait_turn("op", Priority.POLL))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
@@ -78,16 +78,16 @@ async def test_a_call_that_gave_up_leaves_nothing_behind() -> None:
 
 async def test_a_call_that_gave_up_behind_one_that_is_held_disturbs_nobody() -> None:
     budget, clock = a_budget()
-    await budget.take("op", Priority.POLL)
+    await budget.wait_turn("op", Priority.POLL)
     budget.hold("held", 60)
-    held = asyncio.create_task(budget.take("held", Priority.POLL))
-    gone = asyncio.create_task(budget.take("op", Priority.POLL))
+    held = asyncio.create_task(budget.wait_turn("held", Priority.POLL))
+    gone = asyncio.create_task(budget.wait_turn("op", Priority.POLL))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.wait([gone])
 
     clock.at += 1
-    await budget.take("op", Priority.POLL)
+    await budget.wait_turn("op", Priority.POLL)
 
     assert gone.cancelled()
     assert not held.done()

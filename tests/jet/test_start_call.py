@@ -20,10 +20,7 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.jet.budget import Budget
-from jetworker.jet.client import JetClient
-from jetworker.jet.connection import connect
-from jetworker.jet.transport import Transport
+from jetworker.jet.client import JetClient, open_client
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from tests.support.waiting import PATIENCE
@@ -82,18 +79,13 @@ async def client(port: int, seconds: float = PATIENCE) -> AsyncIterator[JetClien
         client_id="a",
         client_secret=SecretStr("b"),
         request_timeout=timedelta(seconds=seconds),
+        requests_per_second=100,
     )
     clock, metrics = Clock(), Metrics(CollectorRegistry())
-    async with connect(config, "test") as connection:
-        calls = Transport(
-            connection,
-            Budget(100, clock, metrics),
-            clock,
-            metrics,
-            timeout=config.request_timeout,
-            credentials=lambda: ("a", "b"),
-        )
-        yield JetClient(calls)
+    async with open_client(
+        config, lambda: ("a", "b"), clock, metrics, user_agent="test"
+    ) as jet:
+        yield jet
 
 
 async def start(

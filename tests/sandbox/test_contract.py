@@ -18,6 +18,7 @@ from tests.support.jet.both_sides import (
     Side,
     bearer,
     raw,
+    searched,
     start,
     token,
     watched,
@@ -48,7 +49,7 @@ async def test_an_expired_token_is_renewed_on_the_way(
 
 
 async def test_a_created_job_is_got_listed_and_found_as_it_was_made(
-    jet: JetClient,
+    side: Side, jet: JetClient
 ) -> None:
     profiles = {each.name: each.profile_id for each in await jet.list_profiles()}
     ends = (profiles["Paris"], profiles["London"])
@@ -61,9 +62,9 @@ async def test_a_created_job_is_got_listed_and_found_as_it_was_made(
     assert abs(datetime.now(UTC) - made.created_on) < timedelta(minutes=1)
     assert await jet.get_job(made.job_id) == made
     assert made in await jet.list_jobs()
-    found = await jet.search_jobs("BACK home")
+    found = await searched(side, "BACK home")
     assert [(each.job_id, each.name) for each in found] == [(made.job_id, made.name)]
-    assert await jet.search_jobs("no such job") == ()
+    assert await searched(side, "no such job") == []
 
 
 async def test_a_search_has_pages_and_a_total(

@@ -19,6 +19,7 @@ from tests.support.jet.both_sides import (
     ask_start,
     bearer,
     raw,
+    searched,
     start,
     token,
     watched,
@@ -58,7 +59,7 @@ async def test_everything_but_the_token_needs_one(
 
 
 async def test_a_paused_job_says_so_and_cannot_be_started(
-    jet: JetClient, job: JetJob
+    side: Side, jet: JetClient, job: JetJob
 ) -> None:
     assert (await jet.set_paused(job.job_id, paused=True)).paused
 
@@ -68,7 +69,7 @@ async def test_a_paused_job_says_so_and_cannot_be_started(
     assert answer.status == 400
     assert "paused" in answer.message
     assert (await jet.get_job(job.job_id)).paused
-    assert [each.paused for each in await jet.search_jobs(job.name)] == [True]
+    assert [each.paused for each in await searched(side, job.name)] == [True]
     assert (await jet.get_job(job.job_id)).delivery_ids == ()
     assert not (await jet.set_paused(job.job_id, paused=False)).paused
     await start(jet, job)

@@ -19,6 +19,7 @@ from jetworker.cli.run import work
 from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.core.delivery import State
+from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection, client
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -162,13 +163,19 @@ class World:
         self.kafkas.append(kafka)
         transport = Transport(self.jet, node)
         http = client(config.jet, transport, "simulated")
+        clock = SimulatedClock(node)
         stopping = self.stops[node.name]
         outside = Outside(
             kafka,
-            Connection(http, http),
-            lambda: ("simulated", "simulated"),
+            client_on(
+                Connection(http, http),
+                config.jet,
+                lambda: ("simulated", "simulated"),
+                clock,
+                metrics,
+            ),
             RouteTable(config.routes_file, metrics),
-            SimulatedClock(node),
+            clock,
             metrics,
         )
         try:

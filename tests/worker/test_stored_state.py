@@ -73,7 +73,7 @@ class Restored:
             starter=self.starter,
             follower=self.follower,
             reconciler=self.reconciler,
-            sweep=self.sweep,
+            doubted=self.sweep.touch,
             counts=self.counts,
             metrics=self.metrics,
             clock=_CLOCK,

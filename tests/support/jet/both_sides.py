@@ -15,6 +15,8 @@ from jetworker.core.command import DeliveryId, ObjectSpec
 from jetworker.core.observation import JetDelivery, JetJob, StartAccepted, StartAnswer
 from jetworker.jet.client import JetClient
 from jetworker.sandbox.jet.settings import SandboxSettings
+from jetworker.wire.jet import items
+from jetworker.wire.jet import job as read_job
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import QUICK, Site, write
@@ -186,3 +188,10 @@ async def watched(
 async def bearer(side: Side) -> str:
     """Return a token."""
     return str((await token(side)).json()["access_token"])
+
+
+async def searched(side: Side, text: str) -> list[JetJob]:
+    """Return the jobs that a search by text shows."""
+    query = {"query": {"text": text}}
+    page = await raw(side, "POST", "/v1/jobs/search", query, await bearer(side))
+    return list(items(page.json(), read_job))

@@ -13,10 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from jetworker.config.model import JetConfig
-from jetworker.jet.budget import Budget
-from jetworker.jet.client import JetClient
-from jetworker.jet.connection import connect
-from jetworker.jet.transport import Transport
+from jetworker.jet.client import JetClient, open_client
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.sandbox.jet.server import Sandbox
@@ -164,18 +161,17 @@ async def jet_client(base_url: str, secret: str) -> AsyncIterator[JetClient]:
         client_id="demo",
         client_secret=SecretStr(secret),
         request_timeout=timedelta(seconds=PATIENCE),
+        requests_per_second=1000,
     )
     clock, metrics = Clock(), Metrics(CollectorRegistry())
-    async with connect(config, "test") as connection:
-        calls = Transport(
-            connection,
-            Budget(1000, clock, metrics),
-            clock,
-            metrics,
-            timeout=config.request_timeout,
-            credentials=lambda: (config.client_id, secret),
-        )
-        yield JetClient(calls)
+    async with open_client(
+        config,
+        lambda: (config.client_id, secret),
+        clock,
+        metrics,
+        user_agent="test",
+    ) as jet:
+        yield jet
 
 
 def write(root: Path, files: Mapping[str, bytes]) -> None:
