@@ -179,7 +179,7 @@ FOUND = (
         "a start sent while Jet holds starts back",
         "what Jet holds back waits",
         "jet/transport.py",
-        '            self.budget.check("start_delivery")\n',
+        '            self._budget.check("start_delivery")\n',
         "",
     ),
     Bug(
