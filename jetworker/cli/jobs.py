@@ -1,12 +1,11 @@
 """The Jet side of the command line: storage profiles and manual jobs."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
-from rich.console import Console
-from rich.table import Table
 
+from jetworker.cli import output
 from jetworker.cli.exit_codes import OK
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
@@ -16,6 +15,7 @@ from jetworker.jet.client import JetClient, open_client
 from jetworker.jet.jobs import profile
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from jetworker.wire.printed import JobData, JobsData, ProfileData, ProfilesData
 
 
 @asynccontextmanager
@@ -33,37 +33,61 @@ async def jet_client(
         yield jet
 
 
-async def list_profiles(config: Config, environ: Mapping[str, str]) -> int:
+async def list_profiles(
+    config: Config, environ: Mapping[str, str], *, as_json: bool
+) -> int:
     """Print the storage profiles."""
     async with jet_client(config, environ) as jet:
         profiles = await jet.list_profiles()
-    rows = [(each.profile_id, each.name, each.kind) for each in profiles]
-    _print(("id", "name", "type"), rows)
+    if as_json:
+        found = (
+            ProfileData(profile_id=each.profile_id, name=each.name, type=each.kind)
+            for each in profiles
+        )
+        output.document(ProfilesData(profiles=tuple(found)))
+    else:
+        rows = [(each.profile_id, each.name, each.kind) for each in profiles]
+        output.table(("id", "name", "type"), rows)
     return OK
 
 
-async def list_jobs(config: Config, environ: Mapping[str, str]) -> int:
+async def list_jobs(
+    config: Config, environ: Mapping[str, str], *, as_json: bool
+) -> int:
     """Print the jobs."""
     async with jet_client(config, environ) as jet:
         jobs = await jet.list_jobs()
-    _print_jobs(jobs)
+    if as_json:
+        output.document(JobsData(jobs=tuple(map(_data, jobs))))
+    else:
+        output.table(("id", "name", "state"), [_row(job) for job in jobs])
     return OK
 
 
 async def create_job(
-    config: Config, environ: Mapping[str, str], name: str, between: tuple[str, str]
+    config: Config,
+    environ: Mapping[str, str],
+    name: str,
+    between: tuple[str, str],
+    *,
+    as_json: bool,
 ) -> int:
     """Create a manual job between two storage profiles, each by id or name."""
     async with jet_client(config, environ) as jet:
         profiles = await jet.list_profiles()
         source, destination = (profile(profiles, wanted) for wanted in between)
         job = await jet.create_job(name, source, destination)
-    _print_jobs((job,))
+    _print(job, as_json=as_json)
     return OK
 
 
 async def set_paused(
-    config: Config, environ: Mapping[str, str], wanted: str, *, paused: bool
+    config: Config,
+    environ: Mapping[str, str],
+    wanted: str,
+    *,
+    paused: bool,
+    as_json: bool,
 ) -> int:
     """Pause or resume a job, by id or name, and print how it is afterwards."""
     async with jet_client(config, environ) as jet:
@@ -75,23 +99,21 @@ async def set_paused(
         await jet.set_paused(found[0].job_id, paused=paused)
         # Jet's own client reads it back: the answer alone proves nothing.
         job = await jet.get_job(found[0].job_id)
-    _print_jobs((job,))
+    _print(job, as_json=as_json)
     return OK
 
 
-def _print_jobs(jobs: tuple[JetJob, ...]) -> None:
-    rows = [(job.job_id, job.name, "paused" if job.paused else "") for job in jobs]
-    _print(("id", "name", ""), rows)
+def _print(job: JetJob, *, as_json: bool) -> None:
+    """Print how one job is."""
+    if as_json:
+        output.document(_data(job))
+    else:
+        output.say("\t".join(_row(job)))
 
 
-def _print(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table on a terminal, tab-separated lines otherwise."""
-    console = Console()
-    if not console.is_terminal:
-        for row in rows:
-            console.file.write("\t".join(row) + "\n")
-        return
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+def _row(job: JetJob) -> tuple[str, str, str]:
+    return job.job_id, job.name, "paused" if job.paused else "active"
+
+
+def _data(job: JetJob) -> JobData:
+    return JobData(job_id=job.job_id, name=job.name, paused=job.paused)

@@ -1,21 +1,24 @@
 """Publishing commands from the command line, and following one to its answer or end."""
 
 import asyncio
-import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from jetworker.cli import output
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
+from jetworker.cli.watch import Screen, screen
 from jetworker.config.model import Config
-from jetworker.core.errors import InvalidRecord
+from jetworker.core.errors import InvalidRecord, JetworkerError
 from jetworker.kafka.clients import bounded
 from jetworker.kafka.reader import find, tail
 from jetworker.wire import commands
 from jetworker.wire.events import ReadEvent
+from jetworker.wire.printed import SentData
 
 _ANSWER_WITHIN = 60.0
 
@@ -32,17 +35,17 @@ class _Record:
 
 def fields(
     route: str,
-    paths: list[str],
+    objects: Sequence[dict[str, Any]],
     command_id: str | None,
     metadata: Any,
     expires_at: str | None,
 ) -> dict[str, Any]:
-    """Return the fields of a send; a path that ends in / is a folder."""
+    """Return the fields of a send."""
     made: dict[str, Any] = {
         "commandId": command_id or str(uuid.uuid4()),
         "type": "send",
         "route": route,
-        "objects": [_object(path) for path in paths],
+        "objects": list(objects),
     }
     if metadata is not None:
         made["metadata"] = metadata
@@ -51,34 +54,74 @@ def fields(
     return made
 
 
-async def send(config: Config, command: dict[str, Any], *, wait: bool) -> int:
+def objects(
+    paths: Sequence[str], sizes: Sequence[int], root: Path | None
+) -> list[dict[str, Any]]:
+    """
+    Return what is to be sent; a path that ends in / is a folder.
+
+    The *sizes* are those of the files, in their order; or they are read below *root*,
+    where the source's files are seen from here. Raises JetworkerError.
+    """
+    made = [_object(path) for path in paths]
+    files = [each for each in made if "isDirectory" not in each]
+    if root is not None:
+        sizes = [_size(root / each["relativePath"].lstrip("/")) for each in files]
+    elif sizes and len(sizes) != len(files):
+        msg = f"{len(sizes)} sizes are given for {len(files)} files"
+        raise JetworkerError(msg)
+    for each, size in zip(files, sizes, strict=False):
+        each["sizeInBytes"] = size
+    return made
+
+
+def _size(path: Path) -> int:
+    try:
+        if path.is_file():
+            return path.stat().st_size
+        msg = f"--stat: {path} is not a file"
+    except OSError as exc:
+        msg = f"--stat: {path}: {exc.strerror}"
+    raise JetworkerError(msg)
+
+
+async def send(
+    config: Config, command: dict[str, Any], *, wait: bool, as_json: bool
+) -> int:
     """Publish a send; with *wait*, follow it: 0 completed, 1 failed, 2 rejected."""
     value = _encode(config, command)
     if value is None:
         return REJECTED
     record = _Record(command["commandId"], value)
     if wait:
-        return await _follow(config, record)
-    await _produce(config, record)
-    _print(record.command_id)
+        with screen(as_json=as_json) as shown:
+            return await _follow(config, record, shown)
+    partition, offset = await _produce(config, record)
+    if as_json:
+        name = record.command_id
+        where = SentData(command_id=name, partition=partition, offset=offset)
+        output.document(where)
+    else:
+        output.say(record.command_id)
     return OK
 
 
-async def order(config: Config, command: dict[str, Any]) -> int:
+async def order(config: Config, command: dict[str, Any], *, as_json: bool) -> int:
     """Publish a cancel or resolve where the command is, and return its answer."""
     value = _encode(config, command)
     if value is None:
         return REJECTED
     found = await find(config, command["commandId"])
     if found is None:
-        _say("no command of this id is known")
+        output.remark("no command of this id is known")
         return REJECTED
     record = _Record(command["commandId"], value, found.partition, is_order=True)
     try:
         async with asyncio.timeout(_ANSWER_WITHIN):
-            return await _follow(config, record)
+            with screen(as_json=as_json) as shown:
+                return await _follow(config, record, shown)
     except TimeoutError:
-        _say(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
+        output.remark(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
         return FAILED
 
 
@@ -88,17 +131,19 @@ def _encode(config: Config, command: dict[str, Any]) -> bytes | None:
     try:
         commands.decode(value, (), max_objects=config.limits.max_objects)
     except InvalidRecord as exc:
-        _say(f"{exc.reject.reason}: {exc.reject.message}")
+        output.remark(f"{exc.reject.reason}: {exc.reject.message}")
         return None
     return value
 
 
-async def _follow(config: Config, record: _Record) -> int:
+async def _follow(config: Config, record: _Record, shown: Screen) -> int:
     """Listen first, then publish, so that no answer is missed."""
     listening = asyncio.Event()
     sent: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
     events = tail(config, record.command_id, listening)
-    listener = asyncio.create_task(_listen(events, sent, is_order=record.is_order))
+    listener = asyncio.create_task(
+        _listen(events, sent, shown, is_order=record.is_order)
+    )
     try:
         await bounded(listening.wait(), "listening for events")
         sent.set_result(await _produce(config, record))
@@ -110,13 +155,15 @@ async def _follow(config: Config, record: _Record) -> int:
 async def _listen(
     events: AsyncIterator[ReadEvent],
     sent: "asyncio.Future[tuple[int, int]]",
+    shown: Screen,
     *,
     is_order: bool,
 ) -> int:
-    """Print events until one decides the exit code."""
+    """Show events until one decides the exit code; of an order, its answer alone."""
     async for event in events:
         code = _code(event, await sent, is_order=is_order)
-        _print(event.value.decode())
+        if code is not None or not is_order:
+            shown.show(event)
         if code is not None:
             return code
     raise AssertionError
@@ -161,12 +208,3 @@ def _object(path: str) -> dict[str, Any]:
     if absolute.endswith("/"):
         return {"relativePath": absolute.rstrip("/") or "/", "isDirectory": True}
     return {"relativePath": absolute}
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"jetworker: {text}\n")

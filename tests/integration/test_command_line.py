@@ -13,9 +13,11 @@ from aiohttp import web
 
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
+from tests.support.terminal import see
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
+JETWORKER = (sys.executable, "-m", "jetworker")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ async def test_send_wait_for_what_has_ended_already_leaves_as_it_ended(
         ("send", "archive", "/a", "--expires-at", "soon"),
         ("send", "archive", "/a", "--id", "a b"),
         ("send", "archive", "/a/../b"),
+        ("send", "archive", "/a", "/b/", "--size", "1", "--size", "2"),
+        ("send", "archive", "/a", "--size", "-1"),
+        ("send", "archive", "/a", "--stat", "/nonexistent"),
         ("cancel", "a b"),
         ("resolve", "c", "explode"),
         ("resolve", "c", "adopt"),
@@ -184,6 +189,8 @@ async def test_watch_prints_events_as_lines_and_ends_with_its_command(
 ) -> None:
     await (await system.worker()).ready()
     system.jet.jobs["job-other"].paused = True
+    await system.publish(a_command("b", "waiting-paused"))
+    await seen(system, "b", "delivery.waiting")
     watching = await started(system, "watch", "b"), await started(system, "watch")
     first = [asyncio.create_task(_line(each)) for each in watching]
 
@@ -198,8 +205,7 @@ async def test_watch_prints_events_as_lines_and_ends_with_its_command(
     watching[1].terminate()
     await watching[1].wait()
 
-    lines = [await first[0], *out.splitlines()]
-    told = [json.loads(line) for line in lines]
+    told = [json.loads(line) for line in (await first[0], *out.splitlines())]
     assert {each["commandId"] for each in told} == {"b"}
     assert told[-1]["eventType"] == "io.jetworker.delivery.completed"
     assert watching[0].returncode == 0
@@ -224,6 +230,46 @@ async def test_watch_of_what_has_ended_says_so_and_leaves_as_it_ended(
     assert "done has ended already, completed" in watched.err
 
 
+async def test_watch_of_an_id_that_nobody_knows_says_so(system: System) -> None:
+    watched = await run(system, "watch", "nobody")
+
+    assert (watched.code, watched.out) == (1, "")
+    assert watched.err.startswith("jetworker: nobody is not known: ")
+
+
+async def test_a_terminal_shows_bars_in_units_and_ends_with_a_sentence(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.seconds = 1.0
+    folder = system.folder / "London"
+    folder.mkdir()
+    (folder / "known.mov").write_bytes(bytes(2_500_000))
+    send = (*JETWORKER, "send", "archive", "--wait")
+    wrong = (*send, "/wrong.mov", "--size", "10", "--id", "wrong")
+
+    known = await see(
+        (*send, "/known.mov", "--stat", str(folder), "--id", "known"), system.environ
+    )
+    unknown = await see((*send, "/a.mov", "--id", "unknown"), system.environ)
+    system.jet.object_bytes = 2_250_000
+    more = await see(wrong, system.environ)
+    lines = await see((*wrong, "--json"), system.environ)
+    system.jet.fault = refuse_starts
+    bad = await see((*send, "/a.mov", "--id", "bad"), system.environ)
+
+    assert [each.code for each in (known, unknown, more, lines, bad)] == [0, 0, 0, 0, 1]
+    assert re.search(r"known .* [\d.]+ MB of 2\.5 MB .*in_progress", known.text)
+    assert re.search(r"\nknown completed: 1 object, 2\.5 MB in [\d.]+ s\n$", known.text)
+    assert " of " not in unknown.text
+    assert "B of 10 bytes" not in more.text
+    assert re.search(r"wrong .* [\d.]+ MB .*in_progress", more.text)
+    assert [json.loads(line)["state"] for line in lines.text.splitlines()] == [
+        "completed"
+    ]
+    assert re.search(r"\nbad failed \(rejected_by_jet\): .*403.*\n$", bad.text)
+
+
 async def test_the_jet_side_is_listed_created_paused_and_resumed(
     system: System,
 ) -> None:
@@ -240,10 +286,13 @@ async def test_the_jet_side_is_listed_created_paused_and_resumed(
     good = (profiles, made, paused, listed, resumed)
     assert [each.code for each in good] == [0] * 5
     assert "p-london\tLondon" in profiles.out
-    assert made.out.split("\t")[1] == "new"
+    assert made.out.split("\t")[1:] == ["new", "active\n"]
     assert paused.out.strip().endswith("new\tpaused")
-    assert {line.split("\t")[1] for line in listed.out.splitlines()} == {
-        *("archive", "other", "nightly", "new")
+    header, *jobs = [line.split("\t") for line in listed.out.splitlines()]
+    assert header == ["id", "name", "state"]
+    assert {(name, state) for _, name, state in jobs} == {
+        *(("archive", "active"), ("other", "active"), ("nightly", "active")),
+        ("new", "paused"),
     }
     assert [each.code for each in unknown] == [1, 1]
     assert not any(each.out for each in unknown)

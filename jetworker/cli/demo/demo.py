@@ -9,6 +9,9 @@ the topics and the sandbox's ledger, not from what the demo meant to do.
 
 import asyncio
 import json
+import os
+import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -16,11 +19,12 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import yaml
 from aiokafka import AIOKafkaProducer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from jetworker.cli import output
 from jetworker.cli.demo.account import Account, account, compare
 from jetworker.cli.demo.script import Script, grow, prepare
 from jetworker.cli.demo.stage import Process, Stage, environment, follow
@@ -41,16 +45,16 @@ _PATIENCE = 75.0
 async def run(*, keep: bool) -> int:
     """Show it; 0 only if every command is accounted for."""
     logs.configure("ERROR", "console")
-    console = Console()
+    console = output.console()
     try:
         with tempfile.TemporaryDirectory(prefix="jetworker-demo-") as folder:
             return await _show(console, Path(folder), keep=keep)
     except JetworkerError as exc:
-        console.print(f"the demo could not run: {exc}", style="red")
+        output.remark(f"the demo could not run: {exc}")
         return FAILED
 
 
-async def _show(console: Console, folder: Path, *, keep: bool) -> int:
+async def _show(console: output.Console, folder: Path, *, keep: bool) -> int:
     began = time.monotonic()
     script = prepare(folder)
     console.print("starting a real Apache Kafka ...")
@@ -67,7 +71,7 @@ async def _show(console: Console, folder: Path, *, keep: bool) -> int:
             result = await account(config, sandbox, script, events, takeover)
             _print(console, result, compare(script), time.monotonic() - began)
             if keep:
-                await _keep(console, environ)
+                await _keep(folder, environ, stage.pages())
             return OK if result.adds_up and not compare(script) else FAILED
 
 
@@ -83,7 +87,11 @@ def _sandbox(script: Script) -> Sandbox:
 
 
 async def _play(
-    console: Console, config: Config, script: Script, stage: Stage, victim: Process
+    console: output.Console,
+    config: Config,
+    script: Script,
+    stage: Stage,
+    victim: Process,
 ) -> tuple[list[ReadEvent], float]:
     """Publish, pause, kill, resume; returns all events and the takeover's seconds."""
     events: list[ReadEvent] = []
@@ -141,7 +149,9 @@ async def _until(claim: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _draw(console: Console, script: Script, events: list[ReadEvent]) -> None:
+async def _draw(
+    console: output.Console, script: Script, events: list[ReadEvent]
+) -> None:
     """Draw the states as they change: a live table, or plain lines."""
     if not console.is_terminal:
         told = 0
@@ -177,7 +187,7 @@ def _table(script: Script, events: list[ReadEvent]) -> Table:
 
 
 def _print(
-    console: Console, result: Account, differing: list[str], seconds: float
+    console: output.Console, result: Account, differing: list[str], seconds: float
 ) -> None:
     for name, value in result.lines():
         console.print(f"{name:<28} {value}")
@@ -190,12 +200,68 @@ def _print(
     console.print(f"{verdict}, after {seconds:.0f} s")
 
 
-async def _keep(console: Console, environ: dict[str, str]) -> None:
-    console.print("\nit goes on running; in another terminal:\n")
-    for name, value in environ.items():
-        if name.startswith("JETWORKER_"):
-            console.print(f"export {name}={value}", soft_wrap=True)
-    console.print("\njetworker send london-to-paris /large-0.bin --wait")
-    console.print("jetworker watch\njetworker check\n\nCtrl-C ends it")
-    sys.stdout.flush()
-    await asyncio.Event().wait()
+async def _keep(folder: Path, environ: dict[str, str], pages: list[str]) -> None:
+    """Say how to play with it, and go on until Ctrl-C."""
+    output.say("\nit goes on running; its workers' status pages:\n")
+    for page in pages:
+        output.say(page)
+    output.say("\nin another terminal, each line as it is:\n")
+    for command in _commands(folder, environ):
+        output.say(command)
+    output.say("\nor, for a shell of your own:\n")
+    for export in _exports(environ):
+        output.say(export)
+    output.say("\nCtrl-C ends it")
+    ending = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    await ending.wait()
+    output.say("ending the workers, the sandbox and Kafka ...")
+
+
+def _commands(folder: Path, environ: dict[str, str]) -> list[str]:
+    """Return commands that need nothing of the shell: the settings are in a file."""
+    config = folder / "settings.yaml"
+    config.write_text(yaml.safe_dump(_tree(environ)))
+    config.chmod(0o600)
+    settings_of = f"JETWORKER_CONFIG={shlex.quote(str(config))}"
+    program = " ".join(map(shlex.quote, _program()))
+    tried = (
+        "send london-to-paris /large-0.bin --wait",
+        "explain half",
+        "check",
+        "watch",
+    )
+    return [f"{settings_of} {program} {each}" for each in tried]
+
+
+def _program() -> list[str]:
+    """Return how this program was called, wherever a shell may stand."""
+    beside = Path(sys.executable).with_name("jetworker")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "jetworker"]
+
+
+def _tree(environ: dict[str, str]) -> dict[str, object]:
+    """Return the settings as the file of settings has them."""
+    tree: dict[str, dict[str, str] | str] = {}
+    for name, value in _settings(environ).items():
+        section, _, key = name.removeprefix("JETWORKER_").lower().partition("__")
+        if not key:
+            tree[section] = value
+            continue
+        below = tree.setdefault(section, {})
+        assert isinstance(below, dict)
+        below[key] = value
+    return {**tree}
+
+
+def _exports(environ: dict[str, str]) -> list[str]:
+    program = Path(_program()[0]).parent
+    return [
+        f"export {name}={shlex.quote(value)}"
+        for name, value in _settings(environ).items()
+    ] + [f"export PATH={shlex.quote(str(program))}{os.pathsep}$PATH"]
+
+
+def _settings(environ: dict[str, str]) -> dict[str, str]:
+    return {n: value for n, value in environ.items() if n.startswith("JETWORKER_")}

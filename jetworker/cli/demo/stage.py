@@ -76,6 +76,19 @@ class Process:
             raise KafkaUnavailable(msg)
         return text in log
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    def port(self) -> int:
+        """Return where it serves its page."""
+        return next(
+            int(said["port"])
+            for said in map(json.loads, self._log.read_text().splitlines())
+            if "port" in said
+        )
+
     def restores(self) -> list[float]:
         """Return when it restored partitions, as seconds since the epoch."""
         return [
@@ -123,6 +136,11 @@ class Stage:
                 raise KafkaUnavailable(msg)
             await asyncio.sleep(0.05)
         return worker
+
+    def pages(self) -> list[str]:
+        """Return the addresses of the status pages of the workers that run."""
+        ports = [worker.port() for worker in self._workers if worker.is_running]
+        return [f"http://127.0.0.1:{port}/" for port in ports]
 
     async def set_paused(self, name: str, *, paused: bool) -> None:
         """Pause or resume a job, as a person at Jet's console would."""

@@ -59,6 +59,7 @@ class Started:
     began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     end_state: str = "COMPLETED"
     failed: int = 0
+    object_bytes: int | None = None  # of each, whatever the command said
 
     @property
     def transfer_id(self) -> str:
@@ -112,6 +113,8 @@ class Started:
         passed = asyncio.get_running_loop().time() - self.began
         part = 1.0 if self.is_over else passed / self.seconds
         total = sum(spec.get("sizeInBytes", 0) for spec in self.objects)
+        if self.object_bytes is not None:
+            total = self.object_bytes * len(self.objects)
         done = int(part * len(self.objects)) - (self.failed if self.is_over else 0)
         return {
             "transferred": {"count": done, "bytes": int(total * part)},

