@@ -7,7 +7,7 @@ transaction: snapshot, events and input offset are read together or not at all.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.reader import Barrier, keep, read
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
@@ -36,6 +37,14 @@ class Write:
 
     records: tuple[Record, ...]
     offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A partition that is ours: its store, and the *latest* value of every key."""
+
+    store: "StateStore"
+    latest: dict[bytes, bytes]
 
 
 class StateStore:
@@ -60,7 +69,7 @@ class StateStore:
         self._config = kafka.config
         self._metrics = metrics
         self._clock = clock
-        self._offset = 0
+        self.offset = 0  # the next to be read, as of the last commit
         self._is_over = False
         self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
         self._waiting = asyncio.Queue()
@@ -104,13 +113,57 @@ class StateStore:
             for _, done in taken:
                 _give_up(done)
 
-    async def barrier(self, offset: int) -> int:
+    @classmethod
+    @asynccontextmanager
+    async def take_over(
+        cls,
+        kafka: KafkaClients,
+        partition: int,
+        committed: Callable[[], Awaitable[int]],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> AsyncIterator["TakenOver"]:
         """
-        Commit a barrier record and return its offset in the state partition.
+        Take a partition over from whoever had it; each step is why the next is safe.
 
-        Raises StoreError while there is none: the commands topic has grown first.
+        1. Open the transactional producer: this fences the previous owner and ends its
+           transaction. Nobody but us moves the offset or the state from now on.
+        2. Only now ask for the *committed* offset: before, an open transaction of the
+           previous owner might still have moved it.
+        3. Commit a barrier record: what the previous owner wrote lies before it.
+        4. Restore: read the state partition up to the barrier. It cannot be missed; to
+           compare the position with the end would hang on trailing control records.
+
+        Raises StoreError, also while there is no such state partition: the commands
+        topic has grown first.
         """
-        self._offset = offset
+        async with cls._opened(kafka, partition, metrics, clock) as store:
+            reach(Point.FENCED)
+            store.offset = await committed()
+            barrier = await store._barrier()  # noqa: SLF001 -- its own class
+            latest = await store._restore(kafka, barrier)  # noqa: SLF001 -- its own class
+            yield TakenOver(store, latest)
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(
+        cls, kafka: KafkaClients, partition: int, metrics: Metrics, clock: Clock
+    ) -> AsyncIterator["StateStore"]:
+        topic = kafka.topics.commands
+        transactional_id = f"{kafka.config.group_id}-{topic}-{partition}"
+        async with kafka.producer(transactional_id) as producer:
+            yield cls(producer, partition, kafka, metrics, clock)
+
+    async def _restore(self, kafka: KafkaClients, barrier: int) -> dict[bytes, bytes]:
+        """Return the latest value of every key before the barrier."""
+        latest: dict[bytes, bytes] = {}
+        async for batch in read(kafka, self._state, Barrier(barrier)):
+            for record in batch:
+                keep(latest, record.key, record.value)
+        return latest
+
+    async def _barrier(self) -> int:
+        """Commit a barrier record and return its offset in the state partition."""
         partition, topic = self._state.partition, self._state.topic
         known = await bounded(self._producer.partitions_for(topic), "reading metadata")
         if partition not in known:
@@ -155,10 +208,10 @@ class StateStore:
 
     async def _transact(self, steps: list[Write]) -> list[int]:
         offsets = [step.offset for step in steps if step.offset is not None]
-        self._offset = max([self._offset, *offsets])
+        self.offset = max([self.offset, *offsets])
         await self._producer.begin_transaction()
         await self._producer.send_offsets_to_transaction(
-            {self._commands: OffsetAndMetadata(self._offset, "")},
+            {self._commands: OffsetAndMetadata(self.offset, "")},
             self._config.group_id,
         )
         sent: list[asyncio.Future[Any]] = []
@@ -211,14 +264,3 @@ def _give_up(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_exception(StoreError("the partition's life is over"))
         done.exception()  # retrieved: nobody may be waiting any more
-
-
-@asynccontextmanager
-async def opened(
-    kafka: KafkaClients, partition: int, metrics: Metrics, clock: Clock
-) -> AsyncIterator[StateStore]:
-    """Fence every earlier owner of the partition and yield its store."""
-    topic = kafka.topics.commands
-    transactional_id = f"{kafka.config.group_id}-{topic}-{partition}"
-    async with kafka.producer(transactional_id) as producer:
-        yield StateStore(producer, partition, kafka, metrics, clock)

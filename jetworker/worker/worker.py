@@ -16,6 +16,7 @@ A partition's life, in this order (each line is why the next is safe):
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,8 +27,8 @@ from typing_extensions import override
 from jetworker.core.errors import StoreError
 from jetworker.core.rate import Backoff
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.restore import committed_offset, restore
-from jetworker.kafka.state_store import opened
+from jetworker.kafka.group import committed_offset
+from jetworker.kafka.state_store import StateStore
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import report_end
@@ -192,15 +193,15 @@ class Worker(ConsumerRebalanceListener):
         clock, metrics = self._services.clock, self._services.metrics
         began = clock.monotonic()
         commands = TopicPartition(self._kafka.topics.commands, partition)
-        async with opened(self._kafka, partition, metrics, clock) as store:
-            reach(Point.FENCED)
-            offset = await committed_offset(self._consumer, commands)
-            barrier = await store.barrier(offset)
-            latest = await restore(self._kafka, partition, barrier)
+        committed = partial(committed_offset, self._consumer, commands)
+        async with StateStore.take_over(
+            self._kafka, partition, committed, metrics, clock
+        ) as taken:
+            store, offset = taken.store, taken.store.offset
             life = Deliveries(partition, store, self._terms, self._services)
             try:
-                await life.restore(latest)
-                del latest
+                await life.restore(taken.latest)
+                taken.latest.clear()
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(store.run(), name=f"committer {partition}")
                     tasks.create_task(_keep_house(life), name=f"house {partition}")

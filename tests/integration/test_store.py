@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -15,8 +16,8 @@ from jetworker.core.delivery import State
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
 from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.kafka.restore import committed_offset, restore
-from jetworker.kafka.state_store import StateStore, Write, opened
+from jetworker.kafka.group import committed_offset
+from jetworker.kafka.state_store import StateStore, TakenOver, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
@@ -33,13 +34,24 @@ def store_kafka(kafka: str, topics: TopicsConfig) -> KafkaClients:
     )
 
 
+async def beginning() -> int:
+    """Stand where a group stands that has read nothing."""
+    return 0
+
+
+def taken_over(
+    kafka: KafkaClients, committed: Callable[[], Awaitable[int]] = beginning
+) -> AbstractAsyncContextManager[TakenOver]:
+    metrics = Metrics(CollectorRegistry())
+    return StateStore.take_over(kafka, 0, committed, metrics, Clock())
+
+
 @asynccontextmanager
 async def running(kafka: KafkaClients) -> AsyncIterator[StateStore]:
-    async with opened(kafka, 0, Metrics(CollectorRegistry()), Clock()) as store:
-        await store.barrier(0)
-        task = asyncio.create_task(store.run())
+    async with taken_over(kafka) as taken:
+        task = asyncio.create_task(taken.store.run())
         try:
-            yield store
+            yield taken.store
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -50,9 +62,8 @@ def snapshot(kafka: KafkaClients, key: bytes, value: bytes | None = b"{}") -> Re
 
 
 async def read_back(kafka: KafkaClients) -> dict[bytes, bytes]:
-    metrics, clock = Metrics(CollectorRegistry()), Clock()
-    async with opened(kafka, 0, metrics, clock) as store:
-        return await restore(kafka, 0, await store.barrier(0))
+    async with taken_over(kafka) as taken:
+        return taken.latest
 
 
 async def test_what_was_committed_is_restored_up_to_the_barrier(
@@ -81,13 +92,10 @@ async def test_a_stale_owner_commits_nothing_any_more(
 
 
 async def test_the_committer_says_that_it_was_fenced(store_kafka: KafkaClients) -> None:
-    metrics = Metrics(CollectorRegistry())
-    async with (
-        opened(store_kafka, 0, metrics, Clock()) as stale,
-        opened(store_kafka, 0, metrics, Clock()),
-    ):
+    async with taken_over(store_kafka) as stale, taken_over(store_kafka):
+        _ = stale.store.submit(Write(()))
         with pytest.raises(Fenced):
-            await stale.barrier(0)
+            await stale.store.run()
 
 
 async def test_a_record_that_cannot_be_sent_takes_the_whole_step_with_it(
@@ -115,8 +123,9 @@ async def test_the_offset_moves_with_its_step_and_is_asked_for_after_the_fence(
     consumer.assign([commands])
     try:
         await bounded(consumer.start(), "starting")
-        async with opened(store_kafka, 0, Metrics(CollectorRegistry()), Clock()):
-            assert await committed_offset(consumer, commands) == 5
+        committed = partial(committed_offset, consumer, commands)
+        async with taken_over(store_kafka, committed) as taken:
+            assert taken.store.offset == 5
             other = TopicPartition(store_kafka.topics.commands, 1)
             assert await committed_offset(consumer, other) == 0
     finally:

@@ -82,16 +82,17 @@ PLANTED = (
     Bug(
         "offsets read before the fence",
         "the offset never goes back",
-        "worker/worker.py",
+        "kafka/state_store.py",
         """\
-        async with opened(self._kafka, partition, metrics, clock) as store:
+        async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            offset = await committed_offset(self._consumer, commands)
+            store.offset = await committed()
 """,
         """\
-        offset = await committed_offset(self._consumer, commands)
-        async with opened(self._kafka, partition, metrics, clock) as store:
+        offset = await committed()
+        async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
+            store.offset = offset
 """,
     ),
     Bug(
@@ -155,7 +156,7 @@ FOUND = (
     Bug(
         "restore not up to a barrier",
         "events are numbered 1, 2, 3 without gap or repeat",
-        "kafka/restore.py",
+        "kafka/state_store.py",
         "Barrier(barrier)",
         "Barrier(barrier - 5)",
     ),
