@@ -1,21 +1,110 @@
-"""The consumer group: where it stands."""
+"""The consumer group: what it gives us, what it takes back, and what we read of it."""
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
 
-from jetworker.kafka.clients import bounded
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from typing_extensions import override
+
+from jetworker.core.errors import StoreError
+from jetworker.kafka.clients import KafkaClients, bounded
+
+_POLL_MS = 200
+_RECORDS_AT_ONCE = 500
 
 
-async def committed_offset(consumer: AIOKafkaConsumer, commands: TopicPartition) -> int:
+class Assignee(Protocol):
+    """Who is told which partitions of the commands topic are ours."""
+
+    async def on_assigned(self, partitions: Sequence[int]) -> None:
+        """Take these; no heartbeats run until this returns."""
+
+    async def on_revoked(self, partitions: Sequence[int]) -> None:
+        """Give these back; heartbeats go on meanwhile."""
+
+
+class ConsumerGroup(ConsumerRebalanceListener):
     """
-    Return where the group stands, or the partition's beginning.
+    Our membership of the group, one client after another.
 
-    To be asked only after the fence: before it, an open transaction of the previous
-    owner may still move the offset.
+    What is assigned is paused until somebody takes it: every rebalance makes it anew,
+    and until it is restored nothing of it may be read.
     """
-    committed = await bounded(consumer.committed(commands), "asking for the offset")
-    if committed is not None:
-        return int(committed)
-    beginnings = await bounded(
-        consumer.beginning_offsets([commands]), "asking for the beginning"
-    )
-    return int(beginnings[commands])
+
+    def __init__(self, kafka: KafkaClients, assignee: Assignee) -> None:
+        self._kafka = kafka
+        self._assignee = assignee
+        self._consumer: AIOKafkaConsumer
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[None]:
+        """Be a member; raises StoreError if Kafka does not let us."""
+        # The first assignment comes while it joins: it is ours before.
+        self._consumer = consumer = self._kafka.member()
+        async with self._kafka.joined(consumer, self):
+            yield
+
+    @override
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Pause what is assigned, and say so."""
+        partitions = sorted(assigned)
+        self._consumer.pause(*partitions)
+        await self._assignee.on_assigned([each.partition for each in partitions])
+
+    @override
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Say what is to be given back."""
+        await self._assignee.on_revoked([each.partition for each in sorted(revoked)])
+
+    async def poll(self) -> dict[int, list[Any]]:
+        """Return new records by partition, after a while if none; raises StoreError."""
+        try:
+            batches = await self._consumer.getmany(
+                timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE
+            )
+        except KafkaError as exc:
+            msg = f"reading commands: {type(exc).__name__}: {exc}"
+            raise StoreError(msg) from exc
+        return {each.partition: records for each, records in batches.items()}
+
+    async def committed(self, partition: int) -> int:
+        """
+        Return where the group stands, or the partition's beginning.
+
+        To be asked only after the fence: before it, an open transaction of the previous
+        owner may still move the offset.
+        """
+        commands = self._commands(partition)
+        committed = await bounded(
+            self._consumer.committed(commands), "asking for the offset"
+        )
+        if committed is not None:
+            return int(committed)
+        beginnings = await bounded(
+            self._consumer.beginning_offsets([commands]), "asking for the beginning"
+        )
+        return int(beginnings[commands])
+
+    def begin(self, partition: int, offset: int) -> None:
+        """Read a partition from an offset on."""
+        self._consumer.seek(self._commands(partition), offset)
+        self._consumer.resume(self._commands(partition))
+
+    def pause(self, partition: int) -> bool:
+        """Read nothing of a partition for now; whether it was read until now."""
+        commands = self._commands(partition)
+        is_read = commands in self._consumer.assignment() - self._consumer.paused()
+        if is_read:
+            self._consumer.pause(commands)
+        return is_read
+
+    def resume(self, partition: int) -> None:
+        """Go on reading a partition, if it is still ours."""
+        commands = self._commands(partition)
+        if commands in self._consumer.assignment() & self._consumer.paused():
+            self._consumer.resume(commands)
+
+    def _commands(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._kafka.topics.commands, partition)

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
@@ -15,8 +15,8 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import State
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
-from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.kafka.group import committed_offset
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.group import ConsumerGroup
 from jetworker.kafka.state_store import StateStore, TakenOver, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -32,6 +32,16 @@ def store_kafka(kafka: str, topics: TopicsConfig) -> KafkaClients:
     return KafkaClients(
         KafkaConfig(bootstrap_servers=kafka, group_id=topics.commands), topics
     )
+
+
+class Nobody:
+    """Takes no notice of what is assigned."""
+
+    async def on_assigned(self, partitions: Sequence[int]) -> None:
+        pass
+
+    async def on_revoked(self, partitions: Sequence[int]) -> None:
+        pass
 
 
 async def beginning() -> int:
@@ -118,18 +128,11 @@ async def test_the_offset_moves_with_its_step_and_is_asked_for_after_the_fence(
     async with running(store_kafka) as store:
         await store.submit(Write((snapshot(store_kafka, b"a"),), offset=5))
         await store.submit(Write((snapshot(store_kafka, b"b"),)))
-    commands = TopicPartition(store_kafka.topics.commands, 0)
-    consumer = store_kafka.member()
-    consumer.assign([commands])
-    try:
-        await bounded(consumer.start(), "starting")
-        committed = partial(committed_offset, consumer, commands)
+    group = ConsumerGroup(store_kafka, Nobody())
+    async with group.joined():
+        committed = partial(group.committed, 0)
         async with taken_over(store_kafka, committed) as taken:
-            assert taken.store.offset == 5
-            other = TopicPartition(store_kafka.topics.commands, 1)
-            assert await committed_offset(consumer, other) == 0
-    finally:
-        await consumer.stop()
+            assert (taken.store.offset, await group.committed(1)) == (5, 0)
 
 
 async def test_a_parked_tombstone_has_neither_key_nor_value(

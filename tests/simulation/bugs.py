@@ -163,8 +163,8 @@ FOUND = (
     Bug(
         "a revocation swallowed by a life that fails",
         "no record is unanswered",
-        "worker/worker.py",
-        "while self._tasks.get(partition) is asyncio.current_task():",
+        "worker/partition.py",
+        "while self._is_ours:",
         "while True:",
     ),
     Bug(

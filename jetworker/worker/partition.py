@@ -1,0 +1,154 @@
+"""
+One partition while it is ours: fence, restore, run, drain, close.
+
+Its life, in this order (each line is why the next is safe):
+
+1. it is taken over: fence, offset, barrier, restore (`StateStore.take_over`).
+2. resume what is unfinished; an intent without an answer is an unknown start.
+3. read its commands, from the offset on.
+4. any error ends the life: drop the producer, and start again at 1.
+5. revoked or stopping: no new intents, let starts in flight end, commit, close.
+"""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from jetworker.core.rate import Backoff
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.group import ConsumerGroup
+from jetworker.kafka.state_store import StateStore
+from jetworker.runtime.crash_points import Point, reach
+from jetworker.runtime.logs import report_end
+from jetworker.worker import intake
+from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
+
+log = structlog.get_logger()
+
+_UNSTARTED_LIMIT = 20_000
+_FORGOTTEN_AT_ONCE = 500
+_HOUSEKEEPING = 5.0
+_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
+
+
+class Partition:
+    """Keeps one partition alive until it is closed; *live* while it is restored."""
+
+    def __init__(
+        self,
+        number: int,
+        kafka: KafkaClients,
+        group: ConsumerGroup,
+        options: PartitionOptions,
+        services: Services,
+        drain_timeout: timedelta,
+    ) -> None:
+        self._number = number
+        self._kafka = kafka
+        self._group = group
+        self._options = options
+        self._services = services
+        self._drain_timeout = drain_timeout
+        self._is_ours = True
+        self.live: Deliveries | None = None
+        self._task = asyncio.create_task(self._keep(), name=f"partition {number}")
+
+    async def drain(self) -> None:
+        """Let what is in flight end, within the time that a stop may take."""
+        if self.live is not None:
+            await self.live.drain(self._drain_timeout)
+
+    async def close(self) -> None:
+        """End its life; it is not ours any more."""
+        self._is_ours = False
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def receive(self, records: list[Any]) -> None:
+        """Take records; where nothing lives they are left: they come again."""
+        if self.live is None or self.live.is_draining:
+            return
+        for record in records:
+            _ = intake.receive(self.live, record)  # answered when it is durable
+
+    def relieve(self) -> None:
+        """Stop taking commands while too many wait; nothing else is stopped."""
+        if self.live is None:
+            return
+        waiting = max(self.live.unstarted, self.live.backlog)
+        if waiting <= _UNSTARTED_LIMIT:
+            self._group.resume(self._number)
+        elif self._group.pause(self._number):
+            log.warning("a partition takes no commands for now", partition=self._number)
+
+    async def _keep(self) -> None:
+        """Live again after every failure, for as long as the partition is ours."""
+        failures = 0
+        # Asked, since a failing task group swallows a cancellation (before Python 3.13).
+        while self._is_ours:
+            began = self._services.clock.monotonic()
+            try:
+                await self._live()
+            except* Exception as group:  # noqa: BLE001 -- whatever it was, this life is over: what is not in Kafka did not happen
+                lasted = self._services.clock.monotonic() - began
+                failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004 -- a minute
+                delay = _BACKOFF.delay(failures, self._services.clock.jitter())
+                report_end(self._number, group, delay)
+                await asyncio.sleep(delay.total_seconds())
+
+    async def _live(self) -> None:
+        clock, metrics = self._services.clock, self._services.metrics
+        began = clock.monotonic()
+        committed = partial(self._group.committed, self._number)
+        async with StateStore.take_over(
+            self._kafka, self._number, committed, metrics, clock
+        ) as taken:
+            store, offset = taken.store, taken.store.offset
+            deliveries = Deliveries(self._number, store, self._options, self._services)
+            try:
+                await deliveries.restore(taken.latest)
+                taken.latest.clear()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(store.run(), name=f"committer {self._number}")
+                    tasks.create_task(
+                        _keep_house(deliveries), name=f"house {self._number}"
+                    )
+                    deliveries.resume()
+                    reach(Point.RESTORED)
+                    self.live = deliveries
+                    self._group.begin(self._number, offset)
+                    self._report_restored(deliveries, offset, clock.monotonic() - began)
+            except Exception:  # whatever it was: a start may be on its way still
+                self._end(deliveries)
+                await deliveries.landed(self._drain_timeout)
+                raise
+            finally:
+                self._end(deliveries)
+
+    def _end(self, deliveries: Deliveries) -> None:
+        deliveries.end()
+        if self.live is deliveries:
+            self.live = None
+            self._group.pause(self._number)
+
+    def _report_restored(
+        self, deliveries: Deliveries, offset: int, seconds: float
+    ) -> None:
+        self._services.metrics.restore_duration_seconds.observe(seconds)
+        log.info(
+            "a partition is restored, its commands are taken",
+            partition=self._number,
+            offset=offset,
+            deliveries=len(deliveries.deliveries),
+            remembered=len(deliveries.memory),
+            seconds=round(seconds, 3),
+        )
+
+
+async def _keep_house(deliveries: Deliveries) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING)
+        await deliveries.forget(_FORGOTTEN_AT_ONCE)
