@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from jetworker.config import load as settings
 from jetworker.config.model import Config, TopicsConfig
-from jetworker.kafka import layout
+from jetworker.kafka import topics
 from jetworker.wire import durations
 from jetworker.wire.routes import RouteModel
 from jetworker.worker import route_table as routebook
@@ -213,7 +213,7 @@ def test_the_worker_reads_what_the_chart_gives_it(case: Path, tmp_path: Path) ->
 
 
 def test_strimzi_makes_the_topics_that_the_worker_would_make() -> None:
-    made = layout.settings(TopicsConfig(), limit=layout.COMMAND_BYTES, replication=3)
+    made = topics.intended(TopicsConfig(), limit=topics.COMMAND_BYTES, replication=3)
     found = [e for e in objects(values("strimzi")) if e["kind"] == "KafkaTopic"]
 
     assert {

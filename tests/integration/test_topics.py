@@ -11,7 +11,6 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
-from jetworker.kafka import layout
 from jetworker.kafka import topics as making
 from tests.support.kafka import broker as brokers
 
@@ -51,7 +50,7 @@ async def test_topics_that_were_made_are_right_at_once(config: Config) -> None:
     lines = await making.create(config)
 
     assert lines == [
-        f"{name}: created, 6 partitions" for name in layout.names(config.topics)
+        f"{name}: created, 6 partitions" for name in making.names(config.topics)
     ]
     assert await making.layout_problems(config) == []
 
@@ -61,15 +60,15 @@ async def test_making_them_again_leaves_them(config: Config) -> None:
 
     assert await making.create(config, partitions=5) == [
         f"{name}: exists already, left as it is, 3 partitions"
-        for name in layout.names(config.topics)
+        for name in making.names(config.topics)
     ]
 
 
 async def test_the_broker_has_taken_every_setting(config: Config) -> None:
     await making.create(config, partitions=1)
-    wanted = layout.settings(config.topics, limit=layout.COMMAND_BYTES, replication=1)
+    wanted = making.intended(config.topics, limit=making.COMMAND_BYTES, replication=1)
 
-    for name in layout.names(config.topics):
+    for name in making.names(config.topics):
         has = await _settings(config, name)
         assert {key: has[key] for key in wanted[name]} == wanted[name]
 

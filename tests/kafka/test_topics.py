@@ -5,17 +5,17 @@ from dataclasses import replace
 import pytest
 
 from jetworker.config.model import TopicsConfig
-from jetworker.kafka import layout
-from jetworker.kafka.layout import Topic
+from jetworker.kafka import topics
+from jetworker.kafka.topics import Topic
 
 _NAMES = TopicsConfig()
 
 
 def _good() -> dict[str, Topic]:
-    made = layout.settings(_NAMES, limit=layout.COMMAND_BYTES, replication=3)
+    made = topics.intended(_NAMES, limit=topics.COMMAND_BYTES, replication=3)
     return {
         name: Topic(6, {"cleanup.policy": "delete"} | made[name])
-        for name in layout.names(_NAMES)
+        for name in topics.names(_NAMES)
     }
 
 
@@ -27,7 +27,7 @@ def _with(name: str, **changes: str) -> dict[str, Topic]:
 
 
 def test_what_topics_create_makes_is_right() -> None:
-    assert layout.problems(_NAMES, _good()) == []
+    assert topics.problems(_NAMES, _good()) == []
 
 
 def test_a_command_of_one_mebibyte_fits_and_can_be_parked_and_recorded() -> None:
@@ -42,17 +42,17 @@ def test_a_command_of_one_mebibyte_fits_and_can_be_parked_and_recorded() -> None
 def test_what_is_taken_is_on_two_brokers_where_there_are_two(
     brokers: int, copies: str
 ) -> None:
-    made = layout.settings(_NAMES, limit=1, replication=brokers)
+    made = topics.intended(_NAMES, limit=1, replication=brokers)
 
     assert {each["min.insync.replicas"] for each in made.values()} == {copies}
 
 
-@pytest.mark.parametrize("name", layout.names(_NAMES))
+@pytest.mark.parametrize("name", topics.names(_NAMES))
 def test_a_missing_topic_is_named_and_nothing_else_is_said(name: str) -> None:
     found = _good()
     del found[name]
 
-    assert layout.problems(_NAMES, found) == [
+    assert topics.problems(_NAMES, found) == [
         f"topic {name} does not exist: run `jetworker topics create`, or allow this"
         " user to see it"
     ]
@@ -68,7 +68,7 @@ def test_different_partition_counts_name_the_topic_to_enlarge(
     found = _good()
     found[larger] = replace(found[larger], partitions=9)
 
-    (problem,) = layout.problems(_NAMES, found)
+    (problem,) = topics.problems(_NAMES, found)
 
     assert problem.startswith(
         f"topic {_NAMES.state} has {found[_NAMES.state].partitions}"
@@ -77,7 +77,7 @@ def test_different_partition_counts_name_the_topic_to_enlarge(
 
 
 def test_a_state_that_is_not_compacted_is_wrong() -> None:
-    assert layout.problems(_NAMES, _with(_NAMES.state, cleanup_policy="delete")) == [
+    assert topics.problems(_NAMES, _with(_NAMES.state, cleanup_policy="delete")) == [
         "topic jet.state has cleanup.policy=delete: set it to compact, or deliveries"
         " are forgotten"
     ]
@@ -87,13 +87,13 @@ def test_a_state_that_is_compacted_and_deleted_is_accepted() -> None:
     """The contract asks that the policy contains compact."""
     found = _with(_NAMES.state, cleanup_policy="compact,delete")
 
-    assert layout.problems(_NAMES, found) == []
+    assert topics.problems(_NAMES, found) == []
 
 
 @pytest.mark.parametrize("name", [_NAMES.events, _NAMES.dead_letters])
 def test_compaction_where_records_may_have_no_key_is_wrong(name: str) -> None:
     """Such a record could not be parked or answered, and would stop its partition."""
-    assert layout.problems(_NAMES, _with(name, cleanup_policy="compact")) == [
+    assert topics.problems(_NAMES, _with(name, cleanup_policy="compact")) == [
         f"topic {name} has cleanup.policy=compact: set it to delete, compaction drops"
         " records and refuses those without a key"
     ]
@@ -101,10 +101,10 @@ def test_compaction_where_records_may_have_no_key_is_wrong(name: str) -> None:
 
 @pytest.mark.parametrize("name", [_NAMES.state, _NAMES.dead_letters])
 def test_records_twice_the_size_of_a_command_must_fit(name: str) -> None:
-    wanted = 2 * layout.COMMAND_BYTES
+    wanted = 2 * topics.COMMAND_BYTES
     found = _with(name, max_message_bytes=str(wanted - 1))
 
-    assert layout.problems(_NAMES, found) == [
+    assert topics.problems(_NAMES, found) == [
         f"topic {name} has max.message.bytes={wanted - 1}: set it to at least"
         f" {wanted}, twice that of jet.commands"
     ]
@@ -114,7 +114,7 @@ def test_every_problem_is_told_at_once() -> None:
     found = _with(_NAMES.commands, max_message_bytes=str(1 << 22))
     found[_NAMES.events] = _with(_NAMES.events, max_message_bytes="1024")[_NAMES.events]
 
-    problems = layout.problems(_NAMES, found)
+    problems = topics.problems(_NAMES, found)
 
     assert [problem.split()[1] for problem in problems] == [
         _NAMES.state,
@@ -123,13 +123,13 @@ def test_every_problem_is_told_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", layout.names(_NAMES))
+@pytest.mark.parametrize("name", topics.names(_NAMES))
 def test_settings_that_may_not_be_seen_are_not_judged_but_the_others_are(
     name: str,
 ) -> None:
     hidden = {name: replace(_good()[name], settings={})}
     wrong = _with(_NAMES.state, cleanup_policy="delete")
 
-    assert layout.problems(_NAMES, _good() | hidden) == []
-    judged = layout.problems(_NAMES, wrong | hidden)
+    assert topics.problems(_NAMES, _good() | hidden) == []
+    judged = topics.problems(_NAMES, wrong | hidden)
     assert bool(judged) is (name != _NAMES.state)
