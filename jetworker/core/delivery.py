@@ -72,6 +72,7 @@ class ReasonCode(StrEnum):
     """Why a delivery waits, is uncertain or failed."""
 
     JOB_PAUSED = "job_paused"
+    ROUTE_PAUSED = "route_paused"
     LIMIT = "limit"
     JET_UNAVAILABLE = "jet_unavailable"
     UNAUTHORIZED = "unauthorized"

@@ -38,7 +38,8 @@ class Route:
     One route: exactly one of *job_id*, *job_name*, or *source* with *destination*.
 
     *source* and *destination* are storage profiles, by id or name; with them,
-    *job_name* is the name to find or create. No *allowed_paths* allow everything.
+    *job_name* is the name to find or create. No *allowed_paths* allow everything. Where
+    it is *paused*, commands are taken and wait, and none is started.
     """
 
     name: RouteName
@@ -52,6 +53,7 @@ class Route:
     max_active: int | None = None
     deadline: timedelta | None = None
     allowed_paths: tuple[str, ...] = ()
+    paused: bool = False
 
 
 def path_allowed(path: str, prefixes: Sequence[str]) -> bool:

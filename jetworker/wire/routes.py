@@ -7,6 +7,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -54,6 +55,9 @@ class RouteModel(_Strict):
     max_active: Annotated[int, Field(ge=1, strict=True)] | None = None
     deadline: Annotated[Duration, within("1ms", "3650d")] | None = None
     allowed_paths: tuple[Prefix, ...] = ()
+    paused: Annotated[
+        StrictBool, Field(description="Commands are taken and wait; none is started.")
+    ] = False
 
     @field_validator("job_id")
     @classmethod
@@ -155,4 +159,5 @@ def _route(name: RouteName, model: RouteModel) -> Route:
         max_active=model.max_active,
         deadline=model.deadline,
         allowed_paths=model.allowed_paths,
+        paused=model.paused,
     )

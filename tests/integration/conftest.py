@@ -18,6 +18,7 @@ routes:
   failing-paused: {job_id: job-other, when_paused: fail}
   resuming: {job_id: job-other, when_paused: resume}
   waiting-paused: {job_id: job-other}
+  shut: {job_id: job-other, paused: true}
   narrow: {job_id: job-archive, allowed_paths: [/ingest/]}
   limited: {job_id: job-archive, max_active: 2}
   gone: {job_id: job-gone}

@@ -117,6 +117,31 @@ async def test_a_paused_job_waits_fails_or_is_resumed_as_its_route_says(
     assert system.jet.count("set_paused") == 1
 
 
+async def test_a_paused_route_waits_before_its_job_is_asked_until_the_file_says_else(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    system.jet.jobs["job-other"].paused = True
+    routes = system.folder / "routes.yaml"
+
+    await system.publish(a_command("s", "shut"))
+    await told(system, "s", "waiting:route_paused")
+    await system.publish(a_command("other"))
+    await told(system, "other", "completed")
+    before = len(system.jet.creations())
+    routes.write_text(routes.read_text().replace("paused: true", "paused: false"))
+    await told(system, "s", "waiting:job_paused")
+    system.jet.jobs["job-other"].paused = False
+
+    assert before == 1
+    assert (await told(system, "s", "completed"))[:4] == [
+        "accepted",
+        "waiting:route_paused",
+        "waiting:job_paused",
+        "started",
+    ]
+
+
 async def test_a_route_s_limit_is_kept_and_told(system: System) -> None:
     await (await system.worker()).ready()
     system.jet.seconds = 0.5

@@ -265,7 +265,7 @@ ROUTES = b"""
 routes:
   one: {job_id: abc, max_active: 3, deadline: 24h, allowed_paths: [/ingest/]}
   two: {source: A, destination: B, growing_objects: {idle_timeout: 30s, part_size_mib: 16}}
-  three: {job_name: n, when_paused: resume, on_uncertain: hold}
+  three: {job_name: n, when_paused: resume, on_uncertain: hold, paused: true}
 """
 
 
@@ -276,6 +276,7 @@ def test_a_routes_file_is_read() -> None:
     assert (one.job_id, one.max_active, one.deadline) == ("abc", 3, timedelta(days=1))
     assert (two.job_name, two.growing and two.growing.part_size_mib) == ("two", 16)
     assert (three.job_name, three.on_uncertain) == ("n", OnUncertain.HOLD)
+    assert [one.paused, two.paused, three.paused] == [False, False, True]
     assert two.growing is not None
     assert two.growing.idle_timeout == 30 * SECOND
 
@@ -291,6 +292,7 @@ def test_a_routes_file_is_read() -> None:
         ("routes: {a: {job_id: x, deadline: soon}}", "routes.a.deadline"),
         ("routes: {a: {job_id: x, max_active: 0}}", "routes.a.max_active"),
         ("routes: {a: {job_id: x, max_active: true}}", "routes.a.max_active"),
+        ("routes: {a: {job_id: x, paused: 1}}", "routes.a.paused"),
         ("routes: {a: {job_id: ../x}}", "routes.a.job_id"),
         ("routes: {a: {job_id: a job's name}}", "routes.a.job_id"),
         ("routes: {a: {job_id: x, when_paused: run}}", "routes.a.when_paused"),

@@ -28,6 +28,10 @@ from jetworker.worker.starts.sender import StartSender, unavailable
 
 log = structlog.get_logger()
 
+_ROUTE_PAUSED = Blocked(
+    ReasonCode.ROUTE_PAUSED, "the route is paused; set paused: false in the routes file"
+)
+
 
 class RouteDispatcher:
     """
@@ -114,8 +118,9 @@ class RouteDispatcher:
         if changed:
             self._block(obstacle)
         delay = self._backoff.delay(self._failures, self._clock.jitter())
-        # Arrivals do not end a wait for Jet; a freed place ends a wait for one.
-        if obstacle.code is ReasonCode.LIMIT:
+        # Arrivals do not end a wait for Jet; a freed place ends a wait for one, and a
+        # change of the routes file a wait for it.
+        if obstacle.code in {ReasonCode.LIMIT, ReasonCode.ROUTE_PAUSED}:
             await wait(self._wake, self._until_expiry(self._backoff.ceiling))
         else:
             await asyncio.sleep(self._until_expiry(delay))
@@ -137,6 +142,8 @@ class RouteDispatcher:
         if route is None:
             message = "the route is not in the routes file any more"
             return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+        if route.paused:
+            return _ROUTE_PAUSED
         if self._is_full(route, handle):
             return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
         try:
@@ -168,6 +175,9 @@ class RouteDispatcher:
             return None
         if is_expired(delivery, self._clock.now()):
             return None  # it is told so at its next turn
+        now = self._routes().get(self.name)
+        if now is not None and now.paused:  # meanwhile
+            return _ROUTE_PAUSED
         with handle.owner.sending():
             outcome = await self._send(handle, delivery, route, job_id)
         return self._obstacle_of(outcome, handle)
