@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID  # noqa: TID251 -- a parser of ids here, not a source of them
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
-from jetworker.core.delivery import Delivery, Reason, State
+from jetworker.core.delivery import Delivery, Reason, Requested, State
+from jetworker.core.observation import Progress
 
 _HEAD = struct.Struct(">8sBI")
 _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
@@ -20,7 +21,11 @@ _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What the state topic keeps of a delivery that has ended."""
+    """
+    What the state topic keeps of a delivery that has ended.
+
+    The fields from *accepted_at* on are not known of one that 0.1.0 wrote.
+    """
 
     command_id: CommandId
     fingerprint: bytes
@@ -34,6 +39,12 @@ class Finished:
     reason: Reason | None = None
     started_at: datetime | None = None
     doubted_at: datetime | None = None
+    accepted_at: datetime | None = None
+    requested: Requested | None = None
+    progress: Progress | None = None
+    jet_state: str | None = None
+    adopted: bool = False
+    metadata: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,12 @@ def finish(delivery: Delivery) -> Finished:
         reason=delivery.reason,
         started_at=delivery.started_at,
         doubted_at=delivery.doubted_at,
+        accepted_at=delivery.accepted_at,
+        requested=delivery.requested,
+        progress=delivery.progress,
+        jet_state=delivery.jet_state,
+        adopted=delivery.adopted,
+        metadata=delivery.metadata,
     )
 
 

@@ -14,6 +14,7 @@ One loop for all who read; what differs is the end, and the difference matters:
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
 
 import structlog
@@ -24,7 +25,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import StoreError
 from jetworker.core.finished import Finished
 from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.wire import events, snapshots
+from jetworker.wire import events, snapshots, times
 
 log = structlog.get_logger()
 
@@ -178,25 +179,49 @@ def keep(latest: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A command's snapshot and the partition that it is on."""
+    """A command's snapshot, the partition that it is on, and when it last changed."""
 
     partition: int
     snapshot: Delivery | Finished
+    changed_at: datetime
 
 
 async def find(config: Config, command_id: str) -> Place | None:
     """Return the latest snapshot of a command, None if the state topic has none."""
+    found = await places(config, frozenset({command_id}))
+    return found[-1] if found else None
+
+
+async def places(
+    config: Config, command_ids: frozenset[str] | None = None
+) -> list[Place]:
+    """
+    Return what the state topic holds of these commands, or of all of them.
+
+    All partitions in one pass, the oldest change first. Raises StoreError, also for a
+    snapshot that only a newer version can read: nothing is left out in silence.
+    """
     kafka = KafkaClients(config.kafka, config.topics)
-    key = command_id.encode()
-    latest: dict[int, bytes | None] = {}
+    wanted = None if command_ids is None else {name.encode() for name in command_ids}
+    latest: dict[tuple[int, bytes], Any] = {}
     async for batch in read(kafka, config.topics.state, STABLE_END):
         for record in batch:
-            if record.key == key:
-                latest[record.partition] = record.value
-    for number, value in latest.items():
-        if value is not None:
-            return Place(number, snapshots.decode(value))
-    return None
+            if snapshots.is_own(record.key):
+                continue
+            if wanted is None or record.key in wanted:
+                latest[record.partition, record.key] = record
+    live = [record for record in latest.values() if record.value is not None]
+    return [_place(each) for each in sorted(live, key=lambda each: each.timestamp)]
+
+
+def _place(record: Any) -> Place:
+    try:
+        snapshot = snapshots.decode(record.value)
+    except snapshots.UnreadableSnapshot as exc:
+        name = record.key.decode("utf-8", "replace")
+        msg = f"the state of {name} is {exc}: use the version that wrote it"
+        raise StoreError(msg) from exc
+    return Place(record.partition, snapshot, times.of_record(record.timestamp))
 
 
 async def tail(

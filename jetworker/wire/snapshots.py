@@ -12,8 +12,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
-from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
+from jetworker.core.delivery import Delivery, Reason, ReasonCode, Requested, State
 from jetworker.core.finished import Finished
+from jetworker.core.observation import Progress, Tally
 
 BARRIER = b" barrier"
 VERSION: Final = 1
@@ -81,6 +82,12 @@ def _encode_finished(finished: Finished) -> bytes:
         "why": _why(finished.reason),
         "began": _seconds(finished.started_at),
         "doubt": _seconds(finished.doubted_at),
+        "took": _seconds(finished.accepted_at),
+        "req": _requested(finished.requested),
+        "got": _counts(finished.progress),
+        "jet": finished.jet_state,
+        "adopted": finished.adopted or None,
+        "meta": finished.metadata.decode() if finished.metadata else None,
     }
     kept = {key: value for key, value in short.items() if value is not None}
     return orjson.dumps({"end": kept, "v": VERSION})
@@ -101,11 +108,33 @@ def _decode_finished(short: dict[str, Any]) -> Finished:
         reason=Reason(ReasonCode(why[0]), why[1]) if why else None,
         started_at=_instant(short["began"]) if "began" in short else None,
         doubted_at=_instant(short["doubt"]) if "doubt" in short else None,
+        accepted_at=_instant(short["took"]) if "took" in short else None,
+        requested=Requested(*short["req"]) if "req" in short else None,
+        progress=_progress(short["got"]) if "got" in short else None,
+        jet_state=short.get("jet"),
+        adopted=short.get("adopted", False),
+        metadata=short["meta"].encode() if "meta" in short else None,
     )
 
 
 def _why(reason: Reason | None) -> list[str] | None:
     return [reason.code, reason.message] if reason else None
+
+
+def _requested(requested: Requested | None) -> tuple[int, int | None] | None:
+    return (requested.count, requested.bytes) if requested else None
+
+
+def _counts(progress: Progress | None) -> list[int] | None:
+    if progress is None:
+        return None
+    tallies = (progress.transferred, progress.skipped, progress.failed)
+    return [number for tally in tallies for number in (tally.count, tally.bytes)]
+
+
+def _progress(counts: list[int]) -> Progress:
+    tallies = [Tally(*counts[n : n + 2]) for n in (0, 2, 4)]
+    return Progress(*tallies)
 
 
 def _seconds(moment: datetime | None) -> float | None:

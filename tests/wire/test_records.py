@@ -100,9 +100,20 @@ def test_a_snapshot_comes_back_as_it_was(delivery: Delivery) -> None:
 def test_a_finished_snapshot_comes_back_as_it_was() -> None:
     bare = finish(a_delivery(State.CANCELLED, job_id=None, delivery_id=None))
     reason = Reason(ReasonCode.JET_FAILED, "no")
-    full = finish(a_delivery(State.FAILED, reason=reason, doubted_at=NOW))
+    full = finish(
+        a_delivery(
+            State.FAILED,
+            reason=reason,
+            doubted_at=NOW,
+            progress=a_progress(),
+            jet_state="FAILED",
+            adopted=True,
+            metadata=b'{"a":"\xc3\xa9"}',
+        )
+    )
+    old = replace(full, accepted_at=None, requested=None, metadata=None)
 
-    for finished in (bare, replace(bare, started_at=None), full):
+    for finished in (bare, replace(bare, started_at=None), full, old):
         assert snapshots.decode(snapshots.encode(finished)) == finished
 
 
