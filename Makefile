@@ -19,7 +19,7 @@ help: ## Show this list.
 $(VENV)/.installed: pyproject.toml uv.lock
 	@$(RUN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
-	@$(RUN)/uv sync --quiet --locked --all-extras --inexact
+	@$(RUN)/uv sync --quiet --locked --all-extras --no-extra kerberos --inexact
 	@touch $@
 
 install: $(VENV)/.installed ## Make the environment from the lock file.

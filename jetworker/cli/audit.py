@@ -26,6 +26,7 @@ from jetworker.core.errors import JetUnavailable
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
+from jetworker.kafka.sign_in import client_options
 from jetworker.wire import snapshots
 from jetworker.wire.events import read
 
@@ -166,7 +167,7 @@ def _parked(record: Any) -> DeadLetterRow:
 
 async def _offsets(config: Config) -> dict[int, int]:
     """Return where the group stands."""
-    admin = AIOKafkaAdminClient(**config.kafka.client_options())
+    admin = AIOKafkaAdminClient(**client_options(config.kafka))
     await bounded(admin.start(), "connecting")
     try:
         listed = admin.list_consumer_group_offsets(config.kafka.group_id)

@@ -16,6 +16,7 @@ from jetworker.config.model import Config
 from jetworker.core.errors import InvalidRecord, JetworkerError
 from jetworker.kafka.clients import bounded
 from jetworker.kafka.reader import find, tail
+from jetworker.kafka.sign_in import client_options
 from jetworker.wire import commands
 from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import SentData
@@ -188,7 +189,7 @@ def _code(event: ReadEvent, where: tuple[int, int], *, is_order: bool) -> int | 
 
 async def _produce(config: Config, record: _Record) -> tuple[int, int]:
     """Publish it; returns its partition and offset."""
-    producer = AIOKafkaProducer(**config.kafka.client_options(), acks="all")
+    producer = AIOKafkaProducer(**client_options(config.kafka), acks="all")
     try:
         await bounded(producer.start(), "connecting")
         sent = producer.send_and_wait(

@@ -8,6 +8,7 @@ default. Each part of the program gets its own sub-model, never the whole.
 import re
 import ssl
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -58,12 +59,19 @@ class KafkaConfig(Part):
     ] = "PLAINTEXT"
     sasl_mechanism: (
         Annotated[
-            Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)
+            Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"],
+            BeforeValidator(_upper),
         ]
         | None
     ) = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
+    sasl_oauthbearer_method: Literal["oidc", "aws_msk_iam"] | None = None
+    sasl_oauthbearer_token_endpoint_url: str | None = None
+    sasl_oauthbearer_client_id: str | None = None
+    sasl_oauthbearer_client_secret: SecretStr | None = None
+    sasl_oauthbearer_scope: str | None = None
+    sasl_kerberos_service_name: str | None = None
     ssl_ca_location: Path | None = None
     ssl_certificate_location: Path | None = None
     ssl_key_location: Path | None = None
@@ -86,13 +94,39 @@ class KafkaConfig(Part):
         if not self.has_tls:
             _need(self, "ssl_", "SSL or SASL_SSL")
         if self.has_sasl:
-            for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
-                if getattr(self, name) is None:
-                    msg = f"{name}: required with security_protocol SASL_*"
-                    raise ValueError(msg)
+            self._check_sasl()
         if self.has_tls:
             self._tls()
         return self
+
+    def _check_sasl(self) -> None:
+        """Refuse what the mechanism lacks, and what it would silently leave unused."""
+        if self.sasl_mechanism is None:
+            msg = "sasl_mechanism: required with security_protocol SASL_*"
+            raise ValueError(msg)
+        way: str | None = self.sasl_mechanism
+        if way == "OAUTHBEARER":
+            way = self.sasl_oauthbearer_method
+        if way is None:
+            msg = "sasl_oauthbearer_method: required with OAUTHBEARER: oidc or aws_msk_iam"
+            raise ValueError(msg)
+        needed, also = _SASL[way]
+        for name in type(self).model_fields:
+            is_given = getattr(self, name) is not None
+            if name in needed and not is_given:
+                msg = f"{name}: required with {way}"
+                raise ValueError(msg)
+            if name.startswith("sasl_") and is_given and name not in {*needed, *also}:
+                msg = f"{name}: not used with {way}"
+                raise ValueError(msg)
+        url = self.sasl_oauthbearer_token_endpoint_url
+        if url is not None and not _may_take_secrets(url):
+            msg = (
+                "sasl_oauthbearer_token_endpoint_url: write https://HOST/PATH"
+                " (http:// only for loopback), without user and password"
+            )
+            raise ValueError(msg)
+        _need_extra(way)
 
     @property
     def has_sasl(self) -> bool:
@@ -112,12 +146,14 @@ class KafkaConfig(Part):
             "security_protocol": self.security_protocol,
         }
         if self.has_sasl:
-            assert self.sasl_password is not None
+            options["sasl_mechanism"] = self.sasl_mechanism
+        if self.sasl_password is not None:
             options |= {
-                "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
                 "sasl_plain_password": self.sasl_password.get_secret_value(),
             }
+        if self.sasl_kerberos_service_name is not None:
+            options["sasl_kerberos_service_name"] = self.sasl_kerberos_service_name
         if self.has_tls:
             options["ssl_context"] = self._tls()
         return options
@@ -155,6 +191,49 @@ class KafkaConfig(Part):
                 " (PEM, each other's, with ssl_key_password?)"
             )
             raise ValueError(msg) from exc
+
+
+_MECHANISM = ("sasl_mechanism",)
+_BY_NAME = (*_MECHANISM, "sasl_username", "sasl_password")
+_BY_TOKEN = (*_MECHANISM, "sasl_oauthbearer_method")
+# What each way of signing in needs, and what it can use besides.
+_SASL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "PLAIN": (_BY_NAME, ()),
+    "SCRAM-SHA-256": (_BY_NAME, ()),
+    "SCRAM-SHA-512": (_BY_NAME, ()),
+    "oidc": (
+        (
+            *_BY_TOKEN,
+            "sasl_oauthbearer_token_endpoint_url",
+            "sasl_oauthbearer_client_id",
+            "sasl_oauthbearer_client_secret",
+        ),
+        ("sasl_oauthbearer_scope",),
+    ),
+    "aws_msk_iam": (_BY_TOKEN, ()),
+    "GSSAPI": (_MECHANISM, ("sasl_kerberos_service_name",)),
+}
+_EXTRAS = {
+    "aws_msk_iam": ("aws_msk_iam_sasl_signer", "aws"),
+    "GSSAPI": ("gssapi", "kerberos"),
+}
+
+
+def _need_extra(way: str) -> None:
+    """Refuse a way of signing in whose library is not installed."""
+    if way in _EXTRAS:
+        module, extra = _EXTRAS[way]
+        if find_spec(module) is None:
+            msg = f"sasl_mechanism: {way} needs pip install 'jetworker[{extra}]'"
+            raise ValueError(msg)
+
+
+def _may_take_secrets(text: str) -> bool:
+    """Whether a secret may be sent there: by TLS, or without leaving the machine."""
+    url = _split(text)
+    if url is None or "@" in url.netloc or url.fragment:
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(url))
 
 
 def _need(config: KafkaConfig, prefix: str, protocols: str) -> None:

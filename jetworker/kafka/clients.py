@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.kafka import lenient_records
+from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ class KafkaClients:
         """
         timeout = self.config.transaction_timeout.total_seconds()
         producer = AIOKafkaProducer(
-            **self.config.client_options(),
+            **client_options(self.config),
             transactional_id=transactional_id,
             transaction_timeout_ms=int(timeout * 1000),
             retry_backoff_ms=2,
@@ -82,7 +83,7 @@ class KafkaClients:
         """
         consumer = AIOKafkaConsumer(
             *([what] if isinstance(what, str) else []),
-            **self.config.client_options(),
+            **client_options(self.config),
             **{**_READER, **options},
             enable_auto_commit=False,
             max_partition_fetch_bytes=_FETCH_LIMIT,
@@ -106,7 +107,7 @@ class KafkaClients:
         """
         session = int(self.config.session_timeout.total_seconds() * 1000)
         return AIOKafkaConsumer(
-            **self.config.client_options(),
+            **client_options(self.config),
             group_id=self.config.group_id,
             group_instance_id=self.config.group_instance_id,
             isolation_level="read_committed",

@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
 
@@ -266,7 +267,7 @@ async def _read_settings(
 @asynccontextmanager
 async def _admin(config: Config) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client; whatever Kafka does not do is KafkaUnavailable."""
-    admin = AIOKafkaAdminClient(**config.kafka.client_options())
+    admin = AIOKafkaAdminClient(**client_options(config.kafka))
     try:
         async with asyncio.timeout(_TIMEOUT):
             await admin.start()

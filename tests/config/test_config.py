@@ -1,6 +1,7 @@
 """The rules of each setting: strict names, safe URLs, usable TLS, bounded durations."""
 
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "sasl_mechanism": None,
             "sasl_username": None,
             "sasl_password": None,
+            "sasl_oauthbearer_method": None,
+            "sasl_oauthbearer_token_endpoint_url": None,
+            "sasl_oauthbearer_client_id": None,
+            "sasl_oauthbearer_client_secret": None,
+            "sasl_oauthbearer_scope": None,
+            "sasl_kerberos_service_name": None,
             "ssl_ca_location": None,
             "ssl_certificate_location": None,
             "ssl_key_location": None,
@@ -297,10 +304,77 @@ def test_what_the_protocol_would_leave_unused_is_refused(name: str, value: str) 
     assert f"JETWORKER_{name}: needs security_protocol" in refused(**{name: value})
 
 
-def test_oauthbearer_is_not_offered() -> None:
-    message = refused(**SASL | {"KAFKA__SASL_MECHANISM": "OAUTHBEARER"})
+OIDC = {
+    "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA__SASL_MECHANISM": "OAUTHBEARER",
+    "KAFKA__SASL_OAUTHBEARER_METHOD": "oidc",
+    "KAFKA__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://login.example/token",
+    "KAFKA__SASL_OAUTHBEARER_CLIENT_ID": "jetworker",
+    "KAFKA__SASL_OAUTHBEARER_CLIENT_SECRET": "oidc-canary",
+}
+MSK = {
+    "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA__SASL_MECHANISM": "OAUTHBEARER",
+    "KAFKA__SASL_OAUTHBEARER_METHOD": "aws_msk_iam",
+}
 
-    assert "must be 'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'" in message
+
+@pytest.mark.parametrize("ways", [OIDC, MSK])
+def test_a_token_takes_the_place_of_name_and_password(ways: dict[str, str]) -> None:
+    config = loaded(**ways).kafka
+
+    assert config.client_options()["sasl_mechanism"] == "OAUTHBEARER"
+    assert "sasl_plain_password" not in config.client_options()
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (OIDC | {"KAFKA__SASL_OAUTHBEARER_METHOD": ""}, "METHOD"),
+        (OIDC | {"KAFKA__SASL_OAUTHBEARER_CLIENT_ID": ""}, "CLIENT_ID"),
+        (OIDC | {"KAFKA__SASL_OAUTHBEARER_CLIENT_SECRET": ""}, "CLIENT_SECRET"),
+        (OIDC | {"KAFKA__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": ""}, "ENDPOINT_URL"),
+        (OIDC | {"KAFKA__SASL_PASSWORD": "p"}, "SASL_PASSWORD: not used with oidc"),
+        (MSK | {"KAFKA__SASL_OAUTHBEARER_SCOPE": "s"}, "SCOPE: not used with aws"),
+        (SASL | {"KAFKA__SASL_OAUTHBEARER_METHOD": "oidc"}, "METHOD"),
+    ],
+)
+def test_a_way_of_signing_in_names_what_it_lacks_and_what_it_leaves_unused(
+    settings: dict[str, str], named: str
+) -> None:
+    message = refused(**{name: value for name, value in settings.items() if value})
+
+    assert named in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://login.example/token",
+        "https://user:canary@login.example/token",
+        "https://:443/",
+        "login.example/token",
+        "ftp://localhost/token",
+    ],
+)
+def test_a_secret_goes_to_no_token_endpoint_in_the_clear(url: str) -> None:
+    message = refused(**OIDC | {"KAFKA__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": url})
+
+    assert "TOKEN_ENDPOINT_URL: write https://" in message
+    assert "canary" not in message
+    loopback = {"KAFKA__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "http://127.0.0.1:1/t"}
+    assert loaded(**OIDC | loopback).kafka.has_sasl
+
+
+@pytest.mark.skipif(find_spec("gssapi") is not None, reason="the extra is installed")
+def test_kerberos_without_its_extra_names_the_cure() -> None:
+    message = refused(
+        KAFKA__SECURITY_PROTOCOL="SASL_SSL", KAFKA__SASL_MECHANISM="GSSAPI"
+    )
+
+    assert message.endswith("GSSAPI needs pip install 'jetworker[kerberos]'")
 
 
 # Made for these tests alone, with openssl: plain, locked (password: hush), foreign.

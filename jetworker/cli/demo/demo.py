@@ -33,6 +33,7 @@ from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.core.errors import JetworkerError
 from jetworker.kafka import topics
+from jetworker.kafka.sign_in import client_options
 from jetworker.runtime import logs
 from jetworker.sandbox.jet.server import Sandbox
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
@@ -119,7 +120,7 @@ async def _play(
 
 
 async def _publish(config: Config, commands: list[bytes]) -> None:
-    producer = AIOKafkaProducer(**config.kafka.client_options())
+    producer = AIOKafkaProducer(**client_options(config.kafka))
     await producer.start()
     try:
         for value in commands:

@@ -1,6 +1,6 @@
 """A real Kafka that asks who you are, and what you may do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -68,6 +68,28 @@ def guarded() -> tuple[EmbeddedKafka, str]:
 
     Without signing in, at its usual address, everything is allowed: for the test.
     """
+    return asking(
+        {
+            "sasl.enabled.mechanisms": "PLAIN",
+            "plain.sasl.jaas.config": (f'{_PLAIN} required user_{USER}="{PASSWORD}";'),
+        },
+        {
+            "authorizer.class.name": (
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+            ),
+            "super.users": "User:ANONYMOUS",
+        },
+    )
+
+
+def asking(
+    listener: Mapping[str, str], broker: Mapping[str, str]
+) -> tuple[EmbeddedKafka, str]:
+    """
+    Return a broker, not started, and the address of a *listener* that asks who comes.
+
+    At the broker's usual address nobody is asked.
+    """
     ports = kafka_port.free_ports()
     sasl, _ = kafka_port.free_ports()
     listeners = f"PLAINTEXT://127.0.0.1:{ports[0]},GUARDED://127.0.0.1:{sasl}"
@@ -78,14 +100,8 @@ def guarded() -> tuple[EmbeddedKafka, str]:
         "listener.security.protocol.map": (
             "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT"
         ),
-        "listener.name.guarded.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.guarded.plain.sasl.jaas.config": (
-            f'{_PLAIN} required user_{USER}="{PASSWORD}";'
-        ),
-        "authorizer.class.name": (
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
-        ),
-        "super.users": "User:ANONYMOUS",
+        **{f"listener.name.guarded.{name}": value for name, value in listener.items()},
+        **broker,
     }
     return EmbeddedKafka(settings=settings, ports=ports), f"127.0.0.1:{sasl}"
 
