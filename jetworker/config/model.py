@@ -233,7 +233,7 @@ def _may_take_secrets(text: str) -> bool:
     url = _split(text)
     if url is None or "@" in url.netloc or url.fragment:
         return False
-    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(url))
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
 
 
 def _need(config: KafkaConfig, prefix: str, protocols: str) -> None:
@@ -298,6 +298,8 @@ class JetConfig(Part):
     allow_http: bool = False
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(min_length=1)
+    ssl_ca_location: Path | None = None
+    proxy: SecretStr | None = None
     requests_per_second: float = Field(20, gt=0, le=10_000)
     request_timeout: Annotated[Duration, within("10ms", "10m")] = timedelta(seconds=10)
 
@@ -310,9 +312,28 @@ class JetConfig(Part):
         if "@" in url.netloc or url.query or url.fragment:
             msg = "base_url: no credentials, query or fragment"
             raise ValueError(msg)
-        if url.scheme != "https" and not self.allow_http and not _is_loopback(url):
+        if url.scheme != "https" and not self.allow_http and not is_loopback(url):
             msg = "base_url: http:// only for loopback, or set allow_http to true"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _finds_its_way(self) -> Self:
+        if self.ssl_ca_location is not None:
+            try:
+                ssl.create_default_context(cafile=self.ssl_ca_location)
+            except OSError as exc:
+                msg = "ssl_ca_location: no file with certificates in PEM"
+                raise ValueError(msg) from exc
+        if self.proxy is not None:
+            url = _split(self.proxy.get_secret_value())
+            if (
+                url is None
+                or url.scheme not in {"http", "https"}
+                or url.path.strip("/")
+            ):
+                msg = "proxy: write http://[USER:PASSWORD@]HOST:PORT, or https://"
+                raise ValueError(msg)
         return self
 
 
@@ -325,7 +346,8 @@ def _split(text: str) -> SplitResult | None:
     return url if is_whole else None
 
 
-def _is_loopback(url: SplitResult) -> bool:
+def is_loopback(url: SplitResult) -> bool:
+    """Whether a URL leads to this machine itself."""
     host = url.hostname or ""
     try:
         return host == "localhost" or ip_address(host).is_loopback

@@ -27,6 +27,7 @@ from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
 from jetworker.config.model import JetConfig
+from jetworker.jet.way import proxy_of, trust_of
 
 _QUESTIONS_AT_ONCE = 50
 _STARTS_AT_ONCE = 50
@@ -51,20 +52,21 @@ handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The two clients."""
+    """The two clients, and the proxy that both go through."""
 
     questions: httpx.AsyncClient
     starts: httpx.AsyncClient
+    proxy: httpx.Proxy | None = None
 
 
 @asynccontextmanager
 async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connection]:
     """
-    Open both clients: no redirects, no proxies of the environment, no retries.
+    Open both clients: no redirects, no retries.
 
     Time-outs are the caller's, one around everything.
     """
-    ssl_context = httpx.create_ssl_context(trust_env=False)
+    ssl_context, proxy = trust_of(config), proxy_of(config)
     timeout = config.request_timeout.total_seconds()
     async with (
         aiohttp.ClientSession(
@@ -84,8 +86,9 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
         ) as starts,
     ):
         yield Connection(
-            client(config, AiohttpTransport(client=questions), user_agent),
-            client(config, AiohttpTransport(client=starts), user_agent),
+            client(config, AiohttpTransport(client=questions, proxy=proxy), user_agent),
+            client(config, AiohttpTransport(client=starts, proxy=proxy), user_agent),
+            proxy,
         )
 
 

@@ -32,6 +32,7 @@ from jetworker.core.observation import (
 )
 from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.connection import Connection, Handover, handover, is_timeout
+from jetworker.jet.way import said_by_proxy
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import jet as wire
@@ -162,7 +163,7 @@ class Transport:
                         )
                         count(answer.status)
             except (*_FOREIGN, TimeoutError) as exc:
-                said = _why(exc)
+                said = _why(exc, self._connection.proxy)
                 return StartLost(said) if current.is_done else StartNotSent(said)
         self._obey("start_delivery", answer)
         return read_start(answer)
@@ -195,7 +196,7 @@ class Transport:
                     )
                     count(answer.status)
         except (*_FOREIGN, TimeoutError) as exc:
-            msg = f"Jet did not answer {question.operation}: {_why(exc)}"
+            msg = f"Jet did not answer {question.operation}: {_why(exc, self._connection.proxy)}"
             raise JetUnavailable(msg) from exc
         self._obey(question.operation, answer)
         return answer
@@ -271,9 +272,11 @@ class Transport:
             self._usual += (took - self._usual) / 20
 
 
-def _why(exc: Exception) -> str:
+def _why(exc: Exception, proxy: httpx.Proxy | None) -> str:
     """Return why there is no answer; our own deadline only says that it was cancelled."""
     cause = exc.__cause__ or exc
     if isinstance(cause, asyncio.CancelledError):
         return "no answer in time"
+    if said := said_by_proxy(cause, proxy):
+        return said
     return quote(f"{type(cause).__name__}: {exc}")

@@ -77,6 +77,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "allow_http": False,
             "client_id": "id",
             "client_secret": "**********",
+            "ssl_ca_location": None,
+            "proxy": None,
             "requests_per_second": 20,
             "request_timeout": "PT10S",
         },
