@@ -36,8 +36,8 @@ class Performer:
     taken: list[CommandId] = field(default_factory=list)
     seen: list[Snapshot] = field(default_factory=list)
 
-    def take(self, entry: DeliveryHandle) -> None:
-        self.taken.append(entry.command_id)
+    def take(self, handle: DeliveryHandle) -> None:
+        self.taken.append(handle.command_id)
 
     def touch(self, snapshot: Snapshot) -> None:
         self.seen.append(snapshot)
@@ -45,12 +45,12 @@ class Performer:
 
 @dataclass
 class Written:
-    """A store whose every step is durable at once."""
+    """A store whose every write is durable at once."""
 
-    steps: list[Write] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
 
-    def submit(self, step: Write) -> "asyncio.Future[None]":
-        self.steps.append(step)
+    def submit(self, write: Write) -> "asyncio.Future[None]":
+        self.writes.append(write)
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -58,7 +58,7 @@ class Written:
 
 @dataclass
 class Restored:
-    """A life, and all who work for it."""
+    """A partition, and all who work for it."""
 
     starter: Performer = field(default_factory=Performer)
     follower: Performer = field(default_factory=Performer)
@@ -79,7 +79,7 @@ class Restored:
             clock=_CLOCK,
         )
         envelope = Envelope("jet.events", "/jetworker/g")
-        terms = PartitionOptions(
+        options = PartitionOptions(
             policy=Policy(),
             envelope=envelope,
             answers=Answers(envelope, "jet.dead-letters"),
@@ -89,15 +89,15 @@ class Restored:
             dedupe_window=timedelta(days=7),
             routes=dict,
         )
-        self.life = Deliveries(3, cast(StateStore, self.store), terms, services)
+        self.partition = Deliveries(3, cast(StateStore, self.store), options, services)
 
     @property
     def snapshots(self) -> list[Snapshot]:
         """What was written to the state topic since."""
         return [
             snapshots.decode(record.value or b"")
-            for step in self.store.steps
-            for record in step.records
+            for write in self.store.writes
+            for record in write.records
             if record.topic == "jet.state"
         ]
 
@@ -107,7 +107,7 @@ async def _restore(version: str) -> Restored:
     for key, value in stored_state.records(version):
         keep(latest, key, value)
     restored = Restored()
-    await restored.life.restore(latest)
+    await restored.partition.restore(latest)
     return restored
 
 
@@ -117,11 +117,11 @@ async def test_a_restored_partition_knows_all_that_was_known(version: str) -> No
 
     stories = stored_state.SNAPSHOTS[version].values()
     left = [each for each in stories if each.command_id != _FORGOTTEN]
-    assert restored.life.deliveries == {
+    assert restored.partition.deliveries == {
         each.command_id: each for each in left if isinstance(each, Delivery)
     }
     assert {
-        each.command_id: restored.life.known(each.command_id)
+        each.command_id: restored.partition.known(each.command_id)
         for each in stories
         if isinstance(each, Finished)
     } == {
@@ -130,14 +130,14 @@ async def test_a_restored_partition_knows_all_that_was_known(version: str) -> No
         if isinstance(each, Finished)
     }
     assert restored.sweep.seen == left
-    assert restored.store.steps == []
+    assert restored.store.writes == []
 
 
 @pytest.mark.parametrize("version", stored_state.versions())
 async def test_each_is_gone_on_with_where_it_was_left(version: str) -> None:
     restored = await _restore(version)
 
-    restored.life.resume()
+    restored.partition.resume()
     await asyncio.sleep(0)  # what is durable is performed
 
     assert restored.starter.taken == _in(
@@ -153,9 +153,9 @@ async def test_each_is_gone_on_with_where_it_was_left(version: str) -> None:
         _in_doubt(stored_state.SNAPSHOTS[version][command_id]) for command_id in lost
     ]
     startable = len(restored.starter.taken)
-    assert restored.life.unstarted == startable
+    assert restored.partition.unstarted == startable
     uncounted = _in(version, State.ACCEPTED, State.WAITING)
-    assert restored.counts.total == len(restored.life.deliveries) - len(uncounted)
+    assert restored.counts.total == len(restored.partition.deliveries) - len(uncounted)
 
 
 def _remembered(finished: Finished) -> Remembered | None:
