@@ -169,7 +169,8 @@ class Delivery:
     once the start is settled. *progress* is as last published; *counted_at* is when
     counts alone were last published. *attempt* counts the starts sent that were not
     plainly refused. *doubted_at* is when a start was last unknown: the job is swept
-    for deliveries nobody asked for until a day later.
+    for deliveries nobody asked for until a day later. *unknown* is what its snapshot
+    held that this version does not know; it is carried unread.
     """
 
     command_id: CommandId
@@ -200,6 +201,7 @@ class Delivery:
     transfers: tuple[Transfer, ...] = ()
     pending: PendingAdopt | None = None
     doubted_at: datetime | None = None
+    unknown: bytes | None = None
 
     @property
     def deadline_at(self) -> datetime | None:

@@ -25,6 +25,8 @@ class Finished:
     What the state topic keeps of a delivery that has ended.
 
     The fields from *accepted_at* on are not known of one that 0.1.0 wrote.
+    *unknown* is what the snapshot held that this version does not know. Memory does
+    not keep it: no snapshot is written again from there.
     """
 
     command_id: CommandId
@@ -45,6 +47,7 @@ class Finished:
     jet_state: str | None = None
     adopted: bool = False
     metadata: bytes | None = None
+    unknown: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ def finish(delivery: Delivery) -> Finished:
         jet_state=delivery.jet_state,
         adopted=delivery.adopted,
         metadata=delivery.metadata,
+        unknown=delivery.unknown,
     )
 
 

@@ -3,13 +3,24 @@ Snapshots: what the state topic holds under a command's id. Private, versioned.
 
 Finished deliveries are most of a state topic and are read by the hundred thousand at
 a restore, so they have a short form of their own; open ones are written as they are.
+
+A fleet is rolled back too. A snapshot of a higher version is refused, in either form. A
+field that this version does not know, in a version that it does, is kept as it was read
+and written again: beside the form or in it for as long as there is that form, beside it
+also when the delivery ends; in a part of a delivery (a reason, a transfer) for as long
+as this version leaves the part as it was. So a new field that may be left alone needs
+no new version, and one that must be heeded does.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, Requested, State
@@ -21,6 +32,19 @@ VERSION: Final = 1
 
 Snapshot: TypeAlias = Delivery | Finished
 
+# What a finished one holds in this version, and what is in its short form.
+_FORM = frozenset({"end", "v"})
+_SHORT = frozenset(
+    {"id", "fp", "state", "at", "route", "seq", "try"}
+    | {"job", "did", "why", "began", "doubt"}
+    | {"took", "req", "got", "jet", "adopted", "meta"}
+)
+
+# Where unknown fields are, what was known beside them, and the fields themselves.
+_Beyond: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any] | None, dict[str, Any]]
+# So deep begin the parts of a delivery, which this version may write anew.
+_PART = 2
+
 # A field that is missing, of another type, or beyond what a date can be.
 _UNREADABLE = (
     ValueError,
@@ -29,6 +53,7 @@ _UNREADABLE = (
     AttributeError,
     OverflowError,
     OSError,  # a time that the platform's calendar does not reach
+    RecursionError,  # a field of a newer version, nested too deeply
 )
 
 
@@ -43,21 +68,25 @@ class _Open(BaseModel):
     open: Delivery
 
 
+class _Exact(_Open):
+    """One in which every field, of every part, is known: as nearly all are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def encode(snapshot: Snapshot) -> bytes:
     """Return the value of the state record."""
     if isinstance(snapshot, Finished):
         return _encode_finished(snapshot)
-    return (
-        _Open(v=VERSION, open=snapshot).model_dump_json(exclude_defaults=True).encode()
-    )
+    return _encode_open(snapshot)
 
 
 def decode(value: bytes) -> Snapshot:
     """Read a value of the state topic; raises UnreadableSnapshot."""
     try:
         if value.startswith(b'{"end":'):
-            return _decode_finished(orjson.loads(value)["end"])
-        return _Open.model_validate_json(value).open
+            return _decode_finished(value)
+        return _decode_open(value)
     except _UNREADABLE as exc:
         msg = f"a snapshot that version {VERSION} cannot read"
         raise UnreadableSnapshot(msg) from exc
@@ -68,8 +97,53 @@ def is_own(key: bytes | None) -> bool:
     return key is None or key.startswith(b" ")
 
 
+def _encode_open(delivery: Delivery) -> bytes:
+    if delivery.unknown is not None:
+        return _with_unknown(_open_document(delivery), delivery.unknown)
+    snapshot = _Open(v=VERSION, open=delivery)
+    return snapshot.model_dump_json(exclude_defaults=True).encode()
+
+
+def _decode_open(value: bytes) -> Delivery:
+    """Read it in one pass; a second one looks for what a newer version added."""
+    with suppress(ValidationError):
+        delivery = _Exact.model_validate_json(value).open
+        if delivery.unknown is None:
+            return delivery
+    delivery = replace(_Open.model_validate_json(value).open, unknown=None)
+    return replace(delivery, unknown=_unknown(value, _open_document(delivery)))
+
+
+def _open_document(delivery: Delivery) -> dict[str, Any]:
+    """Return an open snapshot with every field that this version knows."""
+    snapshot = _Open(v=VERSION, open=delivery)
+    return snapshot.model_dump(mode="json", exclude={"open": {"unknown"}})
+
+
 def _encode_finished(finished: Finished) -> bytes:
-    short = {
+    short = _short(finished)
+    kept = {key: value for key, value in short.items() if value is not None}
+    document = {"end": kept, "v": VERSION}
+    if finished.unknown is not None:
+        return _with_unknown(document, finished.unknown)
+    return orjson.dumps(document)
+
+
+def _decode_finished(value: bytes) -> Finished:
+    document = orjson.loads(value)
+    if document["v"] != VERSION:
+        msg = "another version"
+        raise ValueError(msg)
+    short = document["end"]
+    finished = _read_short(short)
+    if document.keys() == _FORM and short.keys() <= _SHORT:
+        return finished
+    known = {"end": _short(finished), "v": VERSION}
+    return replace(finished, unknown=_unknown(value, known))
+
+
+def _short(finished: Finished) -> dict[str, Any]:
+    return {
         "id": finished.command_id,
         "fp": finished.fingerprint.hex(),
         "state": finished.state,
@@ -89,11 +163,9 @@ def _encode_finished(finished: Finished) -> bytes:
         "adopted": finished.adopted or None,
         "meta": finished.metadata.decode() if finished.metadata else None,
     }
-    kept = {key: value for key, value in short.items() if value is not None}
-    return orjson.dumps({"end": kept, "v": VERSION})
 
 
-def _decode_finished(short: dict[str, Any]) -> Finished:
+def _read_short(short: dict[str, Any]) -> Finished:
     why = short.get("why")
     return Finished(
         command_id=CommandId(short["id"]),
@@ -143,3 +215,42 @@ def _seconds(moment: datetime | None) -> float | None:
 
 def _instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _unknown(value: bytes, known: dict[str, Any]) -> bytes:
+    """Return what a snapshot holds beyond what is *known* of it."""
+    found = list(_beyond(json.loads(value), known, ()))
+    return json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _beyond(read: Any, known: Any, where: tuple[str | int, ...]) -> Iterator[_Beyond]:
+    """Yield the unknown fields of a document and of its parts, the outer ones first."""
+    if isinstance(read, dict) and isinstance(known, dict):
+        fields = {name: read[name] for name in read if name not in known}
+        if fields:
+            yield where, known if len(where) >= _PART else None, fields
+        for name in known.keys() & read.keys():
+            yield from _beyond(read[name], known[name], (*where, name))
+    elif isinstance(read, list) and isinstance(known, list):
+        for number, pair in enumerate(zip(read, known, strict=False)):
+            yield from _beyond(*pair, (*where, number))
+
+
+def _with_unknown(document: dict[str, Any], unknown: bytes) -> bytes:
+    """Write a snapshot with the unknown fields that it still has a place for."""
+    for where, as_read, fields in json.loads(unknown):
+        part = _part(document, where)
+        if isinstance(part, dict) and as_read in (None, part):
+            part |= fields
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
+
+
+def _part(document: Any, where: list[str | int]) -> Any:
+    """Return what is at a place of a document, None if there is no such place."""
+    try:
+        for name in where:
+            document = document[name]
+    except _UNREADABLE:
+        return None
+    return document

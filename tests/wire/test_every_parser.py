@@ -51,7 +51,7 @@ SHORT = sorted(
 
 def read_snapshot(value: bytes) -> None:
     with suppress(snapshots.UnreadableSnapshot):  # anything else is a failure
-        snapshots.decode(value)
+        snapshots.encode(snapshots.decode(value))  # what is read can be written
 
 
 @given(st.binary(max_size=100) | values.map(orjson.dumps))
@@ -73,6 +73,19 @@ def test_an_open_one_with_anything_in_a_field_is_read_or_unreadable(
     name: str, value: Any
 ) -> None:
     read_snapshot(orjson.dumps({"v": 1, "open": OPEN["open"] | {name: value}}))
+
+
+@given(st.dictionaries(st.text(max_size=7), values, max_size=3), values)
+def test_one_with_any_further_fields_is_read_or_unreadable(
+    fields: dict[str, Any], value: Any
+) -> None:
+    for document, form in ((OPEN, "open"), (ENDED, "end")):
+        read_snapshot(orjson.dumps(document | fields))
+        read_snapshot(orjson.dumps(document | {form: fields | document[form]}))
+        read_snapshot(orjson.dumps(document | {form: document[form] | fields}))
+        read_snapshot(
+            orjson.dumps(document | {form: document[form] | {"unknown": value}})
+        )
 
 
 @given(
