@@ -40,6 +40,8 @@ OURS = {
     "kafka.ssl_certificate_location",
     "kafka.ssl_key_location",
     "kafka.ssl_key_password",
+    "kafka.sasl_oauthbearer_client_secret",
+    "jet.ssl_ca_location",
     "jet.client_id",
     "jet.client_secret",
 }
@@ -154,7 +156,9 @@ def _mounted(given: Tree, pod: Tree, root: Path) -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
         source = sources[mount["name"]]
         files: Mapping[str, str] = {}
-        if "configMap" in source:
+        if mount["name"] == "jet-tls":
+            files = {"ca.crt": (PEMS / TLS["ca.crt"]).read_text()}
+        elif "configMap" in source:
             files = made["ConfigMap", source["configMap"]["name"]]["data"]
         elif mount["name"] == "secrets":
             files = _secrets(made, source["projected"]["sources"])

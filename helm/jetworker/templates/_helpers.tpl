@@ -124,6 +124,9 @@ annotations:
 {{- $_ := set $kafka "ssl_certificate_location" "/etc/jetworker/kafka-tls/client.crt" -}}
 {{- $_ := set $kafka "ssl_key_location" "/etc/jetworker/kafka-tls/client.key" -}}
 {{- end -}}
+{{- if .Values.jetTls.caConfigMap -}}
+{{- $_ := set $tree.jet "ssl_ca_location" "/etc/jetworker/jet-tls/ca.crt" -}}
+{{- end -}}
 {{- toYaml $tree -}}
 {{- end }}
 
@@ -154,6 +157,11 @@ annotations:
 {{- if or .Values.kafkaTls.caSecret .Values.kafkaTls.clientSecret }}
 - name: kafka-tls
   mountPath: /etc/jetworker/kafka-tls
+  readOnly: true
+{{- end }}
+{{- if .Values.jetTls.caConfigMap }}
+- name: jet-tls
+  mountPath: /etc/jetworker/jet-tls
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -209,6 +217,14 @@ annotations:
             - key: {{ $values.kafkaTls.keyKey }}
               path: client.key
       {{- end }}
+{{- end }}
+{{- with $values.jetTls.caConfigMap }}
+- name: jet-tls
+  configMap:
+    name: {{ . }}
+    items:
+      - key: {{ $values.jetTls.caKey }}
+        path: ca.crt
 {{- end }}
 {{- with $values.extraVolumes }}
 {{ toYaml . }}
