@@ -65,7 +65,7 @@ def _next(delivery: Delivery, config: Config) -> str:
         case State.UNCERTAIN:
             return (
                 f"it is looked up {settle:.0f} s after it became uncertain, and held"
-                f" after {2 * settle:.0f} s if that cannot decide"
+                f" after {2 * settle + 10:.0f} s if that cannot decide"
             )
         case State.HELD if delivery.pending is not None:
             return "an operator's adopt waits until Jet can be asked"

@@ -19,7 +19,9 @@ from jetworker.core.command import (
     RouteName,
     TransferId,
 )
+from jetworker.core.jet_clock import AGREED, CUT, UNHEARD
 from jetworker.core.observation import Progress, is_final_in_jet
+from jetworker.core.post import Ghost, Window
 from jetworker.core.route import OnUncertain
 
 
@@ -119,14 +121,23 @@ class Intent:
     """
     A start written down before it is sent.
 
-    *jet_time* is Jet's clock at or before the writing, None if Jet was never heard.
-    *after* is the delivery that the worker started on this job before.
+    *jet_time* is Jet's clock at or before the writing; *hi* is until when Jet can have
+    applied it. *after* is what 0.1.0 wrote, which did so without having heard Jet, too.
     """
 
     job_id: JobId
     written_at: datetime
     jet_time: datetime | None = None
     after: DeliveryId | None = None
+    hi: datetime | None = None
+
+    @property
+    def window(self) -> Window:
+        """When Jet can have applied it, by Jet's clock."""
+        heard = self.jet_time is not None
+        lo = (self.jet_time or self.written_at) - AGREED - CUT
+        hi = self.hi or (self.jet_time or self.written_at) + UNHEARD
+        return Window(lo if heard else lo - UNHEARD, hi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,27 @@ class PendingAdopt:
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+class OrderKind(StrEnum):
+    """What an operator's order says."""
+
+    ADOPT = "adopt"
+    RESEND = "resend"
+    ABANDON = "abandon"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOrder:
+    """An order that waits behind an adopt, until Jet's word on that is there (R9)."""
+
+    kind: OrderKind
+    origin: Origin
+    delivery_id: DeliveryId | None = None
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """
@@ -171,6 +203,11 @@ class Delivery:
     plainly refused. *doubted_at* is when a start was last unknown: the job is swept
     for deliveries nobody asked for until a day later. *unknown* is what its snapshot
     held that this version does not know; it is carried unread.
+
+    *posts* are the ghosts: posts that were neither bound nor proven absent. *made_in* is
+    when the bound delivery can have been made, until *created_on* was read; *ended_on*
+    is when Jet last changed it. *sample* is the hash of one path with a folder: what is
+    needed to learn from it what the job shows. *orders* wait behind *pending*.
     """
 
     command_id: CommandId
@@ -201,6 +238,13 @@ class Delivery:
     transfers: tuple[Transfer, ...] = ()
     pending: PendingAdopt | None = None
     doubted_at: datetime | None = None
+    posts: tuple[Ghost, ...] = ()
+    made_in: Window | None = None
+    created_on: datetime | None = None
+    ended_on: datetime | None = None
+    sample: bytes | None = None
+    folders: bool = False
+    orders: tuple[WaitingOrder, ...] = ()
     unknown: bytes | None = None
 
     @property

@@ -14,6 +14,7 @@ from uuid import UUID  # noqa: TID251 -- a parser of ids here, not a source of t
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Reason, Requested, State
 from jetworker.core.observation import Progress
+from jetworker.core.post import Ghost, Window
 
 _HEAD = struct.Struct(">8sBI")
 _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
@@ -47,6 +48,11 @@ class Finished:
     jet_state: str | None = None
     adopted: bool = False
     metadata: bytes | None = None
+    made_in: Window | None = None
+    ended_on: datetime | None = None
+    sample: bytes | None = None
+    folders: bool = False
+    posts: tuple[Ghost, ...] = ()
     unknown: bytes | None = None
 
 
@@ -65,8 +71,13 @@ class Remembered:
 
 
 def finish(delivery: Delivery) -> Finished:
-    """Return what is kept of a delivery in a final state."""
+    """
+    Return what is kept of a delivery in a final state.
+
+    What it asked for and when Jet made and ended it testifies for others on its job.
+    """
     assert delivery.finished_at is not None
+    is_bound = delivery.delivery_id is not None
     return Finished(
         command_id=delivery.command_id,
         fingerprint=delivery.fingerprint,
@@ -86,8 +97,20 @@ def finish(delivery: Delivery) -> Finished:
         jet_state=delivery.jet_state,
         adopted=delivery.adopted,
         metadata=delivery.metadata,
+        made_in=made_in(delivery) if is_bound else None,
+        ended_on=delivery.ended_on,
+        sample=delivery.sample,
+        folders=delivery.folders,
+        posts=delivery.posts,
         unknown=delivery.unknown,
     )
+
+
+def made_in(delivery: Delivery) -> Window | None:
+    """Return when Jet can have made the delivery that is bound."""
+    if delivery.created_on is not None:
+        return Window(delivery.created_on, delivery.created_on)
+    return delivery.made_in
 
 
 class DedupeIndex:

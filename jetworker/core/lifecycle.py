@@ -28,6 +28,7 @@ stateDiagram-v2
     uncertain --> cleared : Absent
     uncertain --> held : Absent
     uncertain --> held : Undecided
+    held --> held : Undecided
     held --> held : AdoptOrdered
     held --> held : AdoptRefused
     held --> started : Found
@@ -123,25 +124,28 @@ def transition(
             return transitions.begin(delivery, trigger)
         case State.ACCEPTED | State.WAITING, CancelOrdered():
             return transitions.cancel(delivery, now)
-        case State.STARTING, StartConfirmed(delivery_id):
-            return transitions.start(delivery, delivery_id, now)
-        case State.STARTING, Lost(message):
-            return transitions.doubt(delivery, message, now, policy)
+        case State.STARTING, StartConfirmed():
+            return transitions.start(delivery, trigger, now)
+        case State.STARTING, Lost():
+            return transitions.doubt(delivery, trigger, now, policy)
         case State.UNCERTAIN | State.HELD, Found():
             return transitions.adopt(delivery, trigger, now)
         case State.UNCERTAIN, Absent():
             return transitions.start_again(delivery, policy)
         case State.UNCERTAIN, Undecided(message):
             return transitions.hold(delivery, message)
+        case State.HELD, Undecided(message):
+            return transitions.lack(delivery, message)
         case State.HELD, AdoptOrdered(pending):
             return transitions.ask(delivery, pending)
         case State.HELD, AdoptRefused():
             return transitions.refuse_adopt(delivery)
         case State.HELD, ResendOrdered():
-            return transitions.clear(delivery)
+            return transitions.clear(transitions.leave_ghost(delivery))
         case State.HELD, AbandonOrdered():
             message = "given up by an operator; Jet may still be at work"
-            return transitions.fail(delivery, ReasonCode.ABANDONED, message, now)
+            left = transitions.leave_ghost(delivery)
+            return transitions.fail(left, ReasonCode.ABANDONED, message, now)
         case State.STARTED | State.IN_PROGRESS, StatusObserved():
             return transitions.observe(delivery, trigger, now, policy)
         case State.STARTED | State.IN_PROGRESS, Missing():

@@ -33,6 +33,7 @@ class JetDelivery:
     created_on: datetime | None = None
     progress: Progress | None = None
     transfer_ids: tuple[TransferId, ...] = ()
+    modified_on: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

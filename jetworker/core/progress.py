@@ -55,6 +55,8 @@ def observe(
     known, events = _observe_transfers(delivery, seen, now, interval)
     if seen.delivery is None:
         return Observed(known, events)
+    if known.created_on is None:
+        known = replace(known, created_on=seen.delivery.created_on)
     if not is_final_in_jet(seen.delivery.state):
         changed, more = _observe_delivery(known, seen.delivery, now, interval)
         return Observed(changed, events + more)
@@ -64,6 +66,7 @@ def observe(
         known,
         jet_state=seen.delivery.state,
         progress=seen.delivery.progress or known.progress,
+        ended_on=seen.delivery.modified_on,
     )
     return Observed(final, events, _ending(final))
 

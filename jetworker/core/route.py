@@ -24,6 +24,13 @@ class OnUncertain(StrEnum):
     RESEND = "resend"
 
 
+class Listing(StrEnum):
+    """What GET job is taken to list: what is learned of it, or every delivery."""
+
+    LEARNED = "learned"
+    COMPLETE = "complete"
+
+
 @dataclass(frozen=True, slots=True)
 class Growing:
     """How a job follows files that still grow; used when the job is created."""
@@ -40,6 +47,8 @@ class Route:
     *source* and *destination* are storage profiles, by id or name; with them,
     *job_name* is the name to find or create. No *allowed_paths* allow everything. Where
     it is *paused*, commands are taken and wait, and none is started.
+    *is_exclusive* and *listing* are statements about the job, the same for all of its
+    routes.
     """
 
     name: RouteName
@@ -54,6 +63,8 @@ class Route:
     deadline: timedelta | None = None
     allowed_paths: tuple[str, ...] = ()
     paused: bool = False
+    is_exclusive: bool = False
+    listing: Listing = Listing.LEARNED
 
 
 def path_allowed(path: str, prefixes: Sequence[str]) -> bool:

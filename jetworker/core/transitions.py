@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import assert_never
 
 from jetworker.core import progress
-from jetworker.core.command import DeliveryId
 from jetworker.core.delivery import (
     Delivery,
     Event,
@@ -20,8 +19,17 @@ from jetworker.core.delivery import (
     ReasonCode,
     State,
 )
+from jetworker.core.jet_clock import answered
+from jetworker.core.post import Ghost, contents_of, sample_of
 from jetworker.core.route import OnUncertain
-from jetworker.core.trigger import Begun, Blocked, Found, StatusObserved
+from jetworker.core.trigger import (
+    Begun,
+    Blocked,
+    Found,
+    Lost,
+    StartConfirmed,
+    StatusObserved,
+)
 
 
 class Effect(StrEnum):
@@ -104,15 +112,48 @@ def begin(delivery: Delivery, trigger: Begun) -> Transition:
     return Transition(begun, effect=effect_of(begun))
 
 
-def start(delivery: Delivery, delivery_id: DeliveryId, now: datetime) -> Transition:
+def start(delivery: Delivery, answer: StartConfirmed, now: datetime) -> Transition:
     """Bind the delivery that Jet answered our start with."""
-    return _bind(replace(delivery, delivery_id=delivery_id), now)
+    intent = delivery.intent
+    assert intent is not None
+    window = answered(intent.window.lo, answer.jet_time) or intent.window
+    bound = replace(delivery, delivery_id=answer.delivery_id, made_in=window)
+    return _bind(bound, now)
 
 
 def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
-    """Bind a delivery that was found; it started when Jet made it."""
-    adopted = replace(delivery, delivery_id=found.delivery_id, adopted=True)
+    """
+    Bind a delivery that was found; it started when Jet made it.
+
+    The posts of the command that cannot have made it, or may have made another, stay
+    behind as ghosts.
+    """
+    left = leave_ghost(delivery)
+    bound = found.attempt or _attempt_at(left.posts, found.created_on)
+    adopted = replace(
+        left,
+        delivery_id=found.delivery_id,
+        adopted=True,
+        created_on=found.created_on,
+        posts=tuple(each for each in left.posts if each.attempt != bound),
+    )
     return _bind(adopted, found.created_on or now)
+
+
+def _attempt_at(posts: tuple[Ghost, ...], created_on: datetime | None) -> int:
+    """Return the last attempt that can have made a delivery then, 0 if none can."""
+    if created_on is None:
+        return 0
+    can = (each.attempt for each in posts if each.window.contains(created_on))
+    return max(can, default=0)
+
+
+def leave_ghost(delivery: Delivery) -> Delivery:
+    """Let the unknown post stay a rival, whatever becomes of its command (R1)."""
+    intent = delivery.intent
+    assert intent is not None
+    ghost = Ghost(delivery.attempt, intent.window, contents_of(delivery.objects))
+    return replace(delivery, posts=(*delivery.posts, ghost))
 
 
 def _bind(delivery: Delivery, started_at: datetime) -> Transition:
@@ -120,6 +161,8 @@ def _bind(delivery: Delivery, started_at: datetime) -> Transition:
     started = replace(
         delivery,
         state=State.STARTED,
+        sample=sample_of(delivery.objects),
+        folders=any(spec.is_directory for spec in delivery.objects),
         objects=(),
         intent=None,
         reason=None,
@@ -129,27 +172,48 @@ def _bind(delivery: Delivery, started_at: datetime) -> Transition:
     return tell(started, EventType.STARTED)
 
 
-def doubt(
-    delivery: Delivery, message: str, now: datetime, policy: Policy
-) -> Transition:
+def doubt(delivery: Delivery, lost: Lost, now: datetime, policy: Policy) -> Transition:
     """Say that the outcome is unknown; a route that says resend goes on at once."""
     resend = delivery.terms.on_uncertain is OnUncertain.RESEND
+    message = lost.message
     if resend:
         message = f"{message}; the route says resend: a second delivery is possible"
-    reason = Reason(ReasonCode.START_UNKNOWN, message)
-    doubted = replace(delivery, state=State.UNCERTAIN, reason=reason, doubted_at=now)
+    intent = delivery.intent
+    assert intent is not None
+    doubted = replace(
+        delivery,
+        state=State.UNCERTAIN,
+        intent=replace(intent, hi=_narrower(intent.hi, lost.hi)),
+        reason=Reason(ReasonCode.START_UNKNOWN, message),
+        doubted_at=now,
+    )
     told = tell(doubted, EventType.UNCERTAIN)
     if not resend:
         return told
-    again = start_again(told.delivery, policy)
+    if _is_used_up(delivery, policy):
+        again = _hold_used_up(told.delivery, policy)
+    else:
+        again = clear(leave_ghost(told.delivery))
     return replace(again, events=told.events + again.events)
+
+
+def _narrower(hi: datetime | None, seen: datetime | None) -> datetime | None:
+    return min((each for each in (hi, seen) if each is not None), default=None)
 
 
 def start_again(delivery: Delivery, policy: Policy) -> Transition:
     """Let it be started again, unless its attempts are used up."""
-    if delivery.attempt >= policy.max_attempts:
-        return hold(delivery, f"all {policy.max_attempts} attempts are used up")
+    if _is_used_up(delivery, policy):
+        return _hold_used_up(delivery, policy)
     return clear(delivery)
+
+
+def _is_used_up(delivery: Delivery, policy: Policy) -> bool:
+    return delivery.attempt >= policy.max_attempts
+
+
+def _hold_used_up(delivery: Delivery, policy: Policy) -> Transition:
+    return hold(delivery, f"all {policy.max_attempts} attempts are used up")
 
 
 def ask(delivery: Delivery, pending: PendingAdopt) -> Transition:
@@ -173,6 +237,11 @@ def hold(delivery: Delivery, message: str) -> Transition:
     """Leave it to an operator; it may still be adopted by itself."""
     reason = Reason(ReasonCode.HELD, message)
     return tell(replace(delivery, state=State.HELD, reason=reason), EventType.UNCERTAIN)
+
+
+def lack(delivery: Delivery, message: str) -> Transition:
+    """Keep up to date what is missing to settle a held one; it is told once."""
+    return Transition(replace(delivery, reason=Reason(ReasonCode.HELD, message)))
 
 
 def observe(

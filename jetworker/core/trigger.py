@@ -35,34 +35,46 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class StartConfirmed:
-    """Jet answered our start with a deliveryId."""
+    """Jet answered our start with a deliveryId; *jet_time* is its clock then."""
 
     delivery_id: DeliveryId
+    jet_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The start was sent, or an intent was restored, and the outcome is unknown."""
+    """
+    The start was sent, or an intent was restored, and the outcome is unknown.
+
+    *hi* is until when, seen from now, Jet can have applied it.
+    """
 
     message: str
+    hi: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A look-up, or an operator, says which delivery is ours."""
+    """
+    A look-up, or an operator, says which delivery is ours.
+
+    *attempt* is the one that made it, as far as a look-up tells; 0 for an operator's
+    word, which tells nothing of when it was made.
+    """
 
     delivery_id: DeliveryId
     created_on: datetime | None
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A look-up with a witness proved that nothing was started."""
+    """A look-up proved that nothing was started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The look-up could not decide in time."""
+    """The look-up could not decide in time, or a held one lacks something else now."""
 
     message: str
 

@@ -1,94 +1,333 @@
 """
-A witness: a reason to believe that Jet would show an unknown start, if there were one.
+What a job's document is proven to list, judged by deliveries that we know (R2).
 
-Jet's documents are not documented: a job may show all its deliveries, the latest, or
-none. Only a delivery that we know tells which. The worker knows what it started on the job
-before; others are compared by Jet's clock where it can be had, for ours may be wrong.
+Nothing about the document is documented: it may list everything, the newest few, what
+runs, an old view, or leave out by chance. So each look is calibrated, on this job, now:
+an unknown start that is not listed is believed absent only if the list is proven to
+show what it would have to show.
+
+A *survey* is what one look shows of what is known: the same for every case of the job,
+made in one pass. A *row* is what the looks of one case have proven, one after another.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from heapq import nsmallest
+from itertools import chain
 
 from jetworker.core.command import DeliveryId
-from jetworker.core.jet_clock import is_before
-from jetworker.core.open_intent import OpenIntent
+from jetworker.core.evidence import Asked, Shown
+from jetworker.core.jet_clock import AGREED
+from jetworker.core.post import Window
 
-_OLDEST, _NEWEST = 20, 10
+ENOUGH_KNOWN = 10
+LOOKS = 3
+_PURGED_AFTER = timedelta(hours=24)  # no list forgets sooner what it has listed
+
+
+class Proof(StrEnum):
+    """Which proof is missing: a label of `held_starts_total`."""
+
+    NOTHING_LISTED = "nothing_listed"
+    FEW_KNOWN = "few_known"
+    GAP = "gap"
+    NO_ENDED = "no_ended"
+    NOT_FRESH = "not_fresh"
+    NOT_BEGUN_UNSEEN = "not_begun_unseen"
+    MAY_BE_CUT = "may_be_cut"
+    CANDIDATES = "candidates"
+    NOT_SHOWN = "not_shown"
+    RIVAL = "rival"
+    REFUTED = "refuted"
+    ATTEMPTS = "attempts"
+    CLOCKS = "clocks"
+    ROUTE_SAYS_HOLD = "route_says_hold"
+    NOT_LOOKED_UP = "not_looked_up"
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class Missing:
+    """What is missing to settle an unknown start, as an operator reads it."""
+
+    proof: Proof
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDelivery:
     """
     A delivery that a command is bound to.
 
-    *started_at* is by our clock, *created_on* by Jet's, None if Jet did not tell.
+    *made_in* is when it can have been made: `createdOn` twice, or, where that was never
+    read, the window of its post. *ended_on* is Jet's `lastModifiedOn` at its end.
     """
 
     delivery_id: DeliveryId
-    started_at: datetime
-    created_on: datetime | None = None
+    made_in: Window | None
+    asked: Asked
+    ended_on: datetime | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
-    """The time before a look, by our clock, in which Jet need not show what was started."""
-
-    since: datetime
-    until: datetime
-
-    def covers(self, known: Bound) -> bool:
-        """Whether it was started in this time; a date to come is a clock's mistake."""
-        return self.since < known.started_at <= self.until
-
-
-def worth_asking(
-    listed: frozenset[DeliveryId], known: Sequence[Bound]
-) -> tuple[Bound, ...]:
+class Look:
     """
-    Return those whose age decides, for Jet to tell: some of the oldest that are listed.
+    One look at a job.
 
-    Where only one is listed, some of the newest that are not, too.
+    *began* is a time that Jet's clock had reached when the job was asked for, *ended*
+    one that it had not passed when the answer was there. *shown* are the deliveries
+    asked for *after* it.
     """
-    by_age = sorted(known, key=lambda each: each.started_at)
-    shown = [each for each in by_age if each.delivery_id in listed][:_OLDEST]
-    hidden = [each for each in by_age if each.delivery_id not in listed]
-    return (*shown, *(hidden[-_NEWEST:] if len(listed) <= 1 else ()))
+
+    began: datetime
+    ended: datetime
+    listed: frozenset[DeliveryId]
+    shown: Mapping[DeliveryId, Shown]
 
 
-def is_witnessed(
-    listed: frozenset[DeliveryId],
-    known: Sequence[Bound],
-    asked: Sequence[Bound],
-    start: OpenIntent,
-    settling: Settling,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Survey:
     """
-    Whether an unknown start would be among *listed*.
+    What one look shows of what is known.
 
-    A known delivery is listed that is older than the intent, and the listing is not one
-    of only the latest (there, a newer known delivery would hide ours); or two or more
-    known ones are listed, the first of all among them, and none is missing. *asked* are
-    `worth_asking`, dated. What was started while *settling* is not missing yet: ours
-    has had that time, and a busy job always has some that had not. The first must be
-    listed all the same: a listing of the latest few hides it, and with it ours.
+    *gap* is a known delivery that is not listed and should be, *unstated* one that a
+    complete list would have. *starts* are the dates of those listed.
     """
-    older = [each for each in asked if _is_older(each, start)]
-    newer = [each for each in asked if each not in older]
-    is_latest_only = len(listed) <= 1 and any(
-        each.delivery_id not in listed for each in newer
+
+    look: Look
+    known: int = 0
+    gap: DeliveryId | None = None
+    unstated: DeliveryId | None = None
+    first_end: datetime | None = None
+    last_start: datetime | None = None
+    waiting: DeliveryId | None = None
+    tenth_oldest: datetime | None = None
+    is_newest_part: bool = False
+    starts: Mapping[DeliveryId, datetime] | None = None
+
+
+def survey(
+    look: Look, known: Mapping[DeliveryId, KnownDelivery], settle: timedelta
+) -> Survey:
+    """Hold a look against what is known: sets, one pass, nothing pairwise."""
+    listed: list[KnownDelivery] = []
+    missing: list[KnownDelivery] = []
+    for each in known.values():
+        (listed if each.delivery_id in look.listed else missing).append(each)
+    shown = [look.shown[x] for x in look.listed & look.shown.keys()]
+    dated = [each.made_in for each in listed if each.made_in is not None]
+    starts = {x.delivery_id: x.made_in.lo for x in listed if x.made_in is not None}
+    starts |= {x.delivery_id: x.created_on for x in shown if x.created_on is not None}
+    oldest = min((each.hi for each in dated), default=None)
+    oldest_of_all = min(chain(starts.values(), (d.hi for d in dated)), default=None)
+    due = look.began - settle - AGREED
+    gone = _gone(look, missing, due)
+    ends = chain(
+        (each.ended_on for each in listed),
+        (each.modified_on for each in shown if each.has_ended),
     )
-    if any(each.delivery_id in listed for each in older) and not is_latest_only:
-        return True
-    by_age = sorted(known, key=lambda each: each.started_at)
-    shown = [each for each in by_age if each.delivery_id in listed]
-    due = [each for each in by_age if each in shown or not settling.covers(each)]
-    return len(shown) > 1 and shown == due and shown[0] == by_age[0]
+    tenth = nsmallest(ENOUGH_KNOWN, (each.hi for each in dated))
+    return Survey(
+        look=look,
+        known=len(dated),
+        gap=_not_older(gone, oldest),
+        unstated=_not_older(gone, oldest_of_all)
+        if look.listed
+        else next((x for x, at in gone if at > look.began - _PURGED_AFTER), None),
+        first_end=min((end for end in ends if end is not None), default=None),
+        last_start=max(starts.values(), default=None),
+        waiting=next((x.delivery_id for x in shown if x.has_not_begun), None),
+        tenth_oldest=tenth[-1] if len(tenth) == ENOUGH_KNOWN else None,
+        is_newest_part=_is_newest_part(missing, oldest_of_all),
+        starts=starts,
+    )
 
 
-def _is_older(known: Bound, start: OpenIntent) -> bool:
-    if known.delivery_id == start.after:
-        return True
-    if known.created_on is None or start.jet_time is None:
-        return known.started_at < start.written_at
-    return is_before(known.created_on, start.jet_time)
+def _gone(
+    look: Look, missing: Iterable[KnownDelivery], due: datetime
+) -> list[tuple[DeliveryId, datetime]]:
+    """Return what is known or seen, older than `settle`, and not listed."""
+    known = [
+        (each.delivery_id, each.made_in.lo)
+        for each in missing
+        if each.made_in is not None and each.made_in.hi < due
+    ]
+    known_ids = {each for each, _ in known}
+    hinted = [
+        (x.delivery_id, x.created_on)
+        for x in look.shown.values()
+        if x.created_on is not None
+        and x.created_on < due
+        and x.delivery_id not in look.listed
+        and x.delivery_id not in known_ids
+    ]
+    return known + hinted
+
+
+def _not_older(
+    gone: Iterable[tuple[DeliveryId, datetime]], oldest: datetime | None
+) -> DeliveryId | None:
+    """Return one that is not older than the oldest that is listed."""
+    if oldest is None:
+        return None
+    return next((each for each, at in gone if at > oldest + AGREED), None)
+
+
+def _is_newest_part(missing: list[KnownDelivery], oldest: datetime | None) -> bool:
+    """Whether many are missing, and all of them older than every listed one (2.7)."""
+    if oldest is None or len(missing) < ENOUGH_KNOWN:
+        return False
+    return all(
+        each.made_in is not None and each.made_in.lo <= oldest + AGREED
+        for each in missing
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    What the looks of a case have shown, one after another.
+
+    *looks* in a row passed 2.1-2.5 and 2.8, *stated* in a row 2.1, 2.3 and 2.8; *first*
+    and *latest* are the first and the last of the former. *lack* is what the last look
+    lacked.
+    """
+
+    looks: int = 0
+    stated: int = 0
+    first: Survey | None = None
+    latest: Survey | None = None
+    has_waiting: bool = False
+    is_uncut: bool = False
+    lack: Missing | None = None
+    last: Survey | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a post of this case that is not listed is believed absent (R2)."""
+        return self.looks >= LOOKS and self.has_waiting and self.is_uncut
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether it is, on a job whose list is stated to be complete (R2b)."""
+        return self.stated >= LOOKS
+
+    @property
+    def missing(self) -> Missing | None:
+        """The proof that is missing, the first of the list; None if none is."""
+        if self.lack is not None:
+            return self.lack
+        if self.last is None or not self.looks:
+            return Missing(Proof.NOT_LOOKED_UP, "the job could not be looked at yet")
+        if not self.has_waiting:
+            return Missing(
+                Proof.NOT_BEGUN_UNSEEN,
+                "no delivery is listed that had not begun: the document may list only"
+                " what has begun",
+            )
+        if not self.is_uncut:
+            number = len(self.last.look.listed)
+            return Missing(
+                Proof.MAY_BE_CUT,
+                f"the document lists {number} deliveries and has not grown: it may be"
+                " full",
+            )
+        if self.looks < LOOKS:
+            return Missing(Proof.NOT_LOOKED_UP, "the job was looked at too few times")
+        return None
+
+
+def extended(
+    row: Row,
+    seen: Survey,
+    window: Window,
+    *,
+    is_settled: bool,
+    gap: DeliveryId | None,
+) -> Row:
+    """
+    Return the row with one more look.
+
+    *is_settled*: `settle` has passed since this process learnt of the doubt (2.1).
+    *gap* is one that any look of this case, or on this job in 24 h, has shown (2.8).
+    """
+    if not is_settled:
+        return Row(last=seen)
+    if gap is not None:  # 2.3, 2.8
+        return Row(lack=_is_hidden(gap), last=seen)
+    row = replace(row, stated=row.stated + 1, last=seen)
+    lack = _lack(seen, window)
+    if lack is None:
+        return _good(row, seen, window)
+    if lack.proof is Proof.NOT_FRESH:  # it does not count and does not break the row
+        return replace(row, lack=lack)
+    return Row(stated=row.stated, lack=lack, last=seen)
+
+
+def _lack(seen: Survey, window: Window) -> Missing | None:
+    """Return what one look lacks of 2.2, 2.4 and 2.5, in this order."""
+    if not seen.look.listed:
+        return Missing(
+            Proof.NOTHING_LISTED,
+            "the job's document lists no delivery: Jet cannot show that nothing was"
+            " started",
+        )
+    if seen.known < ENOUGH_KNOWN:  # 2.2
+        return Missing(
+            Proof.FEW_KNOWN,
+            f"only {seen.known} of this job's known deliveries are listed,"
+            f" {ENOUGH_KNOWN} are needed",
+        )
+    if seen.first_end is None or seen.first_end >= window.lo:  # 2.4
+        return Missing(
+            Proof.NO_ENDED,
+            "no delivery is listed that had ended before this start was sent",
+        )
+    if seen.last_start is None or seen.last_start <= window.hi:  # 2.5
+        return Missing(
+            Proof.NOT_FRESH,
+            "nothing started after it is listed: there was no later start, or the view"
+            " is old",
+        )
+    return None
+
+
+def _good(row: Row, seen: Survey, window: Window) -> Row:
+    """Return the row with a look that counts: 2.6 and 2.7 by one of them."""
+    grown = any(
+        earlier is not None and _has_grown(earlier, seen)
+        for earlier in (row.first, row.latest)
+    )
+    is_newest_part = (
+        seen.is_newest_part
+        and seen.tenth_oldest is not None
+        and seen.tenth_oldest < window.lo
+    )
+    return replace(
+        row,
+        looks=row.looks + 1,
+        first=row.first or seen,
+        latest=seen,
+        has_waiting=row.has_waiting or seen.waiting is not None,  # 2.6
+        is_uncut=row.is_uncut or grown or is_newest_part,  # 2.7
+        lack=None,
+    )
+
+
+def _has_grown(earlier: Survey, seen: Survey) -> bool:
+    """Whether a list is the earlier one and more, by one started after that look."""
+    if not earlier.look.listed < seen.look.listed:
+        return False
+    starts = seen.starts or {}
+    after = earlier.look.ended + AGREED
+    added = seen.look.listed - earlier.look.listed
+    return any(each in starts and starts[each] > after for each in added)
+
+
+def _is_hidden(gap: DeliveryId) -> Missing:
+    return Missing(
+        Proof.GAP,
+        f"the job's document hides {gap} which we know: it is not believed for 24 h",
+    )

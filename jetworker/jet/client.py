@@ -75,6 +75,11 @@ class JetClient:
         """Whether a token was obtained since the start."""
         return self._tokens.has_token
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether Jet's clock was heard in the last minute."""
+        return self._transport.is_heard
+
     async def sign_in(self) -> None:
         """Obtain a token, if there is none that is good for now."""
         await self._tokens.get()

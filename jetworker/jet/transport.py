@@ -129,6 +129,12 @@ class Transport:
             return None
         return self._heard.then(self._clock.monotonic())
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether Jet's clock was heard so lately that an intent may be dated by it."""
+        heard = self._heard
+        return heard is not None and heard.is_recent(self._clock.monotonic())
+
     async def ask(self, question: Request, token: str) -> Any:
         """Wait for its turn, ask once, and return the parsed answer; raises JetError."""
         await self._budget.wait_turn(

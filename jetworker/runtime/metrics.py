@@ -11,6 +11,7 @@ from prometheus_client import (
 )
 
 from jetworker.core.delivery import EventType, State
+from jetworker.core.witness import Proof
 
 _CALLS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAITS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -65,6 +66,13 @@ class Metrics:
             self.transferred_bytes_total.labels(route)
             self.transferred_objects_total.labels(route)
             self.unexplained_deliveries_total.labels(route)
+            self._declare_doubts(route)
+
+    def _declare_doubts(self, route: str) -> None:
+        for proof in Proof:
+            self.held_starts_total.labels(route, proof)
+        for statement in ("exclusive", "listing"):
+            self.refuted_statements_total.labels(route, statement)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"jetworker_{name}", text, labels, registry=self.registry)
@@ -123,6 +131,22 @@ class Metrics:
             "What became of starts whose outcome was unknown.",
             "route",
             "resolution",
+        )
+        self.clock_disagreements_total = self._counter(
+            "clock_disagreements_total",
+            "Deliveries whose date cannot be reconciled with Jet's own clock.",
+        )
+        self.held_starts_total = self._counter(
+            "held_starts_total",
+            "Unknown starts that were held, by the proof that was missing.",
+            "route",
+            "proof",
+        )
+        self.refuted_statements_total = self._counter(
+            "refuted_statements_total",
+            "Statements of a route about its job that Jet contradicted.",
+            "route",
+            "statement",
         )
         self.unexplained_deliveries_total = self._counter(
             "unexplained_deliveries_total",

@@ -137,6 +137,7 @@ def delivery(answer: Any) -> JetDelivery:
         _time(fields.get("createdOn")),
         _progress(fields.get("deliverySummary")),
         tuple(TransferId(str(each)) for each in transfers if is_jet_id(each)),
+        _time(fields.get("lastModifiedOn")),
     )
 
 

@@ -1,5 +1,6 @@
 """The routes file: YAML to routes, strict, and every mistake named by route and key."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 import yaml
@@ -17,7 +18,7 @@ from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import ConfigurationError
-from jetworker.core.route import Growing, OnUncertain, Route, WhenPaused
+from jetworker.core.route import Growing, Listing, OnUncertain, Route, WhenPaused
 from jetworker.wire.durations import Duration, within
 from jetworker.wire.jet import is_jet_id
 
@@ -58,6 +59,20 @@ class RouteModel(_Strict):
     paused: Annotated[
         StrictBool, Field(description="Commands are taken and wait; none is started.")
     ] = False
+    exclusive: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="Nobody but this group starts deliveries on the job.",
+        ),
+    ] = False
+    listing: Annotated[
+        Listing,
+        Field(
+            description="`complete` states that GET job lists every delivery of the"
+            " job, at the latest `starts.settle` after it was made."
+        ),
+    ] = Listing.LEARNED
 
     @field_validator("job_id")
     @classmethod
@@ -125,10 +140,31 @@ def decode(text: bytes, file: str) -> dict[RouteName, Route]:
         found = exc.errors(include_url=False, include_input=False)
         msg = "; ".join(f"{file}: {_explain(problem)}" for problem in found[:5])
         raise ConfigurationError(msg) from exc
-    return {
+    routes = {
         RouteName(name): _route(RouteName(name), route)
         for name, route in parsed.routes.items()
     }
+    _agree(routes.values(), file)
+    return routes
+
+
+def _agree(routes: Iterable[Route], file: str) -> None:
+    """Refuse two routes of one job that say different things about it."""
+    first: dict[tuple[str | None, ...], Route] = {}
+    for route in routes:
+        job = (route.job_id, route.job_name, route.source, route.destination)
+        other = first.setdefault(job, route)
+        for key in ("exclusive", "listing"):
+            if _stated(route)[key] != _stated(other)[key]:
+                msg = (
+                    f"{file}: routes.{route.name}.{key}: routes.{other.name} is of the"
+                    " same job and says otherwise; it is a fact of the job"
+                )
+                raise ConfigurationError(msg)
+
+
+def _stated(route: Route) -> dict[str, object]:
+    return {"exclusive": route.is_exclusive, "listing": route.listing}
 
 
 def _explain(problem: Any) -> str:
@@ -160,4 +196,6 @@ def _route(name: RouteName, model: RouteModel) -> Route:
         deadline=model.deadline,
         allowed_paths=model.allowed_paths,
         paused=model.paused,
+        is_exclusive=model.exclusive,
+        listing=model.listing,
     )

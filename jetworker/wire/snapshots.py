@@ -26,6 +26,7 @@ from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, Requested, State
 from jetworker.core.finished import Finished
 from jetworker.core.observation import Progress, Tally
+from jetworker.core.post import Contents, Ghost, Window
 
 BARRIER = b" barrier"
 VERSION: Final = 1
@@ -38,6 +39,7 @@ _SHORT = frozenset(
     {"id", "fp", "state", "at", "route", "seq", "try"}
     | {"job", "did", "why", "began", "doubt"}
     | {"took", "req", "got", "jet", "adopted", "meta"}
+    | {"made", "ended", "sample", "folders", "posts"}
 )
 
 # Where unknown fields are, what was known beside them, and the fields themselves.
@@ -162,6 +164,11 @@ def _short(finished: Finished) -> dict[str, Any]:
         "jet": finished.jet_state,
         "adopted": finished.adopted or None,
         "meta": finished.metadata.decode() if finished.metadata else None,
+        "made": _window(finished.made_in) if finished.made_in else None,
+        "ended": _seconds(finished.ended_on),
+        "sample": finished.sample.hex() if finished.sample else None,
+        "folders": finished.folders or None,
+        "posts": [_ghost(each) for each in finished.posts] or None,
     }
 
 
@@ -186,7 +193,33 @@ def _read_short(short: dict[str, Any]) -> Finished:
         jet_state=short.get("jet"),
         adopted=short.get("adopted", False),
         metadata=short["meta"].encode() if "meta" in short else None,
+        made_in=_read_window(short["made"]) if "made" in short else None,
+        ended_on=_instant(short["ended"]) if "ended" in short else None,
+        sample=bytes.fromhex(short["sample"]) if "sample" in short else None,
+        folders=short.get("folders", False),
+        posts=tuple(_read_ghost(each) for each in short.get("posts", ())),
     )
+
+
+def _window(window: Window) -> list[float]:
+    return [window.lo.timestamp(), window.hi.timestamp()]
+
+
+def _read_window(short: list[float]) -> Window:
+    lo, hi = short
+    return Window(_instant(lo), _instant(hi))
+
+
+def _ghost(ghost: Ghost) -> list[Any]:
+    asked = ghost.contents
+    contents = [asked.count, asked.size, asked.folders, asked.paths_hash.hex()]
+    return [ghost.attempt, *_window(ghost.window), *contents]
+
+
+def _read_ghost(short: list[Any]) -> Ghost:
+    attempt, lo, hi, count, size, folders, paths_hash = short
+    contents = Contents(count, size, folders, bytes.fromhex(paths_hash))
+    return Ghost(attempt, _read_window([lo, hi]), contents)
 
 
 def _why(reason: Reason | None) -> list[str] | None:

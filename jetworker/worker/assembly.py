@@ -1,7 +1,7 @@
 """The parts of a worker, and how they are put together from what lies outside of it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,9 +10,11 @@ from importlib.metadata import version
 import structlog
 
 from jetworker.config.model import Config
+from jetworker.core.command import JobId
 from jetworker.core.errors import JetError
 from jetworker.core.polling import Pace
 from jetworker.core.rate import Backoff
+from jetworker.core.route import Route
 from jetworker.core.transitions import Policy
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
@@ -29,6 +31,7 @@ from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
+from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.route_table import RouteTable
@@ -87,8 +90,17 @@ def assemble(config: Config, outside: Outside) -> Parts:
     counts = DeliveryCounts(metrics)
     resolver = JobResolver(jet)
     observer, locks = JobObserver(jet), JobLocks()
-    bindings = Bindings(kafka, _longest_way(config))
+    bindings = Bindings(kafka)
+    views = JobViews(
+        observer,
+        bindings,
+        clock=clock,
+        metrics=metrics,
+        settle=config.starts.settle,
+        routes_of=partial(_routes_of, book, resolver),
+    )
     reconciler = Reconciler(
+        views,
         observer,
         bindings,
         locks,
@@ -111,7 +123,9 @@ def assemble(config: Config, outside: Outside) -> Parts:
             routes=book.current,
             resolver=resolver,
             locks=locks,
-            sender=StartSender(jet, resolver),
+            sender=StartSender(
+                jet, resolver, _longest_way(config), config.starts.settle
+            ),
             counts=counts,
             clock=clock,
             max_active=config.limits.max_active,
@@ -119,6 +133,8 @@ def assemble(config: Config, outside: Outside) -> Parts:
         )
     )
     book.on_change(starter.nudge)
+    book.on_change(views.routes_changed)
+    locks.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     follower = Follower(StatusPoll(jet, clock, metrics), pace, clock, watchdog)
@@ -128,6 +144,14 @@ def assemble(config: Config, outside: Outside) -> Parts:
     worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
     running = worker, starter, follower, reconciler, sweep
     return Parts(*running, counts, resolver, book, watchdog, jet)
+
+
+def _routes_of(
+    book: RouteTable, resolver: JobResolver, job_id: JobId
+) -> Sequence[Route]:
+    """Return the routes of a job, as far as they were ever resolved."""
+    routes = book.current().values()
+    return [each for each in routes if resolver.known(each) == job_id]
 
 
 async def _keep_signed_in(jet: JetClient) -> None:

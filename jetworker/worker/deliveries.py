@@ -38,6 +38,16 @@ from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 
 
+class Reconciling(Protocol):
+    """Somebody who looks unknown starts up, and is told of every step."""
+
+    def take(self, handle: DeliveryHandle) -> None:
+        """Look after this delivery; again is no different from once."""
+
+    def notice(self, before: Delivery | None, after: Delivery) -> None:
+        """Take note of a step that is durable."""
+
+
 class Service(Protocol):
     """Somebody who performs one kind of effect."""
 
@@ -69,7 +79,7 @@ class Services:
 
     starter: Service
     follower: Service
-    reconciler: Service
+    reconciler: Reconciling
     doubted: Callable[[Delivery | Finished], None]
     counts: DeliveryCounts
     metrics: Metrics
@@ -247,6 +257,7 @@ class Deliveries:
         def performed(done: "asyncio.Future[None]") -> None:
             if not done.cancelled() and done.exception() is None:
                 self.services.counts.tell(before, step)
+                self.services.reconciler.notice(before, after)
                 if step.effect is not None:
                     self._perform(step.effect, after.command_id)
 

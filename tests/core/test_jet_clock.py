@@ -2,11 +2,18 @@
 
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetworker.core.jet_clock import Heard, better, is_before
+from jetworker.core.jet_clock import (
+    Heard,
+    answered,
+    better,
+    is_past,
+    narrowed,
+    window,
+)
+from jetworker.core.post import Window
 from tests.support.builders import NOW, SECOND
 
 MARGIN = timedelta(milliseconds=100)
@@ -53,18 +60,24 @@ def test_it_is_never_later_than_jet_s_own(gaps: list[tuple[float, float]]) -> No
         assert kept.then(now) <= WHOLE + timedelta(seconds=now)
 
 
-@pytest.mark.parametrize(
-    ("created", "is_older"),
-    [(-0.001, True), (0.0, False), (0.001, False)],
-)
-def test_a_date_with_a_fraction_is_compared_as_it_is(
-    created: float, is_older: bool
-) -> None:
-    jet_time = WHOLE + SECOND / 2
+def test_an_intent_is_dated_only_by_what_was_heard_in_the_last_minute() -> None:
+    heard = Heard(WHOLE, at=50.0)
 
-    assert is_before(jet_time + timedelta(seconds=created), jet_time) is is_older
+    assert heard.is_recent(110.0)
+    assert not heard.is_recent(110.1)
 
 
-def test_a_date_without_a_fraction_may_have_been_cut_to_the_second() -> None:
-    assert not is_before(WHOLE, WHOLE + SECOND / 2)
-    assert is_before(WHOLE - SECOND, WHOLE + SECOND / 2)
+def test_a_window_begins_before_the_date_heard_and_ends_when_no_start_can_be_on_its_way() -> (
+    None
+):
+    way, settle = 35 * SECOND, 20 * SECOND
+
+    assert window(WHOLE, way) == Window(WHOLE - 3 * SECOND, WHOLE + 37 * SECOND)
+    assert narrowed(WHOLE, settle) == WHOLE + 23 * SECOND
+    assert answered(WHOLE, WHOLE + SECOND) == Window(WHOLE, WHOLE + 4 * SECOND)
+    assert answered(WHOLE, None) is None
+
+
+def test_a_window_is_past_when_that_of_a_start_written_now_begins_after_it() -> None:
+    assert not is_past(WHOLE + 3 * SECOND, WHOLE)
+    assert is_past(WHOLE + 4 * SECOND, WHOLE)

@@ -1,6 +1,7 @@
 """The lifecycle: every edge, what is told on it, and what is never told twice."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -11,12 +12,15 @@ from jetworker.core.delivery import (
     EventType,
     Intent,
     PendingAdopt,
+    Reason,
     ReasonCode,
     State,
     Terms,
 )
 from jetworker.core.errors import IllegalTransition
+from jetworker.core.finished import finish
 from jetworker.core.lifecycle import accept, transition
+from jetworker.core.post import Ghost, Window, contents_of
 from jetworker.core.route import OnUncertain
 from jetworker.core.transitions import Effect, Policy, Transition
 from jetworker.core.trigger import (
@@ -382,3 +386,107 @@ def test_a_final_transfer_is_told_once() -> None:
 
     assert [event.type for event in once.events] == [EventType.TRANSFER_FAILED]
     assert twice.events == ()
+
+
+def a_ghost(attempt: int = 1) -> Ghost:
+    """Return what a command of the builder's kind leaves behind."""
+    contents = contents_of(a_delivery().objects)
+    return Ghost(attempt, Intent(JOB, NOW, NOW).window, contents)
+
+
+@pytest.mark.parametrize("order", [ResendOrdered(), AbandonOrdered()])
+def test_an_order_ends_the_doubt_about_a_command_and_not_about_its_post(
+    order: Trigger,
+) -> None:
+    step = transition(a_delivery(State.HELD), order, NOW, POLICY)
+
+    assert step.delivery.posts == (a_ghost(),)
+    assert step.delivery.intent is None
+
+
+def test_a_start_that_goes_again_at_once_leaves_its_post_behind() -> None:
+    starting = a_delivery(State.STARTING, terms=Terms(OnUncertain.RESEND))
+
+    again = transition(starting, Lost("reset"), NOW, POLICY)
+    used_up = transition(replace(starting, attempt=3), Lost("reset"), NOW, POLICY)
+
+    assert again.delivery.posts == (a_ghost(),)
+    assert (used_up.delivery.state, used_up.delivery.posts) == (State.HELD, ())
+
+
+def test_a_post_that_is_proven_absent_leaves_nothing_behind() -> None:
+    step = transition(a_delivery(State.UNCERTAIN), Absent(), NOW, POLICY)
+
+    assert (step.delivery.state, step.delivery.posts) == (State.CLEARED, ())
+
+
+@pytest.mark.parametrize(
+    ("created_on", "left"),
+    [
+        (NOW, ()),
+        (NOW - 4 * SECOND, (a_ghost(),)),
+        (NOW + 3600 * SECOND, (a_ghost(),)),
+        (None, (a_ghost(),)),
+    ],
+)
+def test_an_operator_s_adopt_settles_the_post_only_if_it_can_have_made_it(
+    created_on: datetime | None, left: tuple[Ghost, ...]
+) -> None:
+    found = Found(OTHER, created_on)
+
+    step = transition(a_delivery(State.HELD), found, NOW, POLICY)
+
+    assert step.delivery.delivery_id == OTHER
+    assert step.delivery.posts == left
+
+
+def test_what_is_found_to_be_of_an_earlier_attempt_leaves_the_latest_behind() -> None:
+    later = a_delivery(State.UNCERTAIN, attempt=2, posts=(a_ghost(1),))
+
+    step = transition(later, Found(OTHER, NOW, attempt=1), NOW, POLICY)
+
+    assert step.delivery.posts == (a_ghost(2),)
+
+
+def test_a_doubt_narrows_the_window_and_never_widens_it() -> None:
+    intent = Intent(JOB, NOW, NOW, hi=NOW + 37 * SECOND)
+    starting = a_delivery(State.STARTING, intent=intent)
+
+    narrower = transition(starting, Lost("", NOW + 24 * SECOND), NOW, POLICY).delivery
+    wider = transition(starting, Lost("", NOW + 40 * SECOND), NOW, POLICY).delivery
+
+    assert narrower.intent == replace(intent, hi=NOW + 24 * SECOND)
+    assert wider.intent == intent
+
+
+def test_a_start_that_jet_answered_was_made_by_then() -> None:
+    starting = a_delivery(State.STARTING)
+
+    told = transition(
+        starting, StartConfirmed(DELIVERY, NOW + SECOND), NOW, POLICY
+    ).delivery
+    silent = transition(starting, StartConfirmed(DELIVERY), NOW, POLICY).delivery
+
+    assert told.made_in == Window(NOW - 3 * SECOND, NOW + 4 * SECOND)
+    assert silent.made_in == Intent(JOB, NOW, NOW).window
+
+
+def test_what_testifies_for_others_is_read_from_jet_and_kept() -> None:
+    started = a_delivery(State.STARTED, sample=b"12345678")
+    seen = a_jet_delivery("COMPLETED", modified_on=NOW + SECOND)
+
+    ended = transition(started, StatusObserved(seen), NOW, POLICY).delivery
+    kept = finish(ended)
+
+    assert (ended.created_on, ended.ended_on) == (NOW, NOW + SECOND)
+    assert (kept.made_in, kept.ended_on) == (Window(NOW, NOW), NOW + SECOND)
+    assert kept.sample == b"12345678"
+
+
+def test_what_a_held_one_lacks_is_kept_up_to_date_and_told_once() -> None:
+    held = a_delivery(State.HELD)
+
+    step = transition(held, Undecided("something else now"), NOW, POLICY)
+
+    assert step.events == ()
+    assert step.delivery.reason == Reason(ReasonCode.HELD, "something else now")

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from tests.support.jet.fake_server import JetServer
-from tests.support.system import System
+from tests.support.system import STATED, System
 
-ROUTES = """
+ROUTES = f"""
 routes:
-  archive: {job_id: job-archive}
-  by-name: {job_name: nightly}
-  by-profiles: {source: London, destination: Paris, job_name: created}
-  holding: {job_id: job-archive, on_uncertain: hold}
-  resending: {job_id: job-archive, on_uncertain: resend}
-  failing-paused: {job_id: job-other, when_paused: fail}
-  resuming: {job_id: job-other, when_paused: resume}
-  waiting-paused: {job_id: job-other}
-  shut: {job_id: job-other, paused: true}
-  narrow: {job_id: job-archive, allowed_paths: [/ingest/]}
-  limited: {job_id: job-archive, max_active: 2}
-  gone: {job_id: job-gone}
-  unnamed: {job_name: no-such-name}
-  hurried: {job_id: job-archive, deadline: 1s}
+  archive: {{job_id: job-archive, {STATED}}}
+  by-name: {{job_name: nightly, {STATED}}}
+  by-profiles: {{source: London, destination: Paris, job_name: created, {STATED}}}
+  holding: {{job_id: job-archive, on_uncertain: hold, {STATED}}}
+  resending: {{job_id: job-archive, on_uncertain: resend, {STATED}}}
+  failing-paused: {{job_id: job-other, when_paused: fail}}
+  resuming: {{job_id: job-other, when_paused: resume}}
+  waiting-paused: {{job_id: job-other}}
+  shut: {{job_id: job-other, paused: true}}
+  narrow: {{job_id: job-archive, allowed_paths: [/ingest/], {STATED}}}
+  limited: {{job_id: job-archive, max_active: 2, {STATED}}}
+  gone: {{job_id: job-gone}}
+  unnamed: {{job_name: no-such-name}}
+  hurried: {{job_id: job-archive, deadline: 1s, {STATED}}}
 """
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
-from tests.support.system import Event, System, a_command
+from tests.support.system import STATED, Event, System, a_command
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -297,7 +297,7 @@ async def test_the_routes_file_is_read_again_and_an_invalid_one_changes_nothing(
     status = (await worker.get("/api/status")).json()
     assert "oops" in status["checks"]["routes"]
     await asyncio.to_thread(
-        routes.write_text, f"{good}  fresh: {{job_id: job-archive}}\n"
+        routes.write_text, f"{good}  fresh: {{job_id: job-archive, {STATED}}}\n"
     )
     await until(
         lambda: "new commands follow it" in worker.log.read_text(), "a new file", 10

@@ -1,6 +1,7 @@
 """Starts whose answer is lost: adopted, started again with a witness, or held."""
 
 import random
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -38,18 +39,20 @@ def of(events: list[Event], command_id: str) -> list[Event]:
     ]
 
 
+def in_a_folder(command_id: str, route: str) -> dict[str, Any]:
+    """Return a command to send one file in a folder."""
+    path = f"/show/{command_id}.mov"
+    objects = [{"relativePath": path, "sizeInBytes": 1000}]
+    return a_command(command_id, route, objects=objects)
+
+
 async def test_of_many_lost_answers_every_command_ends_completed_and_once(
     system: System,
 ) -> None:
-    commands = [
-        a_command(f"l-{n}", ("archive", "by-name", "by-profiles")[n % 3])
-        for n in range(60)
-    ]
-    known = [
-        a_command(f"w-{n}-{r}", r)
-        for n in range(2)
-        for r in ("archive", "by-name", "by-profiles")
-    ]
+    routes = ("archive", "by-name", "by-profiles")
+    commands = [in_a_folder(f"l-{n}", routes[n % 3]) for n in range(30)]
+    # Three of each job teach how it shows files; then these settle what is lost at once.
+    known = [in_a_folder(f"w-{n}-{r}", r) for n in range(3) for r in routes]
     for worker in [await system.worker() for _ in range(3)]:
         await worker.ready()
     await system.publish(*known)
@@ -58,10 +61,10 @@ async def test_of_many_lost_answers_every_command_ends_completed_and_once(
     system.jet.fault = faults
 
     await system.publish(*commands)
-    events = await system.terminal(len(commands) + len(known), 110)
+    events = await system.terminal(len(commands) + len(known))
 
     judge(events, commands + known, system.jet)
-    assert faults.lost > 10
+    assert faults.lost > 5
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
 
 
@@ -105,7 +108,7 @@ async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
         return "lost_after" if lost else None
 
     system.jet.fault = fault
-    command = a_command("h-1")
+    command = a_command("h-1", "waiting-paused")
     await system.publish(command)
 
     async def held() -> bool:
@@ -151,8 +154,14 @@ async def test_without_a_listing_it_is_held_and_an_operator_adopts_it(
         "adopt"
     ]
     metrics = (await worker.get("/metrics")).text
-    assert 'uncertain_starts_total{resolution="held",route="archive"} 1.0' in metrics
-    assert 'uncertain_starts_total{resolution="adopted",route="archive"} 1.0' in metrics
+    assert (
+        'uncertain_starts_total{resolution="held",route="waiting-paused"} 1.0'
+        in metrics
+    )
+    assert (
+        'uncertain_starts_total{resolution="adopted",route="waiting-paused"} 1.0'
+        in metrics
+    )
 
 
 async def test_a_jet_that_shows_neither_files_nor_transfers_delays_no_adoption(

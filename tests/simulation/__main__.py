@@ -33,7 +33,14 @@ class Account:
 
     @property
     def is_vacuous(self) -> bool:
-        """Whether something never happened, or was never checked."""
+        """
+        Whether something never happened, or was never checked.
+
+        A worker that never starts anything again makes no double either.
+        """
+        unknown = self.happened["starts unknown"]
+        if self.happened["of these started again"] * 50 < unknown:
+            return True
         return not all((*self.happened.values(), *self.checked.values()))
 
 

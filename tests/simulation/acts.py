@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.documents import now
-from tests.simulation.jet import JOBS
+from tests.simulation.jet import JOBS, STATED
 from tests.simulation.node import Node
 from tests.simulation.world import SESSION, SETTLE, World
 
@@ -35,7 +35,8 @@ async def publish(world: World) -> None:
     """Publish commands: some twice, some wrong, some taken back."""
     luck = world.luck
     sent = world.commands
-    jobs = luck.choice((JOBS, JOBS[:1]))  # the fewer, the more rivals
+    # The fewer, the more rivals; and one of which everything is stated.
+    jobs = luck.choice((JOBS, JOBS[:1], (STATED,)))
     for number in range(1, luck.randint(3, 9)):
         await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0, 3.0)))
         command = _command(luck, number, jobs)
@@ -143,7 +144,7 @@ async def visit(world: World) -> None:
     if world.luck.random() < 0.2:
         await asyncio.sleep(world.luck.uniform(0.0, 10.0))
         job = world.luck.choice(JOBS)
-        if world.jet.listing[job] != "unfiled":  # nothing would tell theirs from ours
+        if job != STATED:
             world.jet.visit(job)
 
 

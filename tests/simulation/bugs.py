@@ -46,8 +46,8 @@ PLANTED = (
         "no settle",
         "at most one delivery",
         "worker/reconciliation/reconciler.py",
-        "await case.wait(self._settle)\n",
-        "await case.wait(0.001)\n",
+        "is_settled = looked - case.began >= self._settle\n",
+        "is_settled = looked - case.began >= 0.0\n",
     ),
     Bug(
         "blind retry on 502",
@@ -110,11 +110,11 @@ PLANTED = (
 """,
     ),
     Bug(
-        "absence believed without a witness",
-        "at most one delivery",
-        "core/settle.py",
-        '    return LookAgain("nothing in the job document shows whether it was started")\n',
-        "    return StartAgain()\n",
+        "absence believed without proof",
+        "a start is made again only where none was applied",
+        "core/reconcile.py",
+        "    if row.is_proven:  # R2\n",
+        "    if row.looks or row.stated:  # R2\n",
     ),
     Bug(
         "redirect followed",
@@ -168,29 +168,11 @@ FOUND = (
         "while True:",
     ),
     Bug(
-        "a grown file held against its own delivery",
-        "every accepted command ends",
-        "core/settle.py",
-        "    if are_too_many(candidate.evidence, ours):\n",
-        """\
-    if (candidate.evidence.bytes or 0) > sum(o.size or 0 for o in ours.objects):
-""",
-    ),
-    Bug(
         "a start sent while Jet holds starts back",
         "what Jet holds back waits",
         "jet/transport.py",
         '            self._budget.check("start_delivery")\n',
         "",
-    ),
-    Bug(
-        "a rival ruled out by bytes, though its files may have grown",
-        "a delivery is bound to who asked for it",
-        "core/settle.py",
-        "        are_too_many(candidate.evidence, rival)\n",
-        """\
-        (candidate.evidence.bytes or 0) > sum(o.size or 0 for o in rival.objects)
-""",
     ),
     Bug(
         "a record's time taken at its word",
@@ -233,8 +215,8 @@ from jetworker.core.delivery import ReasonCode
         "what is bound to another is a candidate",
         "a delivery is bound to one command, and to one only",
         "worker/reconciliation/bindings.py",
-        "        book.bound[snapshot.delivery_id] = (snapshot.command_id, when)\n",
-        "        pass\n",
+        "            self.known[known.delivery_id] = known\n",
+        "            pass\n",
     ),
     Bug(
         "a tombstone written before the window is over",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+_BEGINNING = ("QUEUED", "PLANNING_SOMETHING")
 EPOCH = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 
 
@@ -28,6 +29,7 @@ class Delivery:
     grown: int = 0
     is_lagging: bool = False
     is_cut: bool = False
+    intent: int | None = None
 
     @property
     def age(self) -> float:
@@ -46,8 +48,9 @@ def delivery(d: Delivery) -> dict[str, Any]:
     queued = d.age < 0.05
     return {
         "deliveryId": d.delivery_id,
-        "state": "PLANNING_SOMETHING" if queued else ended,
+        "state": _BEGINNING[len(d.objects) % 2] if queued else ended,
         "createdOn": _text(int(d.created_at) if d.is_cut else d.created_at),
+        "lastModifiedOn": _text(d.created_at + min(d.age, d.seconds)),
         "deliverySummary": progress(d),
         "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
     }

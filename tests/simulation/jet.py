@@ -2,7 +2,8 @@
 Jet as a model: jobs, deliveries, and everything that its answers can suffer.
 
 A job's *listing* is what its document shows: all deliveries, the latest, none; where
-it shows nothing, no file and no running transfer is shown either. Times are the loop's.
+it shows nothing, no file and no running transfer is shown either, and of one that is
+unfiled no file. Of one job everything is shown, and stated by its route. Times are the loop's.
 What a start suffers is drawn once for each, by *weather*: it may be applied at once,
 later, or never; its answer may be true, lost or nonsense. Late and unlisted together
 stay below the settle time: beyond it no protocol can help.
@@ -14,13 +15,30 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.simulation.documents import Delivery, delivery, files, transfer
 
-JOBS = ("job-1", "job-2")
+JOBS = ("job-1", "job-2", "job-3")
+STATED = "job-3"  # it lists everything, nobody else starts on it, and its route says so
 _NOT_FOUND, _BELIEVED = 404, 3
-LISTINGS = ("all", "all", "unfiled", "unfiled", "latest", "running", "nothing")
+LISTINGS = (
+    "all",
+    "all",
+    "unfiled",
+    "unfiled",
+    "latest",
+    "newest 3",
+    "oldest 3",
+    "newest 10",
+    "active",
+    "ended",
+    "running",
+    "behind 2",
+    "behind 30",
+    "by chance",
+    "nothing",
+)
 
 # To no size that another command has: nothing but files could tell them apart then.
 _GROWN = 53
@@ -38,6 +56,10 @@ class Weather:
 
 
 FAIR = Weather()
+
+
+# Which command asked, and where its intent was written; nobody's: a person's.
+Asked: TypeAlias = tuple[str | None, int | None]
 
 
 @dataclass
@@ -78,6 +100,7 @@ class Jet:
         self.hasty: list[str] = []
         self.ages: list[tuple[str, float]] = []
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
+        self.listing[STATED] = "all"
         self._are_dates_cut = luck.random() < 0.5
         self._luck = luck
         self._tokens: set[str] = set()
@@ -90,7 +113,7 @@ class Jet:
     def visit(self, job_id: str) -> None:
         """Let a person at the console start a delivery of their own."""
         name = f"/somebody-else/{len(self.deliveries)}.mov"
-        self._make(job_id, None, [{"relativePath": name}])
+        self._make(job_id, (None, None), [{"relativePath": name}])
 
     def leaves(self, body: bytes) -> None:
         """Take note of how old its intent is when a start leaves its sender."""
@@ -132,34 +155,35 @@ class Jet:
         intent = self.intent_of(command_id)
         reply = Reply(401, {"message": "Unauthorized"})
         if is_known:
-            reply = self._begin(job_id, command_id, objects)
+            asked = (command_id, intent[0] if intent else None)
+            reply = self._begin(job_id, asked, objects)
         answer = "lost" if reply.is_lost else str(reply.status)
         at = asyncio.get_running_loop().time()
         where = intent[0] if intent else None
         self.posts.append(Post(at, command_id, node, answer, where))
         return reply
 
-    def _begin(self, job_id: str, command_id: str, objects: list[Any]) -> Reply:
+    def _begin(self, job_id: str, asked: Asked, objects: list[Any]) -> Reply:
         if job_id in self.paused:
             return Reply(400, {"message": "the job is paused"})
         dice = self._luck.random()
         weather = self.weather
         if dice < weather.lost:
-            return self._lose(job_id, command_id, objects)
+            return self._lose(job_id, asked, objects)
         if dice < weather.lost + weather.late:
             delay = self._luck.uniform(0.0, weather.slack / 2)
             loop = asyncio.get_running_loop()
-            loop.call_later(delay, self._make, job_id, command_id, objects)
+            loop.call_later(delay, self._make, job_id, asked, objects)
             return self._bad(job_id, is_applied=True)
         if dice < weather.lost + weather.late + weather.refused:
             return self._refuse()
-        made = self._make(job_id, command_id, objects)
+        made = self._make(job_id, asked, objects)
         return Reply(200, {"objects": objects, "deliveryId": made.delivery_id})
 
-    def _lose(self, job_id: str, command_id: str, objects: list[Any]) -> Reply:
+    def _lose(self, job_id: str, asked: Asked, objects: list[Any]) -> Reply:
         is_applied = self._luck.random() < 0.5
         if is_applied:
-            self._make(job_id, command_id, objects)
+            self._make(job_id, asked, objects)
         return self._bad(job_id, is_applied=is_applied)
 
     def _bad(self, job_id: str, *, is_applied: bool) -> Reply:
@@ -206,8 +230,9 @@ class Jet:
         return reply
 
     def _make(
-        self, job_id: str, command_id: str | None, objects: list[dict[str, Any]]
+        self, job_id: str, asked: Asked, objects: list[dict[str, Any]]
     ) -> Delivery:
+        command_id, intent = asked
         loop = asyncio.get_running_loop()
         lag = self._luck.uniform(0.0, self.weather.slack / 2)
         made = Delivery(
@@ -222,6 +247,7 @@ class Jet:
             failed=int(self._luck.random() < 0.1),
             is_lagging=self._luck.random() < 0.2,
             is_cut=self._are_dates_cut,
+            intent=intent,
         )
         self.deliveries.append(made)
         return made
@@ -251,20 +277,35 @@ class Jet:
         return [d for d in self.deliveries if d.job_id == job_id and d.shown_at <= now]
 
     def _job(self, job_id: str) -> dict[str, Any]:
-        shown = self._shown(job_id)
-        match self.listing[job_id]:
-            case "latest":
-                shown = shown[-1:]
-            case "all" | "unfiled":
-                pass
-            case _:
-                shown = []
+        shown = self._listed(self.listing[job_id], self._shown(job_id))
         return {
             "jobId": job_id,
             "name": job_id,
             "paused": job_id in self.paused,
             "activity": {"deliveries": [{"deliveryId": d.delivery_id} for d in shown]},
         }
+
+    def _listed(self, listing: str, shown: list[Delivery]) -> list[Delivery]:
+        kind, _, number = listing.partition(" ")
+        match kind:
+            case "latest":
+                return shown[-1:]
+            case "newest":
+                return shown[-int(number) :]
+            case "oldest":
+                return shown[: int(number)]
+            case "active":
+                return [each for each in shown if not each.is_over]
+            case "ended":
+                return [each for each in shown if each.is_over]
+            case "behind":
+                return [each for each in shown if each.age >= int(number)]
+            case "by":
+                return [each for each in shown if self._luck.random() < 0.8]
+            case "all" | "unfiled":
+                return shown
+            case _:
+                return []
 
 
 def _asker(objects: list[dict[str, Any]]) -> str:

@@ -11,7 +11,12 @@ from jetworker.core.audit import judge as judge_topics
 from tests.simulation.consumers import Message, message
 from tests.simulation.documents import Delivery, progress
 from tests.simulation.judgement import Judgement
-from tests.simulation.ledger import judge_expiry, judge_posts, judge_transactions
+from tests.simulation.ledger import (
+    judge_decisions,
+    judge_expiry,
+    judge_posts,
+    judge_transactions,
+)
 from tests.simulation.world import World
 
 _TERMINAL = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
@@ -81,6 +86,7 @@ def judge(world: World) -> Judgement:
     _judge_repeated(judgement, world)
     judge_transactions(judgement, world)
     judge_posts(judgement, world)
+    judge_decisions(judgement, world)
     doubted = {
         command_id
         for command_id, events in of.items()

@@ -1,12 +1,13 @@
 """What only the broker and Jet know: who wrote what with what, who posted on what."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 
 import orjson
 from aiokafka import TopicPartition
 
-from jetworker.core.delivery import Delivery
+from jetworker.core.delivery import Delivery, State
 from jetworker.wire import snapshots
 from tests.simulation.broker import Entry, Fate, Transaction
 from tests.simulation.documents import EPOCH
@@ -53,6 +54,63 @@ def judge_expiry(judgement: Judgement, world: World, doubted: set[str]) -> None:
             late = post.at - (ends[post.command_id] - EPOCH).total_seconds()
             about = f"{post.command_id} {late:.3f} s after its end"
             judgement.check("what has expired is not sent", late < SESSION, about)
+
+
+def judge_decisions(judgement: Judgement, world: World) -> None:
+    """
+    What was decided is judged by itself, not only by what became of it.
+
+    A start that is made again while the one before was applied is wrong, also if the
+    second is lost as well; an adoption of another's is, also if the command ends well.
+    """
+    made = {(d.command_id, d.intent) for d in world.jet.deliveries}
+    owner = {d.delivery_id: d.command_id for d in world.jet.deliveries}
+    for before, intent, after in _decisions(world):
+        about = f"{after.command_id} after the intent at {intent}"
+        if after.state is State.CLEARED:
+            judgement.check(
+                "a start is made again only where none was applied",
+                (after.command_id, intent) not in made,
+                about,
+            )
+        elif before.pending is None and after.delivery_id is not None:
+            judgement.check(
+                "what is adopted is what was asked for",
+                owner.get(after.delivery_id) == after.command_id,
+                f"{about}: {after.delivery_id}",
+            )
+
+
+def started_again(world: World) -> int:
+    """Return how often a look-up had a start made again."""
+    return sum(after.state is State.CLEARED for _, _, after in _decisions(world))
+
+
+def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
+    """
+    Yield what look-ups decided: from what, where its intent is, and to what.
+
+    An operator's orders come from what is held, and are not among them.
+    """
+    topic = world.settings.config.topics.state
+    for number in range(world.broker.partitions[topic]):
+        latest: dict[bytes, Delivery] = {}
+        intents: dict[bytes, int] = {}
+        for entry in world.broker.logs[TopicPartition(topic, number)].committed():
+            if snapshots.is_own(entry.key) or not entry.key or not entry.value:
+                continue
+            after = snapshots.decode(entry.value)
+            if not isinstance(after, Delivery):
+                continue
+            before = latest.get(entry.key)
+            latest[entry.key] = after
+            if after.state is State.STARTING:
+                intents[entry.key] = entry.offset
+            if before is None or before.state not in {State.UNCERTAIN, State.HELD}:
+                continue
+            is_again = after.state is State.CLEARED and before.state is State.UNCERTAIN
+            if is_again or after.adopted:
+                yield before, intents[entry.key], after
 
 
 def judge_transactions(judgement: Judgement, world: World) -> None:

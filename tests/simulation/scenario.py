@@ -17,12 +17,13 @@ from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
 from tests.simulation.judgement import Judgement
+from tests.simulation.ledger import started_again
 from tests.simulation.loop import run
 from tests.simulation.node import Node
 from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, configure
 
 STORM = 15.0
-CALM = 90.0
+CALM = 120.0
 _AIMED = 0.25  # at one kind of call, in most runs
 _FATES = ("before", "after", "after", "frozen", "late", "asleep", "asleep")
 _PEACE = 0.1  # nothing is wrong there, but workers come and go
@@ -89,7 +90,7 @@ def _happened(world: World) -> Counter[str]:
             "runs in peace": int(world.is_peaceful),
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
-            "of these started again": sum(e.data["attempt"] > 1 for e in ends),
+            "of these started again": started_again(world),
             "of these resolved by the operator": world.resolved.total(),
             "of these where files are not shown": world.resolved["unfiled"],
             "deliveries of somebody else": sum(d.command_id is None for d in made),
@@ -227,23 +228,19 @@ def _is_quiet(world: World) -> bool:
     """Everything is over, or held with nothing at Jet that it could be."""
     of = told(world)
     return world.sent <= of.keys() and all(
-        is_over(events[-1]) or _is_held(world, command_id, events[-1])
-        for command_id, events in of.items()
+        is_over(events[-1]) or _is_held(events[-1]) for command_id, events in of.items()
     )
 
 
-def _is_held(world: World, command_id: str, last: Any) -> bool:
-    """Whether it is held for good reason: what Jet shows cannot tell."""
-    reason = (last.data.get("reason") or {}).get("code")
-    made = world.jet.of(command_id)
-    can_tell = made and world.jet.listing[made[0].job_id] == "all"
-    return reason == "held" and not can_tell
+def _is_held(last: Any) -> bool:
+    """Whether it waits for an operator."""
+    return bool((last.data.get("reason") or {}).get("code") == "held")
 
 
 def _resolve(world: World) -> None:
     """Be the operator, who looks at Jet: adopt what is there, resend what is not."""
     for command_id, events in told(world).items():
-        if not _is_held(world, command_id, events[-1]):
+        if not _is_held(events[-1]):
             continue
         order = {"type": "resolve", "commandId": command_id, "action": "resend"}
         made = world.jet.of(command_id)

@@ -30,7 +30,7 @@ from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now
 from tests.simulation.group import Group
-from tests.simulation.jet import JOBS, Jet
+from tests.simulation.jet import JOBS, STATED, Jet
 from tests.simulation.node import Node, current
 from tests.simulation.wire import Transport
 
@@ -38,7 +38,10 @@ PARTITIONS = 2
 SESSION = 3.0
 SETTLE = 4.0
 
-ROUTES = "routes:\n" + "".join(f"  to-{job}:\n    job_id: {job}\n" for job in JOBS)
+_SAYS = {STATED: ", exclusive: true, listing: complete"}
+ROUTES = "routes:\n" + "".join(
+    f"  to-{job}: {{job_id: {job}{_SAYS.get(job, '')}}}\n" for job in JOBS
+)
 
 
 def configure(routes: Path) -> Config:

@@ -20,6 +20,10 @@ from jetworker.kafka import topics
 from tests.support.jet.fake_server import JetServer
 from tests.support.waiting import PATIENCE, until
 
+# Of each job it is stated what the Jet of these tests does: it lists everything, and
+# nobody else starts on it. What is proven without that is in `test_evidence`.
+STATED = "exclusive: true, listing: complete"
+
 
 @dataclass
 class WorkerProcess:

@@ -16,6 +16,7 @@ from jetworker.core.command import (
     Cancel,
     CommandId,
     DeliveryId,
+    ObjectSpec,
     Reject,
     Rejection,
     Resolution,
@@ -35,7 +36,8 @@ from jetworker.core.delivery import (
 )
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import finish
-from jetworker.core.route import OnUncertain
+from jetworker.core.post import Ghost, Window, contents_of
+from jetworker.core.route import Listing, OnUncertain
 from jetworker.core.trigger import Absent, AdoptRefused, Found
 from jetworker.wire import events, routes, snapshots
 from jetworker.wire.answers import Answers, answer_adopt
@@ -97,6 +99,13 @@ def test_a_snapshot_comes_back_as_it_was(delivery: Delivery) -> None:
     assert snapshots.decode(snapshots.encode(delivery)) == delivery
 
 
+def test_an_open_snapshot_keeps_what_its_command_left_behind() -> None:
+    ghost = Ghost(1, Window(NOW, NOW + SECOND), contents_of((ObjectSpec("/a", 1),)))
+    left = a_delivery(State.CLEARED, posts=(ghost,), made_in=ghost.window, sample=b"12")
+
+    assert snapshots.decode(snapshots.encode(left)) == left
+
+
 def test_a_finished_snapshot_comes_back_as_it_was() -> None:
     bare = finish(a_delivery(State.CANCELLED, job_id=None, delivery_id=None))
     reason = Reason(ReasonCode.JET_FAILED, "no")
@@ -113,7 +122,17 @@ def test_a_finished_snapshot_comes_back_as_it_was() -> None:
     )
     old = replace(full, accepted_at=None, requested=None, metadata=None)
 
-    for finished in (bare, replace(bare, started_at=None), full, old):
+    ghost = Ghost(2, Window(NOW, NOW + SECOND), contents_of((ObjectSpec("/a", 1),)))
+    testifies = replace(
+        full,
+        made_in=Window(NOW, NOW),
+        ended_on=NOW + SECOND,
+        sample=b"12345678",
+        folders=True,
+        posts=(ghost, replace(ghost, attempt=3)),
+    )
+
+    for finished in (bare, replace(bare, started_at=None), full, old, testifies):
         assert snapshots.decode(snapshots.encode(finished)) == finished
 
 
@@ -292,6 +311,22 @@ def test_a_routes_file_is_read() -> None:
     assert two.growing.idle_timeout == 30 * SECOND
 
 
+def test_what_is_stated_of_a_job_is_read_and_is_nothing_by_default() -> None:
+    text = b"""
+routes:
+  a: {job_id: x, exclusive: true, listing: complete}
+  b: {job_id: x, exclusive: true, listing: complete, max_active: 3}
+  c: {job_id: y}
+"""
+    found = routes.decode(text, "routes.yaml").values()
+
+    assert [(each.is_exclusive, each.listing) for each in found] == [
+        (True, Listing.COMPLETE),
+        (True, Listing.COMPLETE),
+        (False, Listing.LEARNED),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -313,6 +348,16 @@ def test_a_routes_file_is_read() -> None:
             "growing_objects",
         ),
         ("routes: {a: {job_id: x}, a: {job_id: y}}", "a occurs twice"),
+        ("routes: {a: {job_id: x, exclusive: 1}}", "routes.a.exclusive"),
+        ("routes: {a: {job_id: x, listing: all}}", "routes.a.listing"),
+        (
+            "routes: {a: {job_id: x, exclusive: true}, b: {job_id: x}}",
+            "routes.b.exclusive: routes.a",
+        ),
+        (
+            "routes: {a: {job_name: x}, b: {job_name: x, listing: complete}}",
+            "routes.b.listing: routes.a",
+        ),
         ("routes: {}", "routes"),
         ("routes: [", "line"),
         ("\x00", "routes.yaml"),

@@ -1,18 +1,12 @@
-"""Who may start on a job now."""
+"""Who may start on a job now: one at a time, and none that could be another's (R5)."""
 
 import asyncio
 
 from jetworker.core.command import CommandId, JobId
 from jetworker.worker.job_locks import JobLocks
-from tests.support.waiting import until
+from tests.support.builders import JOB, NOW, SECOND
 
-JOB, OTHER = JobId("job"), JobId("other")
-LOST, LOST_TOO = CommandId("lost"), CommandId("lost-too")
-
-
-async def started(locks: JobLocks, job_id: JobId, began: list[JobId]) -> None:
-    async with locks.start(job_id):
-        began.append(job_id)
+OTHER = JobId("other")
 
 
 async def test_one_start_at_a_time_is_sent_on_a_job() -> None:
@@ -32,35 +26,20 @@ async def test_one_start_at_a_time_is_sent_on_a_job() -> None:
     assert most == 1
 
 
-async def test_an_unknown_start_keeps_others_off_its_job_and_no_other() -> None:
+def test_others_wait_until_an_unknown_post_can_be_applied_no_longer() -> None:
     locks = JobLocks()
-    began: list[JobId] = []
+    woken: list[None] = []
+    locks.on_change(lambda: woken.append(None))
+    ours, other = CommandId("c-1"), CommandId("c-2")
+    locks.hold(JOB, ours, NOW)
 
-    locks.hold(JOB, LOST)
-    locks.hold(JOB, LOST_TOO)
-    waiting = asyncio.create_task(started(locks, JOB, began))
-    await started(locks, OTHER, began)
-    await locks.release(LOST)
-    await locks.release(LOST)
-    await started(locks, OTHER, began)
-
-    assert began == [OTHER, OTHER]
-    await locks.release(LOST_TOO)
-    await waiting
-    assert began == [OTHER, OTHER, JOB]
-
-
-async def test_who_waited_for_its_turn_is_kept_off_by_what_was_lost_meanwhile() -> None:
-    locks = JobLocks()
-    began: list[JobId] = []
-
-    async with locks.start(JOB):
-        waiting = asyncio.create_task(started(locks, JOB, began))
-        await asyncio.sleep(0)
-        locks.hold(JOB, LOST)
-    await started(locks, OTHER, began)
-
-    assert began == [OTHER]
-    await locks.release(LOST)
-    await until(lambda: began == [OTHER, JOB], "the start that waited")
-    await waiting
+    assert locks.blocked_for(OTHER, other, NOW) == 0.0
+    assert locks.blocked_for(JOB, ours, NOW) == 0.0
+    assert 3.0 < locks.blocked_for(JOB, other, NOW) < 3.1
+    assert locks.blocked_for(JOB, other, None) == 1.0
+    assert locks.blocked_for(JOB, other, NOW + 4 * SECOND) == 0.0
+    locks.hold(JOB, ours, NOW)
+    locks.release(JOB, ours)
+    locks.release(JOB, ours)
+    assert locks.blocked_for(JOB, other, NOW) == 0.0
+    assert woken == [None]

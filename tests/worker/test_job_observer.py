@@ -28,6 +28,6 @@ async def test_the_latest_files_lead_to_their_deliveries_and_later_looks_go_on()
 
     ids = [each.delivery_id for each in made]
     assert [look.listed for look in looks] == [frozenset()] * 3
-    assert looks[0].seen == set(ids[-50:])
-    assert looks[1].seen == set(ids[-100:])
-    assert looks[2].seen == set(ids)
+    assert looks[0].named == set(ids[-50:])
+    assert looks[1].named == set(ids[-100:])
+    assert looks[2].named == set(ids)

@@ -1,66 +1,92 @@
-"""The look-up of an unknown start while others are started on the same job."""
+"""The look-up of unknown starts: looks, cases, orders, and what is remembered."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from prometheus_client import CollectorRegistry
+import pytest
+from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
-from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
+from jetworker.core.delivery import Intent, PendingAdopt, State
+from jetworker.core.errors import JetUnavailable
+from jetworker.core.evidence import Asked, Shown
+from jetworker.core.known import posts_of
 from jetworker.core.observation import JetDelivery
-from jetworker.core.open_intent import OpenIntent, open_intent
-from jetworker.core.settle import Candidate
-from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.core.witness import Bound, Settling, is_witnessed
+from jetworker.core.post import Ghost, Window
+from jetworker.core.route import Listing, Route
+from jetworker.core.trigger import Absent, AdoptRefused, Found, Trigger, Undecided
+from jetworker.core.witness import KnownDelivery
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.reconciliation import reconciler as module
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
+from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.reconciler import Reconciler
-from tests.support.builders import NOW, a_delivery, an_origin
+from tests.support.builders import JOB, NOW, SECOND, a_delivery, an_origin
 from tests.support.fakes import OneDelivery
 from tests.support.waiting import until
 
 SETTLE = timedelta(seconds=0.2)
+ASKED = Asked(1, 100, None, b"")
+MINUTE = 60 * SECOND
 
 
-class BusyJob:
-    """A job that shows all that was started on it; every reading finds one more."""
+@dataclass
+class Job:
+    """A job at Jet, and the state topic; every look is a second after the one before."""
 
-    def __init__(self, *unknown: OpenIntent) -> None:
-        self.unknown = unknown
-        self.started = {DeliveryId("d-0"): NOW, DeliveryId("d-1"): NOW}
-        self.looks = 0
+    owners: list[OneDelivery] = field(default_factory=list)
+    known: dict[DeliveryId, KnownDelivery] = field(default_factory=dict)
+    unbound: dict[DeliveryId, Shown] = field(default_factory=dict)
+    hidden: set[DeliveryId] = field(default_factory=set)
+    looks: int = 0
+    is_down: bool = False
+    at: datetime = NOW + MINUTE
 
-    def read(self) -> JobBindings:
-        self.started[DeliveryId(f"d-{len(self.started)}")] = datetime.now(UTC)
-        bound = {each: (CommandId(each), at) for each, at in self.started.items()}
-        return JobBindings(bound, list(self.unknown))
+    def has(self, name: str, at: datetime) -> None:
+        """Let a command be bound to a delivery that was made then, and ended."""
+        made = DeliveryId(name)
+        window = Window(at, at)
+        self.known[made] = KnownDelivery(made, window, ASKED, at + SECOND)
+
+    @property
+    def listed(self) -> frozenset[DeliveryId]:
+        return frozenset((self.known.keys() | self.unbound.keys()) - self.hidden)
 
 
-class BusyBindings(Bindings):
-    def __init__(self, job: BusyJob) -> None:
+class JobAtJet(JobObserver):
+    """Shows a job."""
+
+    def __init__(self, job: Job) -> None:
         self._job = job
 
     @override
-    async def read(self, job_id: JobId) -> JobBindings:
-        return self._job.read()
-
-
-class BusyWatcher(JobObserver):
-    def __init__(self, job: BusyJob) -> None:
-        self._job = job
+    def created_on(self, delivery_id: DeliveryId) -> datetime | None:
+        shown = self._job.unbound.get(delivery_id)
+        return shown.created_on if shown else None
 
     @override
     async def look(self, job_id: JobId) -> JobLook:
-        self._job.looks += 1
-        shown = frozenset(self._job.started)
-        return JobLook(shown, shown)
+        job = self._job
+        if job.is_down:
+            msg = "503"
+            raise JetUnavailable(msg)
+        job.looks += 1
+        job.at += SECOND
+        return JobLook(job.at, job.at, job.listed, job.listed, {})
+
+    @override
+    async def shown(
+        self, job_id: JobId, delivery_ids: Iterable[DeliveryId], look: JobLook
+    ) -> dict[DeliveryId, Shown | None]:
+        return {each: self._job.unbound.get(each) for each in delivery_ids}
 
     @override
     async def delivery(
@@ -68,164 +94,357 @@ class BusyWatcher(JobObserver):
     ) -> JetDelivery | None:
         return JetDelivery(delivery_id, "IN_PROGRESS", NOW)
 
-    @override
-    async def candidates(
-        self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
-    ) -> tuple[Candidate, ...]:
-        assert not frozenset(unbound)
-        return ()
+
+class StateTopic(Bindings):
+    """Says of the owners' deliveries what a state topic would, after a while."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     @override
-    async def is_witnessed(
-        self,
-        start: OpenIntent,
-        job_id: JobId,
-        listed: frozenset[DeliveryId],
-        known: Sequence[Bound],
-        settling: Settling,
-    ) -> bool:
-        return is_witnessed(listed, known, known, start, settling)
+    async def read(self, job_id: JobId) -> JobBindings:
+        found = JobBindings(dict(self._job.known))
+        for owner in self._job.owners:
+            found.enter(owner.delivery)
+        await asyncio.sleep(0)
+        return found
 
 
-def unknown_starts(number: int) -> list[OneDelivery]:
-    delivery = a_delivery(State.UNCERTAIN)
-    names = [CommandId(f"c-{n}") for n in range(number)]
-    return [OneDelivery(replace(delivery, command_id=name)) for name in names]
+def unknown(
+    *names: str, state: State = State.UNCERTAIN, **changes: object
+) -> list[OneDelivery]:
+    delivery = replace(a_delivery(state), **changes)  # type: ignore[arg-type]
+    return [
+        OneDelivery(replace(delivery, command_id=CommandId(name))) for name in names
+    ]
 
 
-def a_lookup(
-    job: BusyJob,
-    bindings: Bindings | None = None,
+def value(counter: Counter) -> float:
+    """Return what a counter counted."""
+    (metric,) = counter.collect()
+    return float(metric.samples[0].value)
+
+
+@dataclass
+class Running:
+    """A reconciler that runs, and what it shares with the worker."""
+
+    reconciler: Reconciler
+    locks: JobLocks
+    metrics: Metrics
+
+    def held(self, proof: str) -> float:
+        return value(self.metrics.held_starts_total.labels("archive", proof))
+
+
+def a_reconciler(
+    job: Job,
+    locks: JobLocks,
+    metrics: Metrics,
+    routes: Sequence[Route] = (),
+    settle: timedelta = SETTLE,
     remembered: timedelta = timedelta(days=36_500),
 ) -> Reconciler:
+    observer, bindings, clock = JobAtJet(job), StateTopic(job), Clock()
+    views = JobViews(
+        observer,
+        bindings,
+        clock=clock,
+        metrics=metrics,
+        settle=settle,
+        routes_of=lambda _: routes,
+    )
     return Reconciler(
-        BusyWatcher(job),
-        bindings or BusyBindings(job),
-        JobLocks(),
-        clock=Clock(),
-        metrics=Metrics(CollectorRegistry()),
-        settle=SETTLE,
+        views,
+        observer,
+        bindings,
+        locks,
+        clock=clock,
+        metrics=metrics,
+        settle=settle,
         remembered=remembered,
     )
 
 
-async def looked_up(owners: list[OneDelivery]) -> BusyJob:
-    """Look unknown starts up until each is told something."""
-    job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    reconciler = a_lookup(job)
-
-    running = asyncio.create_task(reconciler.run())
-    for owner in owners:
+@asynccontextmanager
+async def running(
+    job: Job,
+    *,
+    routes: Sequence[Route] = (),
+    remembered: timedelta = timedelta(days=36_500),
+    settle: timedelta = SETTLE,
+) -> AsyncIterator[Running]:
+    metrics, locks = Metrics(CollectorRegistry()), JobLocks()
+    reconciler = a_reconciler(job, locks, metrics, routes, settle, remembered)
+    task = asyncio.create_task(reconciler.run())
+    for owner in job.owners:
         reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
-    async with asyncio.timeout(10):
+    try:
+        yield Running(reconciler, locks, metrics)
+    finally:
+        task.cancel()
+
+
+async def told(*owners: OneDelivery) -> list[list[Trigger]]:
+    async with asyncio.timeout(20):
         for owner in owners:
             await owner.changed.wait()
-    running.cancel()
-    return job
+    return [owner.told for owner in owners]
 
 
-def intent_of(delivery: Delivery) -> OpenIntent:
-    assert delivery.intent is not None
-    return open_intent(delivery, delivery.intent, timedelta())
+def a_route(**changes: object) -> Route:
+    return replace(Route(RouteName("archive"), job_id=JOB), **changes)  # type: ignore[arg-type]
 
 
-async def test_a_delivery_that_is_bound_after_the_looks_hides_nothing() -> None:
-    """Where starts never cease, no listing has them all by the time they are read."""
-    (owner,) = owners = unknown_starts(1)
+COMPLETE = a_route(listing=Listing.COMPLETE)
+EXCLUSIVE = a_route(is_exclusive=True)
 
-    await looked_up(owners)
 
-    assert owner.told == [Absent()]
+def shown(name: str, at: datetime, state: str = "IN_PROGRESS") -> Shown:
+    return Shown(DeliveryId(name), state, at, None, 0, 0)
 
 
 async def test_a_hundred_unknown_starts_on_a_job_share_a_few_looks_at_it() -> None:
     """Jet failed for a minute: each for itself would not be looked up in time."""
-    owners = unknown_starts(100)
+    job = Job(unknown(*(f"c-{n}" for n in range(100))))
 
-    job = await looked_up(owners)
+    async with running(job, routes=[COMPLETE]):
+        found = await told(*job.owners)
 
-    assert [owner.told for owner in owners] == [[Absent()]] * 100
+    assert found == [[Absent()]] * 100
     assert job.looks < 10
+
+
+async def test_nothing_is_decided_before_settle_is_over() -> None:
+    job = Job(unknown("c-1"))
+    began = asyncio.get_running_loop().time()
+
+    async with running(job, routes=[COMPLETE]):
+        await told(*job.owners)
+
+    assert asyncio.get_running_loop().time() - began >= SETTLE.total_seconds()
+
+
+async def test_a_job_that_grows_meanwhile_proves_that_nothing_was_started() -> None:
+    """The whole of R2, as a busy job shows it by itself."""
+    job = Job(unknown("c-1", intent=an_intent()))
+    for number in range(12):
+        job.has(f"old-{number}", NOW - MINUTE * (20 - number))
+
+    async with running(job):
+        await until(lambda: job.looks > 2, "looks before any later start")
+        job.has("later", NOW + MINUTE)
+        job.unbound[DeliveryId("later")] = shown("later", NOW + MINUTE, "QUEUED")
+        looks = job.looks
+        await until(lambda: job.looks > looks + 1, "looks after one")
+        job.has("latest", job.at + 5 * SECOND)
+        found = await told(*job.owners)
+
+    assert found == [[Absent()]]
+
+
+def an_intent() -> Intent:
+    intent = a_delivery(State.UNCERTAIN).intent
+    assert intent is not None
+    return replace(intent, hi=NOW + 30 * SECOND)
+
+
+async def test_what_is_not_proven_is_held_and_says_and_counts_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    job = Job(unknown("c-1"))
+
+    async with running(job) as run:
+        found = await told(*job.owners)
+        await until(lambda: run.held("nothing_listed") == 1, "a count")
+
+    assert found[0][0] == Undecided(
+        "the job's document lists no delivery: Jet cannot show that nothing was started;"
+        " look at the job in Jet's console, then: jetworker resolve ID adopt"
+        " --delivery-id … | resend | abandon"
+    )
+
+
+async def test_a_job_that_cannot_be_looked_at_is_held_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    job = Job(unknown("c-1"), is_down=True)
+
+    async with running(job) as run:
+        found = await told(*job.owners)
+        await until(lambda: run.held("not_looked_up") == 1, "a count")
+
+    (undecided, *_) = found[0]
+    assert isinstance(undecided, Undecided)
+    assert undecided.message.startswith("it could not be looked up: 503")
+
+
+async def test_on_an_exclusive_job_the_only_one_is_adopted_while_it_runs() -> None:
+    job = Job(unknown("c-1"))
+    job.unbound[DeliveryId("d-1")] = shown("d-1", NOW + SECOND)
+
+    async with running(job, routes=[EXCLUSIVE]):
+        found = await told(*job.owners)
+
+    assert found == [[Found(DeliveryId("d-1"), NOW + SECOND, attempt=1)]]
+
+
+async def test_a_refuted_statement_is_believed_no_more_and_is_counted() -> None:
+    job = Job(unknown("c-1"))
+    for number, name in enumerate(("d-1", "d-2")):
+        job.unbound[DeliveryId(name)] = shown(name, NOW + number * SECOND)
+
+    async with running(job, routes=[EXCLUSIVE]) as run:
+        counter = run.metrics.refuted_statements_total.labels("archive", "exclusive")
+        await until(lambda: value(counter) == 1, "a refutation")
+        del job.unbound[DeliveryId("d-2")]
+        looks = job.looks
+        await until(lambda: job.looks > looks + 4, "further looks")
+
+    assert job.owners[0].told == []
+
+
+async def test_a_gap_is_remembered_when_it_is_shown_no_more() -> None:
+    job = Job(unknown("c-1"))
+    for number in range(3):
+        job.has(f"d-{number}", NOW - MINUTE * (10 - number))
+    job.hidden.add(DeliveryId("d-1"))
+
+    async with running(job, routes=[COMPLETE]):
+        await until(lambda: job.looks > 1, "a look with a gap")
+        job.hidden.clear()
+        await until(lambda: job.looks > 8, "looks without")
+
+    assert job.owners[0].told == []
+
+
+async def test_a_candidate_is_not_forgotten_when_it_is_named_no_more() -> None:
+    job = Job(unknown("c-1"))
+    job.unbound[DeliveryId("d-1")] = shown("d-1", NOW + SECOND)
+
+    async with running(job, routes=[COMPLETE]):
+        await until(lambda: job.looks > 1, "a look that shows it")
+        job.hidden.add(DeliveryId("d-1"))
+        await until(lambda: job.looks > 8, "looks that do not")
+
+    assert job.owners[0].told == []
+
+
+async def test_a_start_that_was_answered_is_looked_at_at_once_and_a_second_later() -> (
+    None
+):
+    job = Job(unknown("c-1"))
+    starting = a_delivery(State.STARTING)
+
+    async with running(job, settle=MINUTE) as run:
+        await until(lambda: job.looks == 1, "the first look")
+        run.reconciler.notice(starting, replace(starting, state=State.STARTED))
+        await until(lambda: job.looks == 2, "a look at once")
+        await until(lambda: job.looks == 3, "a look a second later")
+
+
+async def test_clocks_that_disagree_let_nothing_be_settled() -> None:
+    job = Job(unknown("c-1"))
+    window = Window(NOW, NOW + SECOND)
+    started = a_delivery(State.STARTED, made_in=window)
+
+    async with running(job, routes=[COMPLETE]) as run:
+        for created_on in (NOW, NOW + 2 * SECOND):
+            run.reconciler.notice(started, replace(started, created_on=created_on))
+        await until(lambda: job.looks > 8, "looks")
+        disagreements = value(run.metrics.clock_disagreements_total)
+
+    assert disagreements == 1
+    assert job.owners[0].told == []
 
 
 async def test_a_start_that_was_resent_is_given_its_own_time_to_be_shown() -> None:
     """The look-up of the held one before it is at hand, and has waited long ago."""
-    (owner,) = unknown_starts(1)
-    uncertain = owner.delivery
-    assert uncertain.intent is not None
-    owner.delivery = replace(uncertain, state=State.HELD)
-    job = BusyJob(intent_of(uncertain))
-    reconciler = a_lookup(job)
-    running = asyncio.create_task(reconciler.run())
-    reconciler.take(DeliveryHandle(owner, uncertain.command_id))
-    await until(lambda: job.looks > 1, "two looks")
+    job = Job(unknown("c-1", state=State.HELD))
+    (owner,) = job.owners
+    held = owner.delivery
+    assert held.intent is not None
 
-    again = replace(uncertain.intent, written_at=NOW + timedelta(hours=1))
-    owner.delivery = replace(uncertain, intent=again)
-    began = asyncio.get_running_loop().time()
-    reconciler.take(DeliveryHandle(owner, uncertain.command_id))
-    await asyncio.wait_for(owner.changed.wait(), 10)
-    took = asyncio.get_running_loop().time() - began
-    running.cancel()
+    async with running(job, routes=[COMPLETE]) as run:
+        await until(lambda: job.looks > 0, "a look")
+        again = replace(held.intent, written_at=NOW + MINUTE)
+        owner.delivery = replace(held, state=State.UNCERTAIN, intent=again)
+        began = asyncio.get_running_loop().time()
+        run.reconciler.take(DeliveryHandle(owner, held.command_id))
+        found = await told(owner)
+        took = asyncio.get_running_loop().time() - began
 
-    assert owner.told == [Absent()]
+    assert found == [[Absent()]]
     assert took >= SETTLE.total_seconds()
 
 
-class WantedByTwo(BusyBindings):
-    """Says of the owners' deliveries what a state topic would, after a while."""
+async def test_a_held_one_is_never_started_again_by_itself() -> None:
+    job = Job(unknown("c-1", state=State.HELD))
 
-    def __init__(
-        self, job: BusyJob, owners: list[OneDelivery], wanted: DeliveryId
-    ) -> None:
-        super().__init__(job)
-        self._owners = owners
-        self._wanted = wanted
+    async with running(job, routes=[COMPLETE]) as run:
+        for looks in range(1, 6):
+            await until(lambda looks=looks: job.looks >= looks, "a look")  # type: ignore[misc]
+            run.reconciler.take(DeliveryHandle(job.owners[0], CommandId("c-1")))
 
-    @override
-    async def read(self, job_id: JobId) -> JobBindings:
-        all_of = [owner.delivery for owner in self._owners]
-        bound = self._job.read().bound | {
-            each.delivery_id: (each.command_id, NOW)
-            for each in all_of
-            if each.delivery_id is not None
-        }
-        claimants = {each.command_id for each in all_of if each.pending is not None}
-        await asyncio.sleep(0)
-        return JobBindings(bound, [], {self._wanted: claimants} if claimants else {})
+    assert job.owners[0].told == []
 
 
 async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> None:
     wanted = DeliveryId("wanted")
-    owners = unknown_starts(2)
-    for owner in owners:
-        pending = PendingAdopt(wanted, an_origin(), None, None, ())
-        owner.delivery = replace(owner.delivery, state=State.HELD, pending=pending)
-    job = BusyJob(*(intent_of(owner.delivery) for owner in owners))
-    reconciler = a_lookup(job, WantedByTwo(job, owners, wanted))
+    pending = PendingAdopt(wanted, an_origin(), None, None, ())
+    job = Job(unknown("c-0", "c-1", state=State.HELD, pending=pending))
 
-    running = asyncio.create_task(reconciler.run())
-    for owner in owners:
-        reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
-    for owner in owners:
-        await asyncio.wait_for(owner.changed.wait(), 10)
-    running.cancel()
+    async with running(job):
+        found = await told(*job.owners)
 
-    assert [owner.told for owner in owners] == [[Found(wanted, NOW)], [AdoptRefused()]]
+    assert found == [[Found(wanted, NOW)], [AdoptRefused()]]
 
 
-async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_only() -> (
-    None
-):
+async def test_after_a_refused_adopt_it_is_looked_at_again() -> None:
+    job = Job(unknown("c-1", state=State.HELD))
+    (owner,) = job.owners
+    job.has("bound", NOW - MINUTE)
+    pending = PendingAdopt(DeliveryId("bound"), an_origin())
+    owner.delivery = replace(owner.delivery, pending=pending)
+
+    async with running(job):
+        await until(lambda: job.looks > 0, "a look")
+
+    assert owner.told[0] == AdoptRefused()
+
+
+async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What ended meanwhile is forgotten: its delivery looks like nobody's, like ours."""
-    (owner,) = unknown_starts(1)
-    reconciler = a_lookup(BusyJob(intent_of(owner.delivery)), remembered=timedelta())
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    job = Job(unknown("c-1"))
 
-    running = asyncio.create_task(reconciler.run())
-    reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
-    await asyncio.wait_for(owner.changed.wait(), 10)
-    running.cancel()
+    async with running(job, routes=[COMPLETE], remembered=timedelta()):
+        ((undecided, *_),) = await told(*job.owners)
 
-    assert owner.told == [
-        Undecided("those started with it are forgotten, and could be it")
-    ]
+    assert isinstance(undecided, Undecided)
+    assert undecided.message.startswith(
+        "those started with it are forgotten, and could be it"
+    )
+
+
+def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
+    locks = JobLocks()
+    reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
+    uncertain = a_delivery(State.UNCERTAIN, intent=an_intent())
+    (post,) = posts_of(uncertain)
+    ghost = Ghost(post.attempt, post.window, post.contents)
+    cleared = replace(uncertain, state=State.CLEARED, intent=None, posts=(ghost,))
+
+    reconciler.notice(a_delivery(State.STARTING), cleared)
+    blocked = locks.blocked_for(JOB, CommandId("c-2"), NOW)
+    reconciler.notice(uncertain, replace(uncertain, state=State.HELD))
+    free = locks.blocked_for(JOB, CommandId("c-2"), NOW)
+    reconciler.notice(None, uncertain)
+    reconciler.notice(a_delivery(), a_delivery(job_id=None))
+
+    assert blocked > 0
+    assert free == 0

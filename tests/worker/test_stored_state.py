@@ -39,6 +39,9 @@ class Performer:
     def take(self, handle: DeliveryHandle) -> None:
         self.taken.append(handle.command_id)
 
+    def notice(self, before: Delivery | None, after: Delivery) -> None:
+        assert before is None or before.command_id == after.command_id
+
     def touch(self, snapshot: Snapshot) -> None:
         self.seen.append(snapshot)
 

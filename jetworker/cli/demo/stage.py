@@ -21,10 +21,15 @@ from jetworker.wire.events import ReadEvent
 _READY_WITHIN = 30.0
 _ROUTES = """\
 routes:
-  london-to-paris: {job_name: london-to-paris}
-  by-profiles: {source: London, destination: Paris, job_name: made-by-jetworker}
-  growing: {job_name: growing}
-  vault: {job_name: vault}
+  london-to-paris: {job_name: london-to-paris, exclusive: true, listing: complete}
+  by-profiles:
+    source: London
+    destination: Paris
+    job_name: made-by-jetworker
+    exclusive: true
+    listing: complete
+  growing: {job_name: growing, exclusive: true, listing: complete}
+  vault: {job_name: vault, exclusive: true, listing: complete}
 """
 
 

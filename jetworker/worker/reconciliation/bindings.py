@@ -2,55 +2,60 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import Delivery
 from jetworker.core.errors import StoreError
-from jetworker.core.open_intent import OpenIntent, open_intent
-from jetworker.core.witness import Bound
+from jetworker.core.finished import Finished
+from jetworker.core.known import known_delivery, posts_of
+from jetworker.core.post import Post
+from jetworker.core.witness import KnownDelivery
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.reader import HIGH_WATERMARKS, keep, read
 from jetworker.wire import snapshots
 from jetworker.worker.reconciliation.single_flight import SingleFlight
 
-_OPEN = frozenset({State.STARTING, State.UNCERTAIN, State.HELD})
 _SLICE = 500
+_KEPT = 8  # jobs of which the decoded snapshots are kept from look to look
 
 
 @dataclass(slots=True)
 class JobBindings:
     """
-    The deliveries of one job that commands are bound to, and its open intents.
+    The deliveries of one job that commands are bound to, and its unknown posts.
 
-    *claims* are the commands that an operator wants to be bound to a delivery.
+    *pending_adopts* are the commands that an operator wants to be bound to a delivery.
     """
 
-    bound: dict[DeliveryId, tuple[CommandId, datetime]] = field(default_factory=dict)
-    intents: list[OpenIntent] = field(default_factory=list)
-    claims: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
+    known: dict[DeliveryId, KnownDelivery] = field(default_factory=dict)
+    posts: list[Post] = field(default_factory=list)
+    pending_adopts: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
 
     def is_taken(self, delivery_id: DeliveryId) -> bool:
         """Whether a command is bound to it, or is to be by an operator's order."""
-        return delivery_id in self.bound or delivery_id in self.claims
+        return delivery_id in self.known or delivery_id in self.pending_adopts
 
-    @property
-    def known(self) -> tuple[Bound, ...]:
-        """The bound ones, as possible witnesses."""
-        return tuple(Bound(which, when) for which, (_, when) in self.bound.items())
+    def enter(self, snapshot: Delivery | Finished) -> None:
+        """Take note of one command of the job."""
+        known = known_delivery(snapshot)
+        if known is not None:
+            self.known[known.delivery_id] = known
+        self.posts += posts_of(snapshot)
+        if isinstance(snapshot, Delivery) and snapshot.pending is not None:
+            wanted = snapshot.pending.delivery_id
+            self.pending_adopts.setdefault(wanted, set()).add(snapshot.command_id)
+
+
+_Decoded = dict[bytes, tuple[bytes, Delivery | Finished]]
 
 
 class Bindings:
-    """
-    Reads every partition of the state topic, whoever owns it.
+    """Reads every partition of the state topic, whoever owns it."""
 
-    *within* is the longest time from the writing of an intent until Jet has applied it.
-    """
-
-    def __init__(self, kafka: KafkaClients, within: timedelta) -> None:
+    def __init__(self, kafka: KafkaClients) -> None:
         self._kafka = kafka
-        self._within = within
         self._latest = SingleFlight(self._read)
+        self._decoded: dict[JobId, _Decoded] = {}
 
     async def read(self, job_id: JobId) -> JobBindings:
         """
@@ -60,12 +65,24 @@ class Bindings:
         last stable offset: a commit returns before its marker is visible.
         """
         book = JobBindings()
-        values = (await self._latest.get(job_id)).values()
-        for number, value in enumerate(values):
+        latest = await self._latest.get(job_id)
+        name = job_id.encode()
+        before = self._decoded.pop(job_id, {})
+        decoded: _Decoded = {}
+        for number, (key, value) in enumerate(latest.items()):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if job_id.encode() in value:
-                _enter(book, job_id, value, self._within)
+            if name not in value:
+                continue
+            kept = before.get(key)
+            if kept is None or kept[0] != value:
+                kept = value, _decode(value)
+            decoded[key] = kept
+            if kept[1].job_id == job_id:
+                book.enter(kept[1])
+        self._decoded[job_id] = decoded
+        while len(self._decoded) > _KEPT:
+            del self._decoded[next(iter(self._decoded))]
         return book
 
     async def _read(self, job_ids: tuple[JobId, ...]) -> dict[bytes, bytes]:
@@ -79,23 +96,8 @@ class Bindings:
         return latest
 
 
-def _enter(book: JobBindings, job_id: JobId, value: bytes, within: timedelta) -> None:
+def _decode(value: bytes) -> Delivery | Finished:
     try:
-        snapshot = snapshots.decode(value)
+        return snapshots.decode(value)
     except snapshots.UnreadableSnapshot as exc:
         raise StoreError(str(exc)) from exc
-    if snapshot.job_id != job_id:
-        return
-    if snapshot.delivery_id is not None:
-        if isinstance(snapshot, Delivery):
-            when = snapshot.started_at or snapshot.accepted_at
-        else:
-            when = snapshot.started_at or snapshot.finished_at
-        book.bound[snapshot.delivery_id] = (snapshot.command_id, when)
-    elif isinstance(snapshot, Delivery) and snapshot.state in _OPEN:
-        intent = snapshot.intent
-        if intent is not None:
-            book.intents.append(open_intent(snapshot, intent, within))
-        if snapshot.pending is not None:
-            claimants = book.claims.setdefault(snapshot.pending.delivery_id, set())
-            claimants.add(snapshot.command_id)

@@ -1,29 +1,26 @@
 """Looking at a job: which deliveries Jet shows on it, wherever it shows them."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from jetworker.core.command import DeliveryId, JobId, RouteName, TransferId
-from jetworker.core.errors import JetNotFound, JetRejected
-from jetworker.core.evidence import Evidence
+from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.errors import JetNotFound, JetRejected, JetUnavailable
+from jetworker.core.evidence import Shown
+from jetworker.core.jet_clock import CUT
 from jetworker.core.observation import (
     JetDelivery,
     JetFile,
     JetTransfer,
     is_final_in_jet,
 )
-from jetworker.core.open_intent import OpenIntent
-from jetworker.core.settle import Candidate
-from jetworker.core.witness import Bound, Settling, is_witnessed, worth_asking
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
-from jetworker.runtime.metrics import Metrics
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -39,10 +36,19 @@ _BETWEEN_REFUSALS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class JobLook:
-    """One look: ids in the job document itself, and all that were seen anywhere."""
+    """
+    One look: the list, and all that is named anywhere.
 
+    *listed* are the ids in the job document itself, the only list of deliveries (R2);
+    *named* are these and what transfers and files name, which is presence only (R8).
+    *began* and *ended* are by Jet's clock: it had reached the one, not passed the other.
+    """
+
+    began: datetime
+    ended: datetime
     listed: frozenset[DeliveryId]
-    seen: frozenset[DeliveryId]
+    named: frozenset[DeliveryId]
+    files: Mapping[TransferId, frozenset[str]]
 
 
 class JobObserver:
@@ -50,114 +56,93 @@ class JobObserver:
 
     def __init__(self, jet: JetClient) -> None:
         self._jet = jet
+        self._ended: dict[DeliveryId, JetDelivery] = {}
         self._created_on: dict[DeliveryId, datetime] = {}
         self._owner_of: dict[TransferId, DeliveryId] = {}
         self._refusals: dict[JobId, int] = {}  # to show files, in a row
 
+    @property
+    def jet_time(self) -> datetime | None:
+        """Jet's clock, never later than it is."""
+        return self._jet.jet_time
+
+    def created_on(self, delivery_id: DeliveryId) -> datetime | None:
+        """Return when Jet made a delivery, if it ever said."""
+        return self._created_on.get(delivery_id)
+
     async def look(self, job_id: JobId) -> JobLook:
         """
-        Return the deliveries that Jet shows on a job.
+        Return the deliveries that Jet shows on a job, by one GET each of three.
 
         The field of the job document is not documented, so every deliveryId in it
-        counts; transfers in progress and, if the document shows none or may show only
-        the latest, the job's files name further ones.
+        counts.
         """
-        job, transfers = await asyncio.gather(
+        began = self._jet.jet_time
+        if began is None:
+            await self._jet.get_job(job_id, priority=Priority.LOOKUP)
+            began = self._jet.jet_time
+        job, transfers, files = await asyncio.gather(
             self._jet.get_job(job_id, priority=Priority.LOOKUP),
             self._in_progress(job_id),
+            self._files(job_id),
         )
+        ended = self._jet.jet_time
+        if began is None or ended is None:
+            msg = "Jet's answers have no Date: nothing can be compared with its clock"
+            raise JetUnavailable(msg)
         listed = frozenset(job.delivery_ids)
-        seen = set(listed)
-        for transfer in transfers:
-            if transfer.delivery_id is not None:
-                seen.add(transfer.delivery_id)
-        if len(listed) <= 1:
-            seen |= await self._by_files(job_id)
-        return JobLook(listed, frozenset(seen))
-
-    async def candidates(
-        self, job_id: JobId, unbound: Iterable[DeliveryId], since: datetime
-    ) -> tuple[Candidate, ...]:
-        """
-        Return those of *unbound* that were not created before *since*.
-
-        One that Jet lists and does not show is among them: it may be anybody's.
-        """
-        asked = [x for x in sorted(unbound) if self._created_on.get(x, since) >= since]
-        shown = await self._ask_all(job_id, asked)
-        recent = [
-            each
-            for each in shown.values()
-            if each is not None and not (each.created_on and each.created_on < since)
-        ]
-        files = await self._files(job_id) if recent else []
-        self._refusals.pop(job_id, None)
-        hidden = [
-            Candidate(each, None, is_shown=False) for each in asked if not shown[each]
-        ]
-        return (
-            *(
-                Candidate(d.delivery_id, d.created_on, _evidence(d, files))
-                for d in recent
-            ),
-            *hidden,
+        for each in transfers:
+            if each.delivery_id is not None:
+                _keep(self._owner_of, each.transfer_id, each.delivery_id)
+        running = {x.delivery_id for x in transfers if x.delivery_id is not None}
+        by_files = await self._by_files(job_id, files)
+        urls: defaultdict[TransferId, set[str]] = defaultdict(set)
+        for file in files:
+            if file.transfer_id is not None and file.url:
+                urls[file.transfer_id].add(file.url)
+        return JobLook(
+            began,
+            ended + CUT,
+            listed,
+            listed | running | by_files,
+            {each: frozenset(found) for each, found in urls.items()},
         )
 
-    async def is_witnessed(
-        self,
-        start: OpenIntent,
-        job_id: JobId,
-        listed: frozenset[DeliveryId],
-        known: Sequence[Bound],
-        settling: Settling,
-    ) -> bool:
-        """
-        Whether an unknown start would be among *listed*.
-
-        Jet is asked for dates, unless what is known already decides.
-        """
-        wanted = worth_asking(listed, known)
-        dated = [x for x in wanted if self._is_dated(x, start)]
-        if len(listed) > 1 and is_witnessed(
-            listed, known, self._date(dated), start, settling
-        ):
-            return True
-        await self._ask_all(
-            job_id,
-            [x.delivery_id for x in wanted if x.delivery_id not in self._created_on],
-        )
-        return is_witnessed(listed, known, self._date(wanted), start, settling)
-
-    def _is_dated(self, bound: Bound, start: OpenIntent) -> bool:
-        is_before = bound.delivery_id == start.after
-        return is_before or bound.delivery_id in self._created_on
-
-    def _date(self, bound: Iterable[Bound]) -> list[Bound]:
-        return [
-            replace(each, created_on=self._created_on.get(each.delivery_id))
-            for each in bound
-        ]
+    async def shown(
+        self, job_id: JobId, delivery_ids: Iterable[DeliveryId], look: JobLook
+    ) -> dict[DeliveryId, Shown | None]:
+        """Ask for deliveries at once, after the look; None is one that is not shown."""
+        asked = list(delivery_ids)
+        found = await asyncio.gather(*(self._known(job_id, each) for each in asked))
+        return {
+            each: _shown(delivery, look.files) if delivery else None
+            for each, delivery in zip(asked, found, strict=True)
+        }
 
     async def delivery(
         self, job_id: JobId, delivery_id: DeliveryId
     ) -> JetDelivery | None:
         """Return a delivery, None if Jet does not know it on that job."""
         try:
-            return await self._jet.get_delivery(
+            shown = await self._jet.get_delivery(
                 job_id, delivery_id, priority=Priority.LOOKUP
             )
         except JetRejected:
             return None
+        if shown.created_on is not None:
+            _keep(self._created_on, delivery_id, shown.created_on)
+        for each in shown.transfer_ids:
+            _keep(self._owner_of, each, delivery_id)
+        if is_final_in_jet(shown.state):
+            _keep(self._ended, delivery_id, shown)
+        return shown
 
-    async def _ask_all(
-        self, job_id: JobId, delivery_ids: Sequence[DeliveryId]
-    ) -> dict[DeliveryId, JetDelivery | None]:
-        """Ask for deliveries at once, and keep when they were created."""
-        shown = await asyncio.gather(*(self.delivery(job_id, x) for x in delivery_ids))
-        for each in shown:
-            if each is not None and each.created_on is not None:
-                _keep(self._created_on, each.delivery_id, each.created_on)
-        return dict(zip(delivery_ids, shown, strict=True))
+    async def _known(
+        self, job_id: JobId, delivery_id: DeliveryId
+    ) -> JetDelivery | None:
+        """Return a delivery; one that has ended is as it was."""
+        ended = self._ended.get(delivery_id)
+        return ended or await self.delivery(job_id, delivery_id)
 
     async def _in_progress(self, job_id: JobId) -> tuple[JetTransfer, ...]:
         try:
@@ -169,9 +154,8 @@ class JobObserver:
         """
         Return the job's files; none if Jet refuses to show any, three times in a row.
 
-        A single refusal would make a person's delivery look like it might be ours.
-        Refusals count on from look to look until a decision is reached, or each look
-        would take its time anew and a short settle time would not be enough.
+        After a single refusal a delivery would look like one that shows no files.
+        Refusals count on from look to look, or each look would take its time anew.
         """
         while True:
             try:
@@ -185,14 +169,16 @@ class JobObserver:
                 self._refusals.pop(job_id, None)
                 return list(found)
 
-    async def _by_files(self, job_id: JobId) -> set[DeliveryId]:
+    async def _by_files(
+        self, job_id: JobId, files: Iterable[JetFile]
+    ) -> set[DeliveryId]:
         """
         Return the deliveries that files name: files name transfers, those name them.
 
         The latest transfers are asked for; who was asked for before is known.
         """
         latest: dict[TransferId, datetime] = {}
-        for each in await self._files(job_id):
+        for each in files:
             if each.transfer_id is not None:
                 at = each.created_on or _NEVER
                 latest[each.transfer_id] = max(at, latest.get(each.transfer_id, _NEVER))
@@ -219,35 +205,26 @@ def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     cache[key] = value
 
 
-def tell_unexplained(
-    metrics: Metrics, route: RouteName, delivery_id: DeliveryId
-) -> None:
-    """Count and log a delivery that is on a job and that no command asked for."""
-    metrics.unexplained_deliveries_total.labels(route).inc()
-    log.error(
-        "a delivery that nobody asked for is on a job, see who started it",
-        route=route,
-        delivery_id=delivery_id,
+def _shown(delivery: JetDelivery, files: Mapping[TransferId, frozenset[str]]) -> Shown:
+    """Return what Jet shows of a delivery and of its files."""
+    urls = frozenset(
+        url for each in delivery.transfer_ids for url in files.get(each, frozenset())
     )
-
-
-def _evidence(shown: JetDelivery, files: list[JetFile]) -> Evidence:
-    """Return what Jet shows of the contents so far."""
-    own = set(shown.transfer_ids)
-    paths = frozenset(_path(f.url) for f in files if f.transfer_id in own and f.url)
-    is_whole = is_final_in_jet(shown.state)
-    if shown.progress is None:
-        return Evidence(paths, is_whole=is_whole)
-    moved, skipped = shown.progress.transferred, shown.progress.skipped
-    return Evidence(
-        paths,
-        moved.count + skipped.count,
-        moved.bytes + skipped.bytes,
-        shown.progress.failed.count,
-        is_whole,
+    progress = delivery.progress
+    if progress is None:
+        count = size = None
+        failed = 0
+    else:
+        count = progress.transferred.count + progress.skipped.count
+        size = progress.transferred.bytes + progress.skipped.bytes
+        failed = progress.failed.count
+    return Shown(
+        delivery.delivery_id,
+        delivery.state,
+        delivery.created_on,
+        delivery.modified_on,
+        count,
+        size,
+        failed,
+        urls,
     )
-
-
-def _path(url: str) -> str:
-    """Return the path of a storage URL, as the command would name it."""
-    return unquote(urlsplit(url).path) or url

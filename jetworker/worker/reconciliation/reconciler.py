@@ -1,58 +1,113 @@
 """
 Looking up what became of a start whose outcome is unknown.
 
-1. Wait `starts.settle` from the moment this process learnt of it, so that a request
-   still on its way has landed and is shown.
-2. See what is on the job (`views`): two looks at it, then the whole state topic.
-3. What only one look showed is just appearing: if it can be ours, look again. A delivery
-   that was started after the settle time began is not missing yet.
-4. Decide (`core.settle`), or look again; held after twice the settle time.
+A *case* is one unknown post and the looks at its job in this process; all cases of a job
+share each look (`job_views`). A job is looked at every fifth of `starts.settle`, and
+right after every start on it that was answered: that one is the witness (R5). Nothing is
+decided before `settle` is over since this process learnt of the doubt; then each look is
+judged (`core.reconcile`). What is not settled by twice the settle time and ten seconds
+is held, and says which proof is missing.
 
-A held delivery is looked at slowly and may still be adopted; it is never started
-again by itself. An operator's adopt is checked with Jet here too.
+A held start is looked at slowly and may still be adopted; it is never started again by
+itself. An operator's adopt is checked with Jet here too.
 """
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
-from jetworker.core.command import CommandId
-from jetworker.core.delivery import Delivery, PendingAdopt, State
+from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
+from jetworker.core.delivery import Delivery, Intent, PendingAdopt, State
 from jetworker.core.errors import JetError, StoreError
-from jetworker.core.open_intent import earliest
-from jetworker.core.route import OnUncertain
-from jetworker.core.settle import (
+from jetworker.core.post import Post
+from jetworker.core.reconcile import (
     Adopt,
     Decision,
     LookAgain,
-    Sight,
     StartAgain,
     decide,
-    is_since,
-    may_be,
+    unexplained,
 )
+from jetworker.core.route import OnUncertain
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
-from jetworker.runtime.clock import Clock
+from jetworker.core.witness import Missing, Proof, Row, extended
+from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
-from jetworker.worker.reconciliation.case import UnknownStart
 from jetworker.worker.reconciliation.claims import Reservations
-from jetworker.worker.reconciliation.job_observer import JobObserver, tell_unexplained
-from jetworker.worker.reconciliation.job_views import JobViews
+from jetworker.worker.reconciliation.job_observer import JobObserver
+from jetworker.worker.reconciliation.job_views import JobView, JobViews
 
 log = structlog.get_logger()
 
-_UNHURRIED = 30.0  # seconds for a look at a held one, however slow Jet is
+_UNHURRIED = 30.0  # seconds for a look, however slow Jet is
+_PATIENCE = 10.0  # seconds beyond twice the settle time: later starts testify then
+_AT_ONCE = 3  # looks at different jobs
+_NOT_LOOKED_UP = Missing(
+    Proof.NOT_LOOKED_UP, "Jet did not show in time what is on the job"
+)
+
+
+@dataclass(slots=True, eq=False)
+class UnknownStart:
+    """
+    One case; *began* is when this process learnt of the doubt.
+
+    *missing* says why it is not settled.
+    """
+
+    handle: DeliveryHandle
+    intent: Intent
+    began: float
+    row: Row = field(default_factory=Row)
+    missing: Missing = _NOT_LOOKED_UP
+    is_settled: bool = False
+    is_adopting: bool = False
+
+    @property
+    def unsettled(self) -> Delivery | None:
+        """The delivery as it is now, None once this start is settled."""
+        delivery = self.handle.delivery
+        if delivery is None or delivery.state not in {State.UNCERTAIN, State.HELD}:
+            return None
+        return delivery if _is_same(delivery.intent, self.intent) else None
+
+    def is_of(self, handle: DeliveryHandle) -> bool:
+        """Whether it looks after what this handle's delivery is uncertain of now."""
+        if handle.owner is not self.handle.owner or handle.delivery is None:
+            return False
+        return _is_same(handle.delivery.intent, self.intent)
+
+    def is_as_before(self, then: Delivery) -> bool:
+        """Whether what was looked up is still what is asked."""
+        now = self.unsettled
+        return now is not None and now.pending == then.pending
+
+
+def _is_same(one: Intent | None, other: Intent) -> bool:
+    return one is not None and one.written_at == other.written_at
+
+
+@dataclass(slots=True)
+class _Job:
+    """The cases of one job, and when it is due for a look."""
+
+    cases: dict[CommandId, UnknownStart] = field(default_factory=dict)
+    due: float = 0.0
+    again_at: float | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_running: bool = False
 
 
 class Reconciler:
     """
-    Looks after every unknown start of one worker, one task for each.
+    Looks after every unknown start of one worker, one task for each job.
 
     *settle* is how long a start may take until Jet shows it, *remembered* how long an
     ended command is known.
@@ -60,6 +115,7 @@ class Reconciler:
 
     def __init__(
         self,
+        views: JobViews,
         observer: JobObserver,
         bindings: Bindings,
         locks: JobLocks,
@@ -69,6 +125,7 @@ class Reconciler:
         settle: timedelta,
         remembered: timedelta,
     ) -> None:
+        self._views = views
         self._observer = observer
         self._bindings = bindings
         self._locks = locks
@@ -76,122 +133,293 @@ class Reconciler:
         self._metrics = metrics
         self._settle = settle.total_seconds()
         self._remembered = remembered
-        self._views = JobViews(observer, bindings, clock, settle)
-        self._new: asyncio.Queue[UnknownStart] = asyncio.Queue()
-        self._cases: dict[CommandId, UnknownStart] = {}
-        self._claims = Reservations()
+        self._jobs: dict[JobId, _Job] = {}
+        self._new: asyncio.Queue[JobId | UnknownStart] = asyncio.Queue()
+        self._reservations = Reservations()
+        self._reported: set[DeliveryId] = set()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
 
     def take(self, handle: DeliveryHandle) -> None:
         """Look after an unknown start; one that is known is looked at at once."""
-        case = self._cases.get(handle.command_id)
-        if case is not None:
-            case.called.set()
-            if case.is_of(handle):
-                return
         delivery = handle.delivery
-        intent = delivery.intent if delivery is not None else None
-        case = UnknownStart(handle, intent, self._clock.monotonic())
-        self._cases[handle.command_id] = case
-        self._new.put_nowait(case)
+        if delivery is None or delivery.intent is None:
+            return
+        intent = delivery.intent
+        job = self._jobs.setdefault(intent.job_id, _Job())
+        case = job.cases.get(handle.command_id)
+        if case is None or not case.is_of(handle):
+            case = UnknownStart(handle, intent, self._clock.monotonic())
+            job.cases[handle.command_id] = case
+        if delivery.state is State.UNCERTAIN:
+            self._locks.hold(intent.job_id, handle.command_id, intent.window.hi)
+        if delivery.pending is not None:
+            if not case.is_adopting:
+                case.is_adopting = True
+                self._new.put_nowait(case)
+            return
+        job.due = self._clock.monotonic()
+        job.wake.set()
+        if not job.is_running:
+            job.is_running = True
+            self._new.put_nowait(intent.job_id)
+
+    def notice(self, before: Delivery | None, after: Delivery) -> None:
+        """
+        Take note of a step that is durable.
+
+        1. A post that is unknown, or left behind, keeps others off its job (R5.1).
+        2. A start that was answered is a witness: look at once, and a second later.
+        3. The first date that Jet tells of it shows whether the clocks agree (R7).
+        """
+        job_id = after.job_id
+        if before is None or job_id is None:
+            return
+        if len(after.posts) > len(before.posts):
+            latest = after.posts[-1].window.hi
+            self._locks.hold(job_id, after.command_id, latest)
+        elif before.state is State.UNCERTAIN and after.state is not State.UNCERTAIN:
+            self._locks.release(job_id, after.command_id)
+        if before.state is State.STARTING and after.state is State.STARTED:
+            self._look_soon(job_id)
+        if before.state is State.STARTING and after.state is State.HELD:
+            self._count_held(after.route, Proof.ATTEMPTS)
+        if before.created_on is None and after.created_on is not None:
+            self._check_clocks(job_id, after)
 
     async def run(self) -> None:
         """Look after what comes, for ever."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                case = await self._new.get()
-                tasks.create_task(self._look_after(case), name="look-up")
+                new = await self._new.get()
+                if isinstance(new, UnknownStart):
+                    tasks.create_task(self._carry_adopt_out(new), name="adopt")
+                else:
+                    tasks.create_task(self._look_after(new), name="look-up")
 
-    async def _look_after(self, case: UnknownStart) -> None:
+    def _look_soon(self, job_id: JobId) -> None:
+        job = self._jobs.get(job_id)
+        if job is not None and job.is_running:
+            now = self._clock.monotonic()
+            job.due, job.again_at = now, now + 1.0
+            job.wake.set()
+
+    def _check_clocks(self, job_id: JobId, delivery: Delivery) -> None:
+        window, created_on = delivery.made_in, delivery.created_on
+        if window is None or created_on is None or window.contains(created_on):
+            return
+        self._views.clocks_disagree(job_id)
+        self._metrics.clock_disagreements_total.inc()
+        log.error(
+            "jet's dates and its clock disagree: nothing is settled on the job for 24 h",
+            job_id=job_id,
+            delivery_id=delivery.delivery_id,
+            created_on=str(created_on),
+            asked_for_between=f"{window.lo} and {window.hi}",
+        )
+
+    async def _look_after(self, job_id: JobId) -> None:
+        """Look at one job for as long as it has a case."""
+        job = self._jobs[job_id]
         try:
-            delivery = case.unsettled
-            if delivery is not None and delivery.pending is None:
-                await case.wait(self._settle)
-                reach(Point.SETTLED)
-            while (delivery := case.unsettled) is not None:
-                if delivery.state is State.HELD:
-                    await self._locks.release(case.handle.command_id)
-                await self._step(case, delivery)
-        except StoreError as exc:
-            log.debug("an unknown start is left to the next owner", reason=str(exc))
+            while self._drop_settled(job_id, job):
+                now = self._clock.monotonic()
+                due = self._due(job)
+                if due > now:
+                    job.wake.clear()
+                    await wait(job.wake, due - now)
+                    continue
+                if job.again_at is not None and job.again_at <= now:
+                    job.again_at = None
+                await self._step(job_id, job)
+                job.due = self._clock.monotonic() + self._interval(job)
         finally:
-            if self._cases.get(case.handle.command_id) is case:
-                del self._cases[case.handle.command_id]
-                await self._locks.release(case.handle.command_id)
+            job.is_running = False
 
-    async def _step(self, case: UnknownStart, delivery: Delivery) -> None:
-        if delivery.pending is not None:
-            await self._check_adopt(case, delivery, delivery.pending)
-            return
-        decision = await self._in_time(case, delivery)
-        if not case.is_as_before(delivery):
-            return  # an operator's order came meanwhile
-        if await self._carry_out(case, delivery, decision):
-            return
-        held_at = case.began + 2 * self._settle
-        if delivery.state is State.UNCERTAIN and self._clock.monotonic() >= held_at:
-            await case.handle.apply(Undecided(case.last.message))
-        await case.wait(self._interval(case))
+    def _drop_settled(self, job_id: JobId, job: _Job) -> bool:
+        """Forget the cases that are settled; returns whether any is left to look at."""
+        for command_id, case in list(job.cases.items()):
+            if case.unsettled is None:
+                del job.cases[command_id]
+                self._locks.release(job_id, command_id)
+        if not job.cases:
+            self._views.forget(job_id)
+        return bool(_waiting(job))
 
-    async def _in_time(self, case: UnknownStart, delivery: Delivery) -> Decision:
-        """Decide, but not beyond the moment when it has to be held."""
-        left = case.began + 2 * self._settle - self._clock.monotonic()
-        limit = left if delivery.state is State.UNCERTAIN else _UNHURRIED
+    def _due(self, job: _Job) -> float:
+        """Return when to look next: as planned, for a witness, or to hold in time."""
+        times = [job.due]
+        if job.again_at is not None:
+            times.append(job.again_at)
+        times += [
+            moment
+            for case, delivery in _waiting(job)
+            if delivery.state is State.UNCERTAIN
+            for moment in (case.began + self._settle, self._held_at(case))
+            if moment > self._clock.monotonic()
+        ]
+        return min(times)
+
+    def _interval(self, job: _Job) -> float:
+        """Return the wait before the next look; held ones are looked at slowly."""
+        if any(x.state is State.UNCERTAIN for _, x in _waiting(job)):
+            return min(5.0, max(0.2, self._settle / 5))
+        return min(60.0, max(5.0, self._settle))
+
+    def _held_at(self, case: UnknownStart) -> float:
+        return case.began + 2 * self._settle + _PATIENCE
+
+    async def _step(self, job_id: JobId, job: _Job) -> None:
+        """Look at the job once, and settle what can be settled by it."""
+        waiting = _waiting(job)
+        looked = self._clock.monotonic()
+        ours = frozenset(delivery.command_id for _, delivery in waiting)
+        look = asyncio.create_task(self._look(job_id, ours), name="look")
         try:
-            async with asyncio.timeout(max(self._settle / 2, limit)):
-                return await self._decide(delivery)
+            await self._hold_meanwhile(look, job)
+            view = await look
+        finally:
+            look.cancel()
+        if isinstance(view, JobView):
+            self._report(view, waiting[0][1].route)
+        for case, delivery in waiting:
+            if not case.is_as_before(delivery):
+                continue  # an operator's order came meanwhile
+            try:
+                await self._judge(case, delivery, view, looked)
+            except StoreError as exc:
+                log.debug("a start is left to the next owner", reason=str(exc))
+
+    async def _look(
+        self, job_id: JobId, ours: frozenset[CommandId]
+    ) -> JobView | Missing:
+        try:
+            async with self._turn, asyncio.timeout(_UNHURRIED):
+                return await self._views.of(job_id, ours)
         except TimeoutError:
-            return case.last
+            return _NOT_LOOKED_UP
         except (JetError, StoreError) as exc:
-            return LookAgain(f"it could not be looked up: {exc}")
+            return Missing(Proof.NOT_LOOKED_UP, f"it could not be looked up: {exc}")
+
+    async def _hold_meanwhile(
+        self, look: "asyncio.Task[JobView | Missing]", job: _Job
+    ) -> None:
+        """Wait for a look, and hold in time whose time is over before it is there."""
+        while not look.done():
+            now = self._clock.monotonic()
+            times = [
+                self._held_at(case) - now
+                for case, delivery in _waiting(job)
+                if delivery.state is State.UNCERTAIN
+            ]
+            await asyncio.wait({look}, timeout=max(0.0, min(times, default=_UNHURRIED)))
+            if look.done():
+                return
+            for case, delivery in _waiting(job):
+                if delivery.state is State.UNCERTAIN:
+                    await self._hold_if_due(case)
+
+    async def _judge(
+        self,
+        case: UnknownStart,
+        delivery: Delivery,
+        view: JobView | Missing,
+        looked: float,
+    ) -> None:
+        """Carry out what a look decides for one case, hold it if its time is over."""
+        if isinstance(view, Missing):
+            if case.missing is _NOT_LOOKED_UP or delivery.state is State.UNCERTAIN:
+                case.missing = view
+        elif await self._carry_out(
+            case, delivery, self._decide(case, delivery, view, looked)
+        ):
+            return
+        now = case.unsettled
+        if now is None or now.pending is not None:
+            return
+        if now.state is State.UNCERTAIN:
+            await self._hold_if_due(case)
+        elif case.missing is not _NOT_LOOKED_UP:
+            await case.handle.apply(Undecided(_told(case.missing)))
+
+    async def _hold_if_due(self, case: UnknownStart) -> None:
+        """Leave it to an operator if its time is over."""
+        now = case.unsettled
+        if now is None or self._clock.monotonic() < self._held_at(case):
+            return
+        try:
+            await case.handle.apply(Undecided(_told(case.missing)))
+        except StoreError as exc:
+            log.debug("a start is left to the next owner", reason=str(exc))
+            return
+        self._count_held(now.route, case.missing.proof)
+
+    def _decide(
+        self, case: UnknownStart, delivery: Delivery, view: JobView, looked: float
+    ) -> Decision:
+        is_settled = looked - case.began >= self._settle
+        ours = _post(view, delivery)
+        if ours is None:
+            message = "the state topic does not show this start itself"
+            return LookAgain(Missing(Proof.NOT_LOOKED_UP, message))
+        case.row = extended(
+            case.row,
+            view.survey,
+            ours.window,
+            is_settled=is_settled,
+            gap=view.gap,
+        )
+        assert delivery.intent is not None
+        age = self._clock.now() - delivery.intent.written_at
+        if age >= self._remembered:
+            message = "those started with it are forgotten, and could be it"
+            return LookAgain(Missing(Proof.CANDIDATES, message))
+        if not is_settled:
+            return LookAgain(case.missing)
+        if not case.is_settled:
+            case.is_settled = True
+            reach(Point.SETTLED)
+        return decide(ours, case.row, view.scene)
 
     async def _carry_out(
         self, case: UnknownStart, delivery: Delivery, decision: Decision
     ) -> bool:
         """Apply a decision; returns whether the delivery is settled by it."""
         match decision:
-            case Adopt(candidate, unexplained):
-                found = Found(candidate.delivery_id, candidate.created_on)
-                if not await self._adopt(case, delivery, found):
-                    return False
-                for each in unexplained:
-                    tell_unexplained(self._metrics, delivery.route, each)
-                return True
-            case StartAgain():
-                if delivery.state is State.HELD:
-                    return False
-                if delivery.terms.on_uncertain is OnUncertain.HOLD:
-                    case.last = LookAgain("nothing is shown, and the route says hold")
-                    return False
-                await case.handle.apply(Absent())
-                return True
-            case LookAgain():
-                case.last = decision
+            case Adopt():
+                return await self._adopt(case, delivery, decision)
+            case StartAgain(is_stated):
+                return await self._start_again(case, delivery, is_stated=is_stated)
+            case LookAgain(missing):
+                case.missing = missing
                 return False
             case _:
                 assert_never(decision)
 
-    async def _decide(self, delivery: Delivery) -> Decision:
-        intent = delivery.intent
-        assert intent is not None
-        if self._clock.now() - intent.written_at >= self._remembered:
-            return LookAgain("those started with it are forgotten, and could be it")
-        since, job_id = earliest(intent), intent.job_id
-        view = await self._views.of(job_id, since)
-        intents = {each.command_id: each for each in view.book.intents}
-        ours = intents.pop(delivery.command_id, None)
-        if ours is None:
-            return LookAgain("the state topic does not show this start itself")
-        candidates = [each for each in view.candidates if is_since(each, since)]
-        steady = tuple(c for c in candidates if c.delivery_id in view.steady)
-        if any(may_be(c, ours) for c in candidates if c not in steady):
-            return LookAgain("two looks at the job did not show the same")
-        witnessed = await self._observer.is_witnessed(
-            ours, job_id, view.listed, view.book.known, view.settling
-        )
-        return decide(ours, intents.values(), Sight(steady, witnessed))
+    async def _start_again(
+        self, case: UnknownStart, delivery: Delivery, *, is_stated: bool
+    ) -> bool:
+        """
+        Let it be started again, unless its route says hold.
+
+        A held one never is by itself: an operator may be starting it by hand (R9).
+        """
+        assert delivery.intent is not None
+        if delivery.state is State.HELD:
+            return True
+        if delivery.terms.on_uncertain is OnUncertain.HOLD:
+            message = "nothing is shown, and the route says hold"
+            case.missing = Missing(Proof.ROUTE_SAYS_HOLD, message)
+            return False
+        if is_stated:
+            self._views.believe(delivery.intent.job_id, delivery.command_id)
+        await case.handle.apply(Absent())
+        now = case.unsettled
+        if now is not None and now.state is State.HELD:
+            self._count_held(now.route, Proof.ATTEMPTS)
+        return True
 
     async def _adopt(
-        self, case: UnknownStart, delivery: Delivery, found: Found
+        self, case: UnknownStart, delivery: Delivery, decision: Adopt
     ) -> bool:
         """
         Take a delivery that was found, and return whether it was still to be had.
@@ -201,20 +429,46 @@ class Reconciler:
         3. Only then take it.
         """
         assert delivery.intent is not None
-        with self._claims.claim(found.delivery_id, case.handle.command_id) as is_ours:
+        wanted = decision.delivery_id
+        with self._reservations.claim(wanted, case.handle.command_id) as is_ours:
             try:
-                book = await self._bindings.read(delivery.intent.job_id)
+                bindings = await self._bindings.read(delivery.intent.job_id)
             except StoreError as exc:
-                case.last = LookAgain(f"it could not be looked up: {exc}")
+                case.missing = Missing(
+                    Proof.NOT_LOOKED_UP, f"it could not be looked up: {exc}"
+                )
                 return False
-            is_free = is_ours and not book.is_taken(found.delivery_id)
+            is_free = is_ours and not bindings.is_taken(wanted)
             if not is_free or not case.is_as_before(delivery):
-                case.last = LookAgain("another command takes the delivery that fits")
+                case.missing = Missing(
+                    Proof.RIVAL, "another command takes the delivery that fits"
+                )
                 return False
             reach(Point.FOUND)
+            log.info(
+                "an unknown start is adopted",
+                command_id=delivery.command_id,
+                delivery_id=wanted,
+                by=decision.by,
+            )
+            found = Found(wanted, decision.created_on, decision.post.attempt)
             await case.handle.apply(found)
             reach(Point.ADOPTED)
             return True
+
+    async def _carry_adopt_out(self, case: UnknownStart) -> None:
+        """Ask Jet about an operator's adopt until it is decided."""
+        try:
+            while (delivery := case.unsettled) is not None:
+                if delivery.pending is None:
+                    break
+                await self._check_adopt(case, delivery, delivery.pending)
+        except StoreError as exc:
+            log.debug("an adopt is left to the next owner", reason=str(exc))
+        finally:
+            case.is_adopting = False
+        if case.unsettled is not None:
+            self.take(case.handle)
 
     async def _check_adopt(
         self, case: UnknownStart, delivery: Delivery, pending: PendingAdopt
@@ -222,28 +476,69 @@ class Reconciler:
         """Carry an operator's adopt out, if Jet has the delivery and nobody else does."""
         assert delivery.intent is not None
         job_id, wanted = delivery.intent.job_id, pending.delivery_id
-        with self._claims.claim(wanted, case.handle.command_id) as is_ours:
+        with self._reservations.claim(wanted, case.handle.command_id) as is_ours:
             try:
                 shown = await self._observer.delivery(job_id, wanted)
-                book = await self._bindings.read(job_id)
+                bindings = await self._bindings.read(job_id)
             except (JetError, StoreError) as exc:
                 log.warning("an adopt waits until Jet can be asked", reason=str(exc))
-                await case.wait(min(5.0, self._settle))
+                await asyncio.sleep(min(5.0, self._settle))
                 return
             if not case.is_as_before(delivery):
                 return
-            others = book.claims.get(wanted, set()) - {case.handle.command_id}
+            others = bindings.pending_adopts.get(wanted, set()) - {
+                case.handle.command_id
+            }
             is_second = any(other < case.handle.command_id for other in others)
-            if shown is None or wanted in book.bound or is_second:
+            if shown is None or wanted in bindings.known or is_second:
                 await case.handle.apply(AdoptRefused())
             elif is_ours and not others:
                 await case.handle.apply(Found(wanted, shown.created_on))
             else:
-                await case.wait(min(1.0, self._settle))  # the other gives way
+                await asyncio.sleep(min(1.0, self._settle))  # the other gives way
 
-    def _interval(self, case: UnknownStart) -> float:
-        """Return the wait before the next look; a held one is looked at slowly."""
-        delivery = case.handle.delivery
-        if delivery and delivery.state is State.UNCERTAIN:
-            return min(5.0, max(0.2, self._settle / 5))
-        return min(60.0, max(5.0, self._settle))
+    def _report(self, view: JobView, route: RouteName) -> None:
+        """Tell of deliveries that a command which went on has left behind (R1)."""
+        for delivery_id, command_id in unexplained(view.scene).items():
+            if delivery_id not in self._reported:
+                self._reported.add(delivery_id)
+                tell_unexplained(self._metrics, route, delivery_id, command_id)
+
+    def _count_held(self, route: RouteName, proof: Proof) -> None:
+        self._metrics.held_starts_total.labels(route, proof).inc()
+
+
+def _waiting(job: _Job) -> list[tuple[UnknownStart, Delivery]]:
+    """Return the cases that are to be looked up, and how their deliveries are now."""
+    found = ((case, case.unsettled) for case in job.cases.values())
+    return [(case, x) for case, x in found if x is not None and x.pending is None]
+
+
+def _post(view: JobView, delivery: Delivery) -> Post | None:
+    """Return the post of a case as the state topic shows it."""
+    posts = view.scene.posts.of(delivery.command_id)
+    return next((x for x in posts if not x.is_ghost), None)
+
+
+def _told(missing: Missing) -> str:
+    """Say what is missing, and what would settle it."""
+    return (
+        f"{missing.message}; look at the job in Jet's console, then: jetworker resolve"
+        " ID adopt --delivery-id … | resend | abandon"
+    )
+
+
+def tell_unexplained(
+    metrics: Metrics,
+    route: RouteName,
+    delivery_id: DeliveryId,
+    command_id: CommandId | None = None,
+) -> None:
+    """Count and log a delivery that is on a job and that no command is bound to."""
+    metrics.unexplained_deliveries_total.labels(route).inc()
+    log.error(
+        "a delivery that nobody asked for is on a job, see who started it",
+        route=route,
+        delivery_id=delivery_id,
+        **({"left_behind_by": command_id} if command_id else {}),
+    )

@@ -16,11 +16,12 @@ from jetworker.core.command import DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
-from jetworker.core.settle import may_be
+from jetworker.core.reconcile import Posts
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.reconciliation.bindings import Bindings
-from jetworker.worker.reconciliation.job_observer import JobObserver, tell_unexplained
+from jetworker.worker.reconciliation.job_observer import JobObserver
+from jetworker.worker.reconciliation.reconciler import tell_unexplained
 
 log = structlog.get_logger()
 
@@ -89,15 +90,16 @@ class Sweep:
                     log.info("a sweep failed, it is tried again", error=str(exc))
 
     async def _look(self, job_id: JobId, touched: _Touched) -> None:
-        """Report what is bound to nobody and can be no open intent's."""
+        """Report what is bound to nobody and can be no open post's."""
         look = await self._observer.look(job_id)
-        book = await self._bindings.read(job_id)
-        unbound = look.seen - book.bound.keys() - self._reported
-        found = await self._observer.candidates(job_id, unbound, touched.since)
-        for candidate in found:
-            if candidate.created_on is None:
-                continue  # listed, but Jet does not show it: it is asked for again
-            if any(may_be(candidate, each) for each in book.intents):
-                continue
-            self._reported.add(candidate.delivery_id)
-            tell_unexplained(self._metrics, touched.route, candidate.delivery_id)
+        bindings = await self._bindings.read(job_id)
+        waiting = Posts(post for post in bindings.posts if not post.is_ghost)
+        unbound = look.named - bindings.known.keys() - self._reported
+        undated = [x for x in unbound if self._observer.created_on(x) is None]
+        await self._observer.shown(job_id, undated, look)
+        for delivery_id in sorted(unbound):
+            at = self._observer.created_on(delivery_id)
+            if at is None or at < touched.since or waiting.over(at):
+                continue  # not shown, it is asked for again; or not ours to tell
+            self._reported.add(delivery_id)
+            tell_unexplained(self._metrics, touched.route, delivery_id)

@@ -153,7 +153,14 @@ class RouteDispatcher:
         except JetError as exc:
             return unavailable(exc)
         async with self._locks.start(job_id):
-            return await self._start(handle, route, job_id)
+            seconds = self._locks.blocked_for(
+                job_id, handle.command_id, self._sender.jet_time
+            )
+            if not seconds:
+                return await self._start(handle, route, job_id)
+        # Not while it has the job: one that may go at once, or a settled doubt, ends it.
+        await wait(self._wake, seconds)
+        return None
 
     async def _start(
         self, handle: DeliveryHandle, route: Route, job_id: JobId
@@ -161,7 +168,8 @@ class RouteDispatcher:
         """
         Start one delivery.
 
-        1. Make sure that Jet answers, if the last start on this route was lost.
+        1. Make sure that Jet answers, if the last start on this route was lost, and
+           that its clock was heard lately: only that dates the intent.
         2. Take the budget, so that nothing but the commit lies before the send.
         3. Write the intent down and wait until it is durable.
         4. Send it once, if the lease holds; write down what came of it.
@@ -201,30 +209,12 @@ class RouteDispatcher:
             self._counts.resent(delivery)
         self._queue.remove(handle)
         if isinstance(outcome, Lost):
-            await self._tell_lost(handle, job_id, outcome)
-        else:
-            await handle.apply(outcome)
+            self._sender.suspect(self.name)  # ask before the next start
+            if outcome.hi is not None:
+                self._locks.hold(job_id, handle.command_id, outcome.hi)
+        await handle.apply(outcome)
         reach(Point.AFTER_STARTED)
         return outcome
-
-    async def _tell_lost(
-        self, handle: DeliveryHandle, job_id: JobId, lost: Lost
-    ) -> None:
-        """
-        Ask before the next start, and keep others off while this one is unknown.
-
-        Not where nothing was started yet: others go on there, and become witnesses. Nor
-        where it does not stay unknown: then nobody looks it up who would let them go on.
-        """
-        self._sender.suspect(self.name)
-        if self._sender.has_started(job_id):
-            self._locks.hold(job_id, handle.command_id)
-        try:
-            await handle.apply(lost)
-        finally:
-            delivery = handle.delivery
-            if delivery is None or delivery.state is not State.UNCERTAIN:
-                await self._locks.release(handle.command_id)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = self._sender.intent(job_id, self._clock.now())

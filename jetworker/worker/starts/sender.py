@@ -1,17 +1,24 @@
 """Sending one start and finding out what its answer means."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName
+from jetworker.core.command import JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
 from jetworker.core.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
-from jetworker.core.observation import StartAccepted
+from jetworker.core.jet_clock import narrowed, window
 from jetworker.core.route import Route, WhenPaused
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
-from jetworker.core.trigger import Blocked, Refused, Trigger
+from jetworker.core.trigger import (
+    Blocked,
+    Lost,
+    Refused,
+    StartConfirmed,
+    Trigger,
+)
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
@@ -22,19 +29,30 @@ log = structlog.get_logger()
 class StartSender:
     """Sends a start once, and asks the job why one was refused."""
 
-    def __init__(self, jet: JetClient, resolver: JobResolver) -> None:
+    def __init__(
+        self,
+        jet: JetClient,
+        resolver: JobResolver,
+        longest_way: timedelta,
+        settle: timedelta,
+    ) -> None:
         self._jet = jet
         self._resolver = resolver
+        self._longest_way = longest_way
+        self._settle = settle
         self._suspected: set[RouteName] = set()
-        self._latest: dict[JobId, DeliveryId] = {}
+
+    @property
+    def jet_time(self) -> datetime | None:
+        """Jet's clock, never later than it is; None if it was not heard lately."""
+        return self._jet.jet_time if self._jet.is_heard else None
 
     def intent(self, job_id: JobId, written_at: datetime) -> Intent:
-        """Return what is written down before a start is sent."""
-        return Intent(job_id, written_at, self._jet.jet_time, self._latest.get(job_id))
-
-    def has_started(self, job_id: JobId) -> bool:
-        """Whether a start on this job was accepted by Jet since this process began."""
-        return job_id in self._latest
+        """Return what is written down before a start is sent, dated by Jet (R7)."""
+        jet_time = self._jet.jet_time
+        assert jet_time is not None
+        hi = window(jet_time, self._longest_way).hi
+        return Intent(job_id, written_at, jet_time, hi=hi)
 
     def suspect(self, route: RouteName) -> None:
         """Ask for the job before the next start of this route."""
@@ -45,8 +63,9 @@ class StartSender:
         Ask for the job before a start that follows a lost or a paused one.
 
         A Jet that cannot answer a question would only lose one start after another.
+        So before one for which Jet's clock was not heard in the last minute.
         """
-        if route.name not in self._suspected:
+        if route.name not in self._suspected and self._jet.is_heard:
             return None
         try:
             job = await self._jet.get_job(
@@ -56,6 +75,9 @@ class StartSender:
             job = None  # the start itself will be told so, and it is confirmed there
         except JetError as exc:
             return unavailable(exc)
+        if not self._jet.is_heard:
+            message = "Jet's answers have no Date: nothing could be compared with it"
+            return Blocked(ReasonCode.JET_UNAVAILABLE, message)
         if job is not None and job.paused and route.when_paused is WhenPaused.WAIT:
             return _PAUSED
         self._suspected.discard(route.name)
@@ -97,9 +119,14 @@ class StartSender:
         self, job_id: JobId, objects: Sequence[ObjectSpec], guard: Callable[[], None]
     ) -> StartMeaning:
         answer = await self._jet.start_delivery(job_id, objects, guard=guard)
-        if isinstance(answer, StartAccepted):
-            self._latest[job_id] = answer.delivery_id
-        return meaning(answer)
+        found, jet_time = meaning(answer), self._jet.jet_time
+        match found:
+            case StartConfirmed():
+                return replace(found, jet_time=jet_time)
+            case Lost() if jet_time is not None:
+                return replace(found, hi=narrowed(jet_time, self._settle))
+            case _:
+                return found
 
     async def _decide(
         self, found: StartMeaning, route: Route, job_id: JobId, *, is_second: bool

@@ -2,14 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Document = dict[str, Any]
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Started:
     end_state: str = "COMPLETED"
     failed: int = 0
     object_bytes: int | None = None  # of each, whatever the command said
+    queued: float = 0.0
 
     @property
     def transfer_id(self) -> str:
@@ -67,14 +72,27 @@ class Started:
         return f"t-{self.delivery_id}"[:40]
 
     @property
+    def age(self) -> float:
+        """Seconds since it was created."""
+        return asyncio.get_running_loop().time() - self.began
+
+    @property
     def is_over(self) -> bool:
         """Whether its time has passed."""
-        return asyncio.get_running_loop().time() - self.began >= self.seconds
+        return self.age >= self.seconds
 
     @property
     def state(self) -> str:
         """Jet's word for it."""
+        if self.age < self.queued:
+            return "QUEUED"
         return self.end_state if self.is_over else "IN_PROGRESS"
+
+    @property
+    def modified_on(self) -> str:
+        """When it last changed: when it ended, or just now."""
+        created = datetime.fromisoformat(self.created_on)
+        return _text(created + timedelta(seconds=min(self.age, self.seconds)))
 
     def document(self) -> Document:
         """Return the delivery."""
@@ -84,6 +102,7 @@ class Started:
             "state": self.state,
             "deliveryId": self.delivery_id,
             "createdOn": self.created_on,
+            "lastModifiedOn": self.modified_on,
             "transfers": [{"transferId": self.transfer_id}],
         }
 
@@ -110,8 +129,8 @@ class Started:
         ]
 
     def _progress(self) -> Document:
-        passed = asyncio.get_running_loop().time() - self.began
-        part = 1.0 if self.is_over else passed / self.seconds
+        moving = max(0.0, self.age - self.queued) / max(0.001, self.seconds)
+        part = 1.0 if self.is_over else moving
         total = sum(spec.get("sizeInBytes", 0) for spec in self.objects)
         if self.object_bytes is not None:
             total = self.object_bytes * len(self.objects)

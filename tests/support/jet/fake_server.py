@@ -24,6 +24,8 @@ class JetServer:
     applying, None goes on. *ended_at* is when each delivery was first shown to be over
     (Unix time). *delays* are seconds before anything about a job;
     with *lateness* a start is applied so many seconds after its answer was lost.
+    *listing* is what a job's document shows (`listed`), *queued* are the seconds for
+    which a delivery has not begun.
     """
 
     def __init__(self, seconds: float = 0.3) -> None:
@@ -39,6 +41,8 @@ class JetServer:
         self.ended_at: dict[str, float] = {}
         self.object_bytes: int | None = None
         self.listing = "all"
+        self.queued = 0.0
+        self.shows_files = True
         self.tokens: set[str] = set()
         self.token_life = 3600
         self.secret = "s3cr3t-canary"
@@ -199,7 +203,9 @@ class JetServer:
 
     def start(self, job_id: str, objects: list[dict[str, Any]]) -> Started:
         """Make a delivery, as the API or a person at the console does."""
-        started = Started(str(uuid.uuid4()), job_id, objects, self.seconds)
+        started = Started(
+            str(uuid.uuid4()), job_id, objects, self.seconds, queued=self.queued
+        )
         started.object_bytes = self.object_bytes
         self.deliveries[started.delivery_id] = started
         return started
@@ -225,7 +231,8 @@ class JetServer:
         return _refuse(404, "no such transfer")
 
     async def list_files(self, request: web.Request) -> web.Response:
-        items = [file for each in self._of(request) for file in each.files()]
+        shown = self._of(request) if self.shows_files else []
+        items = [file for each in shown for file in each.files()]
         return web.json_response({"items": items})
 
     async def unknown(self, _request: web.Request) -> web.Response:
@@ -237,8 +244,34 @@ class JetServer:
 
     def _job(self, job: Job) -> dict[str, Any]:
         own = [d for d in self.deliveries.values() if d.job_id == job.job_id]
-        shown = {"all": own, "latest": own[-1:], "none": []}[self.listing]
-        return job.document(shown)
+        return job.document(listed(self.listing, own))
+
+
+def listed(listing: str, own: list[Started]) -> list[Started]:
+    """
+    Return the deliveries that a job's document shows of its own.
+
+    "all", "none", "latest", "running", "ended"; "newest:N", "oldest:N"; "behind:S" is
+    a view that is so many seconds old.
+    """
+    kind, _, number = listing.partition(":")
+    match kind:
+        case "none":
+            return []
+        case "latest":
+            return own[-1:]
+        case "newest":
+            return own[-int(number) :]
+        case "oldest":
+            return own[: int(number)]
+        case "running":
+            return [each for each in own if not each.is_over]
+        case "ended":
+            return [each for each in own if each.is_over]
+        case "behind":
+            return [each for each in own if each.age >= float(number)]
+        case _:
+            return own
 
 
 def _refuse(status: int, message: str) -> web.Response:
