@@ -13,7 +13,7 @@ from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
 
     await asyncio.to_thread(broker.restart)
     await own_system.publish(*commands[40:])
-    events = await own_system.terminal(60, 120)
+    events = await own_system.terminal(60)
 
     judge(events, commands, own_system.jet)
     assert all(worker.process.returncode is None for worker in workers)
@@ -67,9 +67,9 @@ async def test_a_broker_that_is_frozen_past_the_session_loses_nothing(
     await until(lambda: len(own_system.jet.deliveries) > 5, "five starts")
 
     broker.freeze()
-    await asyncio.sleep(6)
+    await asyncio.sleep(6)  # the fault: twice as long as a session lasts
     broker.thaw()
-    events = await own_system.terminal(40, 120)
+    events = await own_system.terminal(40)
 
     judge(events, commands, own_system.jet)
     assert all(worker.process.returncode is None for worker in workers)

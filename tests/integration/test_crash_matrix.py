@@ -7,7 +7,6 @@ with topics and a Jet of its own: most of it is waiting for sessions to end.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
@@ -25,8 +24,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
-SESSION, SETTLE = 3.0, 2.0  # as tests.support.system sets them
-START_UP = 10.0  # a process that begins, on a machine with other things to do
+# The dead one's open transaction outlives the test, unless its successor ends it.
+ENDLESS = {"JETWORKER_KAFKA__TRANSACTION_TIMEOUT": "15m"}
 
 
 class Sent(StrEnum):
@@ -68,7 +67,7 @@ async def a_system(kafka: str, folder: Path) -> AsyncIterator[System]:
         jet.add_job("archive", "job-archive")
         jet.add_job("other", "job-other")
         jet.add_job("nightly")
-        system = await System(kafka, jet, folder, ROUTES).create()
+        system = await System(kafka, jet, folder, ROUTES, ENDLESS).create()
         try:
             yield system
         finally:
@@ -122,15 +121,12 @@ async def survives(system: System, where: Where) -> None:
         await victim.ready()
         await system.worker()
     await until(lambda: victim.process.returncode is not None, f"killed at {where}")
-    died_at = time.monotonic()
     await system.worker()
     events = await system.terminal(5)
-    took = time.monotonic() - died_at
 
     assert victim.process.returncode == -9
     judge(events, [known, *commands], system.jet)
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
-    assert took < SESSION + SETTLE + 10 + START_UP, f"{where}: on after {took:.1f} s"
 
 
 async def try_all(kafka: str, folder: Path, points: tuple[Where, ...]) -> None:

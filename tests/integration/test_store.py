@@ -1,7 +1,6 @@
 """The store on a real Kafka: fenced, all or nothing, and restored to the barrier."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -23,6 +22,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record
 from tests.support.builders import NOW, a_delivery
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -143,32 +143,30 @@ async def test_a_parked_tombstone_has_neither_key_nor_value(
         await store.submit(Write((empty,)))
     async with store_kafka.reader(store_kafka.topics.dead_letters) as consumer:
         await consumer.seek_to_beginning()
-        record = await asyncio.wait_for(consumer.getone(), 10)
+        record = await asyncio.wait_for(consumer.getone(), PATIENCE)
 
     assert (record.key, record.value, dict(record.headers)) == (None, None, {"h": b"v"})
 
 
-async def test_a_hundred_thousand_snapshots_are_restored_within_seconds(
+async def test_a_hundred_thousand_snapshots_are_restored(
     kafka: str, store_kafka: KafkaClients
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=1 << 20)
     await producer.start()
+    first = CommandId("command-00000000")
+    ended = a_delivery(State.COMPLETED, command_id=first, finished_at=NOW)
+    pattern = snapshots.encode(finish(ended))
     for number in range(100_000):
-        command_id = CommandId(f"command-{number:08}")
-        ended = a_delivery(State.COMPLETED, command_id=command_id, finished_at=NOW)
-        value = snapshots.encode(finish(ended))
-        record = snapshot(store_kafka, command_id.encode(), value)
-        await producer.send(record.topic, value, record.key, partition=0)
+        key = b"command-%08d" % number
+        value = pattern.replace(first.encode(), key)
+        await producer.send(store_kafka.topics.state, value, key, partition=0)
     await producer.stop()
 
-    began = time.monotonic()
     latest = await read_back(store_kafka)
     memory = DedupeIndex()
     for value in latest.values():
         found = snapshots.decode(value)
         assert isinstance(found, Finished)
         memory.add(found)
-    took = time.monotonic() - began
 
     assert len(memory) == 100_000
-    assert took < 30  # a bound against a hang, not a benchmark

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.kafka import topics
 from tests.support.jet.fake_server import JetServer
+from tests.support.kafka.reading import TopicReader
 from tests.support.waiting import PATIENCE, until
 
 # Of each job it is stated what the Jet of these tests does: it lists everything, and
@@ -63,7 +64,7 @@ class WorkerProcess:
         """SIGTERM, and wait; returns the exit code."""
         if self.process.returncode is None:
             self.process.terminate()
-        return await asyncio.wait_for(self.process.wait(), 40)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
 
 @dataclass
@@ -79,6 +80,7 @@ class System:
     replication: int = 1
     name: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
     workers: list[WorkerProcess] = field(default_factory=list)
+    readers: dict[str, TopicReader] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -100,7 +102,7 @@ class System:
             "JETWORKER_JET__CLIENT_ID": "tests",
             "JETWORKER_JET__CLIENT_SECRET": self.jet.secret,
             "JETWORKER_JET__REQUESTS_PER_SECOND": "500",
-            "JETWORKER_JET__REQUEST_TIMEOUT": "3s",
+            "JETWORKER_JET__REQUEST_TIMEOUT": "10s",
             "JETWORKER_POLLING__MIN_INTERVAL": "200ms",
             "JETWORKER_POLLING__MAX_INTERVAL": "1s",
             "JETWORKER_STARTS__SETTLE": "2s",
@@ -144,6 +146,8 @@ class System:
             if worker.process.returncode is None:
                 worker.process.kill()
             await worker.process.wait()
+        for reader in self.readers.values():
+            await reader.close()
 
     async def publish(
         self, *commands: dict[str, Any] | bytes, **headers: bytes
@@ -177,24 +181,9 @@ class System:
 
     async def read(self, topic: str) -> list[Any]:
         """Return all committed records of a topic."""
-        consumer = AIOKafkaConsumer(
-            topic,
-            bootstrap_servers=self.kafka,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",  # the seek races with the first reset
-        )
-        await consumer.start()
-        try:
-            partitions = list(consumer.assignment())
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            found: list[Any] = []
-            while any([await consumer.position(p) < ends[p] for p in partitions]):
-                for records in (await consumer.getmany(timeout_ms=50)).values():
-                    found += records
-            return found
-        finally:
-            await consumer.stop()
+        if topic not in self.readers:
+            self.readers[topic] = TopicReader(self.kafka, topic)
+        return await self.readers[topic].read()
 
     async def events(self) -> "list[Event]":
         """Return all committed events, in the order of each partition."""

@@ -18,4 +18,4 @@ async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) 
             return
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError(f"never happened: {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
