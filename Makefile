@@ -62,8 +62,8 @@ SEEDS ?= 100000
 simulate: install ## Seeded lives in virtual time; SEEDS=100000 is most of an hour.
 	$(RUN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
 
-measure: install ## Latencies of one worker on this machine, as it is now.
-	$(RUN)/python -m tests.measure
+benchmark: install ## Ratios that must hold on any machine, and latencies of this one.
+	$(RUN)/python -m tests.benchmark
 
 demo: install ## Everything on this machine: Kafka, Jet sandbox, two workers, an account.
 	$(RUN)/jetworker demo

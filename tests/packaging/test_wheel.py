@@ -77,6 +77,13 @@ def test_the_wheel_holds_the_worker_and_nothing_else(wheel: Path) -> None:
     assert "jetworker/py.typed" in names
 
 
+def test_it_tells_its_version(installed: Path) -> None:
+    done = jetworker(installed, "--version")
+
+    told = f"jetworker {PROJECT['version']}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+
+
 def test_a_check_names_each_setting_that_is_missing(installed: Path) -> None:
     done = jetworker(installed, "check")
 
@@ -88,6 +95,13 @@ def test_a_check_names_each_setting_that_is_missing(installed: Path) -> None:
         "JETWORKER_JET__CLIENT_SECRET",
     ):
         assert f"{name} is required and not set" in done.stdout + done.stderr
+
+
+def test_what_needs_the_extra_says_how_to_have_it(installed: Path) -> None:
+    done = jetworker(installed, "demo")
+
+    assert done.returncode != 0
+    assert "pip install 'jetworker[demo]'" in done.stdout + done.stderr
 
 
 def test_the_schemas_come_out_of_it_as_they_are_in_the_repository(

@@ -1,4 +1,4 @@
-"""`python -m tests.measure`: one worker on an idle machine, and how long things take."""
+"""One worker on this machine as it is now, and how long things take: no judgement."""
 
 import asyncio
 import re
@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.support.figures import waits
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
@@ -24,13 +23,13 @@ routes:
 """
 
 
-async def main() -> None:
+async def tell(kafka: str) -> None:
     """Start everything, publish at an even pace, and print the figures."""
-    with EmbeddedKafka() as kafka, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         async with JetServer(seconds=2.0) as jet:
             for n in (1, 2, 3):
                 jet.add_job(f"job {n}", f"job-{n}")
-            system = System(kafka.bootstrap_servers, jet, Path(folder), _ROUTES)
+            system = System(kafka, jet, Path(folder), _ROUTES)
             await system.create()
             try:
                 worker = await (await system.worker()).ready()
@@ -45,7 +44,7 @@ async def _run(system: System, worker: WorkerProcess) -> None:
     ]
     for command in commands:
         await system.publish(command)
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(_EVERY)  # that is how much the load is
     events = await system.terminal(_COMMANDS)
     judge(events, commands, system.jet)
     starts = (await waits(system, events)).values()
@@ -77,7 +76,3 @@ def _tell(what: str, seconds: Iterable[float]) -> None:
     cuts = statistics.quantiles(seconds, n=100)
     shown = ", ".join(f"p{n} {1000 * cuts[n - 1]:.0f} ms" for n in (50, 95, 99))
     sys.stdout.write(f"{what}: {shown}\n")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
