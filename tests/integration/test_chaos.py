@@ -9,7 +9,7 @@ import pytest
 from tests.support.invariants import judge
 from tests.support.system import System, WorkerProcess, a_command
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ROUTES = ("archive", "by-name", "by-profiles")
 
 
@@ -26,7 +26,7 @@ async def strike(
             victim.send(signal.SIGTERM)
         case "freeze":
             victim.send(signal.SIGSTOP)
-            await asyncio.sleep(4)
+            await asyncio.sleep(4)  # the fault: longer than a session lasts
             victim.send(signal.SIGCONT)
             return how
         case _:
@@ -54,9 +54,9 @@ async def chaos(system: System, seed: int, seconds: float) -> None:
         commands += fresh
         await system.publish(*fresh)
         struck.append(await strike(system, luck, workers))
-        await asyncio.sleep(3)
+        await asyncio.sleep(3)  # so often something is struck
     workers.append(await system.worker())
-    events = await system.terminal(len(commands), 120)
+    events = await system.decided(len(commands))
 
     judge(events, commands, system.jet)
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
@@ -68,7 +68,7 @@ async def test_half_a_minute_of_chaos_loses_and_doubles_nothing(system: System) 
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(2, 22))
 async def test_a_minute_of_chaos_again_and_again(system: System, seed: int) -> None:
     await chaos(system, seed, 60)

@@ -122,7 +122,7 @@ async def survives(system: System, where: Where) -> None:
         await system.worker()
     await until(lambda: victim.process.returncode is not None, f"killed at {where}")
     await system.worker()
-    events = await system.terminal(5)
+    events = await system.decided(5)
 
     assert victim.process.returncode == -9
     judge(events, [known, *commands], system.jet)

@@ -206,6 +206,42 @@ class System:
             raise AssertionError(f"{exc}\n{_unfinished(found)}") from exc
         return found
 
+    async def decided(self, number: int) -> "list[Event]":
+        """
+        Wait as `terminal`, and decide what is held as an operator would.
+
+        On a machine with other things to do a look-up may come too late, and the command
+        is held, as it says. Nothing is lost by that, and nothing is started twice.
+        """
+        over: set[str] = set()
+
+        async def enough() -> bool:
+            found = await self.events()
+            orders = [
+                self._order(event)
+                for event in found
+                if _is_held(event) and event.headers["ce_id"] not in over
+            ]
+            over.update(event.headers["ce_id"] for event in found)
+            await self.publish(*orders)
+            return sum(1 for event in found if event.is_terminal) >= number
+
+        await until(enough, f"{number} terminal events", 2 * PATIENCE)
+        return await self.events()
+
+    def _order(self, held: "Event") -> dict[str, Any]:
+        """Bind a held command to what Jet has of it, or let it be started again."""
+        command_id = held.data["commandId"]
+        order = {"commandId": command_id, "type": "resolve"}
+        made = self.jet.creations().get(f"/{command_id}.mov")
+        if made:
+            return order | {"action": "adopt", "deliveryId": made[0]}
+        return order | {"action": "resend"}
+
+
+def _is_held(event: "Event") -> bool:
+    return event.kind == "delivery.uncertain" and event.data["reason"]["code"] == "held"
+
 
 def _unfinished(events: "list[Event]") -> str:
     """Say where every command is that has not ended."""
