@@ -243,7 +243,16 @@ class JetClient:
             raise JetUnavailable(str(exc)) from exc
 
     async def _answer(self, question: Request) -> Any:
-        """Return the parsed answer, asked for again where Jet gave none."""
+        """
+        Return the parsed answer, asked for again where Jet gave none.
+
+        The library, which makes a great deal of each call, hears only of those that
+        failed: of the first one too, so that the waits between them are its own.
+        """
+        try:
+            return await self._signed_in(question)
+        except JetUnavailable as exc:
+            first: JetUnavailable | None = exc
         attempts = _ATTEMPTS if question.is_repeatable else 1
         async for attempt in stamina.retry_context(
             on=worth_repeating,
@@ -253,6 +262,9 @@ class JetClient:
             wait_max=1.0,
         ):
             with attempt:
+                if first is not None:
+                    failed, first = first, None
+                    raise failed
                 return await self._signed_in(question)
         raise AssertionError(question)
 

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -52,17 +53,47 @@ handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The two clients, and the proxy that both go through."""
+    """
+    Two ways to Jet, and what every request of either has in common.
 
-    questions: httpx.AsyncClient
-    starts: httpx.AsyncClient
+    httpx's transports, without its client: the client's redirects, cookies, sign-in flow
+    and hooks, of which we want none, cost as much as a call itself. Both go through
+    *proxy*, if there is one.
+    """
+
+    questions: httpx.AsyncBaseTransport
+    starts: httpx.AsyncBaseTransport
+    base_url: str
+    user_agent: str
     proxy: httpx.Proxy | None = None
+
+    def request(
+        self, method: str, path: str, body: bytes | None, token: str | None
+    ) -> httpx.Request:
+        """Return a request with what is asked for, and nothing else."""
+        headers = [
+            (b"user-agent", self.user_agent.encode()),
+            (b"accept", b"application/json"),
+            (b"accept-encoding", b"gzip, deflate"),
+        ]
+        if body is not None:
+            headers.append((b"content-type", b"application/json"))
+        if token is not None:
+            headers.append((b"authorization", f"Bearer {token}".encode()))
+        url = _url(self.base_url.rstrip("/") + path)
+        return httpx.Request(method, url, headers=headers, content=body)
+
+
+@lru_cache(maxsize=1000)
+def _url(text: str) -> httpx.URL:
+    """Parse a URL: a job's are asked for again and again."""
+    return httpx.URL(text)
 
 
 @asynccontextmanager
 async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connection]:
     """
-    Open both clients: no redirects, no retries.
+    Open both: no redirects, no cookies, no retries.
 
     Time-outs are the caller's, one around everything.
     """
@@ -74,6 +105,7 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
                 limit=_QUESTIONS_AT_ONCE, ssl=ssl_context, keepalive_timeout=30
             ),
             trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         ) as questions,
         aiohttp.ClientSession(
             connector=_GuardedConnector(
@@ -83,27 +115,16 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
                 socket_factory=_socket_factory(timeout),
             ),
             trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         ) as starts,
     ):
         yield Connection(
-            client(config, AiohttpTransport(client=questions, proxy=proxy), user_agent),
-            client(config, AiohttpTransport(client=starts, proxy=proxy), user_agent),
+            AiohttpTransport(client=questions, proxy=proxy),
+            AiohttpTransport(client=starts, proxy=proxy),
+            config.base_url,
+            user_agent,
             proxy,
         )
-
-
-def client(
-    config: JetConfig, transport: httpx.AsyncBaseTransport, user_agent: str
-) -> httpx.AsyncClient:
-    """Return a client that adds nothing of its own to what it is asked to do."""
-    return httpx.AsyncClient(
-        base_url=config.base_url,
-        transport=transport,
-        follow_redirects=False,
-        trust_env=False,
-        timeout=None,  # noqa: S113 -- one deadline is set around every call
-        headers={"user-agent": user_agent, "accept": "application/json"},
-    )
 
 
 class _GuardedConnector(aiohttp.TCPConnector):

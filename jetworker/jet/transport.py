@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -209,17 +210,14 @@ class Transport:
 
     async def _send(
         self,
-        client: httpx.AsyncClient,
+        way: httpx.AsyncBaseTransport,
         method: str,
         path: str,
         body: bytes | None,
         token: str | None,
     ) -> Response:
-        headers = {"content-type": "application/json"} if body is not None else {}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
-        request = client.build_request(method, path, content=body, headers=headers)
-        response = await client.send(request, stream=True)
+        request = self._connection.request(method, path, body, token)
+        response = await way.handle_async_request(request)
         try:
             self._hear(response)
             chunks: list[bytes] = []
@@ -246,7 +244,7 @@ class Transport:
 
     def _hear(self, response: httpx.Response) -> None:
         try:
-            date = parsedate_to_datetime(response.headers["date"])
+            date = _date(response.headers["date"])
         except (KeyError, ValueError, TypeError, OverflowError):
             return
         if date.tzinfo is not None and times.is_plausible(date):
@@ -276,6 +274,12 @@ class Transport:
             if took > max(2.0, 5 * self._usual):
                 self._budget.slow()
             self._usual += (took - self._usual) / 20
+
+
+@lru_cache(maxsize=8)
+def _date(text: str) -> datetime:
+    """Parse a Date header; many answers of one second have the same."""
+    return parsedate_to_datetime(text)
 
 
 def _why(exc: Exception, proxy: httpx.Proxy | None) -> str:

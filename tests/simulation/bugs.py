@@ -119,9 +119,12 @@ PLANTED = (
     Bug(
         "redirect followed",
         "an intent is sent once",
-        "jet/connection.py",
-        "follow_redirects=False",
-        "follow_redirects=True",
+        "jet/transport.py",
+        "        response = await way.handle_async_request(request)\n",
+        """\
+        following = httpx.AsyncClient(transport=way, follow_redirects=True)
+        response = await following.send(request, stream=True)
+""",
     ),
     Bug(
         "sequence gap",

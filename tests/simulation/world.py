@@ -20,7 +20,7 @@ from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.jet.client import client_on
-from jetworker.jet.connection import Connection, client
+from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
@@ -165,13 +165,12 @@ class World:
         kafka.trouble.chance = self.trouble
         self.kafkas.append(kafka)
         transport = Transport(self.jet, node)
-        http = client(config.jet, transport, "simulated")
         clock = SimulatedClock(node)
         stopping = self.stops[node.name]
         outside = Outside(
             kafka,
             client_on(
-                Connection(http, http),
+                Connection(transport, transport, config.jet.base_url, "simulated"),
                 config.jet,
                 lambda: ("simulated", "simulated"),
                 clock,
