@@ -5,7 +5,6 @@ A delivery is frozen; each step makes a new one (`lifecycle`). What it holds is 
 its snapshot holds: a worker that restores it knows everything its predecessor knew.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -294,9 +293,3 @@ def is_expired(delivery: Delivery, now: datetime) -> bool:
     """Whether it is too late to begin."""
     ends = expiry(delivery)
     return ends is not None and ends <= now
-
-
-def soonest_expiry(deliveries: Iterable[Delivery]) -> datetime | None:
-    """Return when the first of these expires, None if none does."""
-    ends = (expiry(delivery) for delivery in deliveries)
-    return min((end for end in ends if end is not None), default=None)

@@ -1,6 +1,6 @@
 """A command expires only as long as nothing was sent for it."""
 
-from jetworker.core.delivery import is_expired, soonest_expiry
+from jetworker.core.delivery import is_expired
 from tests.support.builders import NOW, SECOND, a_delivery
 
 
@@ -13,11 +13,3 @@ def test_a_delivery_expires_at_its_very_moment() -> None:
 
 def test_what_was_sent_once_never_expires() -> None:
     assert not is_expired(a_delivery(expires_at=NOW, attempt=1), NOW + SECOND)
-
-
-def test_the_soonest_expiry_is_that_of_what_can_expire() -> None:
-    sent = a_delivery(expires_at=NOW, attempt=1)
-    late, soon = (a_delivery(expires_at=NOW + n * SECOND) for n in (9, 5))
-
-    assert soonest_expiry([a_delivery(), sent, late, soon]) == NOW + 5 * SECOND
-    assert soonest_expiry([a_delivery(), sent]) is None

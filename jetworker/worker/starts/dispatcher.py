@@ -28,6 +28,8 @@ from jetworker.worker.starts.sender import StartSender, unavailable
 
 log = structlog.get_logger()
 
+_TOLD_ON_ARRIVAL = frozenset({State.ACCEPTED, State.WAITING})
+
 _ROUTE_PAUSED = Blocked(
     ReasonCode.ROUTE_PAUSED, "the route is paused; set paused: false in the routes file"
 )
@@ -64,6 +66,7 @@ class RouteDispatcher:
         self._backoff = backoff
         self._queue = StartQueue()
         self._obstacle: Blocked | None = None
+        self._told: Blocked | None = None
         self._failures = 0
         self._wake = asyncio.Event()
 
@@ -83,9 +86,14 @@ class RouteDispatcher:
         if delivery is None or not delivery.state.is_startable:
             return
         self._queue.put(handle, first=delivery.state is State.CLEARED)
-        if self._obstacle is not None and delivery.state is State.ACCEPTED:
-            handle.tell(self._obstacle)
+        if self._obstacle is not None:
+            self._tell_untold(self._obstacle)
         self._wake.set()
+
+    def retire(self, handle: DeliveryHandle) -> None:
+        """Let go of a delivery that has ended; its place may be free."""
+        self._queue.remove(handle)
+        self.nudge()
 
     def nudge(self) -> None:
         """Look again: a place on the route may be free, or the routes changed."""
@@ -108,15 +116,14 @@ class RouteDispatcher:
 
     async def _pause(self, obstacle: Blocked | None) -> None:
         """Tell every delivery what it waits for, then wait."""
-        changed = obstacle is not None and obstacle != self._obstacle
         self._obstacle = obstacle
         if obstacle is None:
             self._failures = 0
             return
         self._failures += 1
-        self._queue.drop_gone()
-        if changed:
+        if obstacle != self._told:
             self._block(obstacle)
+        self._tell_untold(obstacle)
         delay = self._backoff.delay(self._failures, self._clock.jitter())
         # Arrivals do not end a wait for Jet; a freed place ends a wait for one, and a
         # change of the routes file a wait for it.
@@ -125,7 +132,22 @@ class RouteDispatcher:
         else:
             await asyncio.sleep(self._until_expiry(delay))
 
+    def _tell_untold(self, obstacle: Blocked) -> None:
+        """
+        Tell what is in the way to whoever came since all were told of it.
+
+        Who was told is told again only of something else: a place that becomes free and
+        is taken again costs as much with thousands waiting as with ten.
+        """
+        for handle in self._queue.take_new():
+            delivery = handle.delivery
+            if delivery is not None and delivery.state in _TOLD_ON_ARRIVAL:
+                handle.tell(obstacle)
+
     def _block(self, obstacle: Blocked) -> None:
+        self._told = obstacle
+        self._queue.drop_gone()
+        self._queue.take_new()
         log.warning(
             "a route waits, its commands are kept and tried again",
             route=self.name,

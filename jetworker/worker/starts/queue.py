@@ -1,11 +1,12 @@
 """The deliveries of one route that wait to be started, in order."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime
 
 from jetworker.core.command import CommandId
-from jetworker.core.delivery import expiry, is_expired, soonest_expiry
+from jetworker.core.delivery import expiry
 from jetworker.worker.handle import DeliveryHandle
 
 
@@ -13,12 +14,15 @@ class StartQueue:
     """
     First come, first started; what ended, or whose partition went, drops out.
 
-    Thousands may wait: only the head, and what can expire, is looked at every time.
+    However many wait, a turn costs the same: only the head is looked at, and what
+    expires next.
     """
 
     def __init__(self) -> None:
         self._entries: OrderedDict[CommandId, DeliveryHandle] = OrderedDict()
-        self._expiring: dict[CommandId, DeliveryHandle] = {}
+        self._new: dict[CommandId, DeliveryHandle] = {}
+        self._expiring: list[tuple[datetime, int, DeliveryHandle]] = []
+        self._ticket = 0
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -30,10 +34,14 @@ class StartQueue:
 
     def put(self, handle: DeliveryHandle, *, first: bool = False) -> None:
         """Queue an entry that waits; one that is queued keeps its place."""
+        known = self._entries.get(handle.command_id)
         self._entries[handle.command_id] = handle
+        self._new[handle.command_id] = handle
         delivery = handle.delivery
-        if delivery is not None and expiry(delivery) is not None:
-            self._expiring[handle.command_id] = handle
+        ends = expiry(delivery) if delivery is not None else None
+        if ends is not None and known != handle:
+            self._ticket += 1
+            heapq.heappush(self._expiring, (ends, self._ticket, handle))
         if first:
             self._entries.move_to_end(handle.command_id, last=False)
 
@@ -42,7 +50,7 @@ class StartQueue:
         queued = self._entries.get(handle.command_id)
         if queued is not None and queued.owner is handle.owner:
             del self._entries[handle.command_id]
-            self._expiring.pop(handle.command_id, None)
+            self._new.pop(handle.command_id, None)
 
     def head(self) -> DeliveryHandle | None:
         """Return who is next, None if nobody waits."""
@@ -53,6 +61,12 @@ class StartQueue:
             self.remove(handle)
         return None
 
+    def take_new(self) -> list[DeliveryHandle]:
+        """Return who came since this was asked last."""
+        new = list(self._new.values())
+        self._new.clear()
+        return new
+
     def drop_gone(self) -> None:
         """Take out whoever waits no more."""
         for handle in self:
@@ -61,19 +75,26 @@ class StartQueue:
 
     def take_expired(self, now: datetime) -> list[DeliveryHandle]:
         """Take out and return what is too late to begin."""
-        expired = [
-            handle
-            for handle in self._expiring.values()
-            if (delivery := handle.delivery) is not None and is_expired(delivery, now)
-        ]
-        for handle in expired:
+        expired: list[DeliveryHandle] = []
+        while (ends := self.soonest_expiry()) is not None and ends <= now:
+            _, _, handle = heapq.heappop(self._expiring)
             self.remove(handle)
+            expired.append(handle)
         return expired
 
     def soonest_expiry(self) -> datetime | None:
         """Return when the first of them expires, None if none does."""
-        waiting = (handle.delivery for handle in self._expiring.values())
-        return soonest_expiry(each for each in waiting if each is not None)
+        while self._expiring:
+            ends, _, handle = self._expiring[0]
+            if self._entries.get(handle.command_id) == handle and _can_expire(handle):
+                return ends
+            heapq.heappop(self._expiring)  # started or gone meanwhile
+        return None
+
+
+def _can_expire(handle: DeliveryHandle) -> bool:
+    delivery = handle.delivery
+    return delivery is not None and expiry(delivery) is not None
 
 
 def is_waiting(handle: DeliveryHandle) -> bool:

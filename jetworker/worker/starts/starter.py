@@ -25,7 +25,8 @@ class Starter:
         """Queue a delivery that may be started; one that ended frees its place."""
         delivery = handle.delivery
         if delivery is None:
-            self.nudge()
+            for dispatcher in self._dispatchers.values():
+                dispatcher.retire(handle)
         elif delivery.state.is_startable:
             self._of(delivery.route).put(handle)
 
