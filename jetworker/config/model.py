@@ -301,6 +301,7 @@ class JetConfig(Part):
     ssl_ca_location: Path | None = None
     proxy: SecretStr | None = None
     requests_per_second: float = Field(20, gt=0, le=10_000)
+    shared_requests_per_second: float | None = Field(None, gt=0, le=10_000)
     request_timeout: Annotated[Duration, within("10ms", "10m")] = timedelta(seconds=10)
 
     @model_validator(mode="after")

@@ -34,6 +34,13 @@ class Bucket:
         tokens = min(max(1.0, rate / 2), self.tokens + passed * rate)
         return replace(self, rate=rate, tokens=tokens, at=now)
 
+    def limited(self, limit: float, now: float) -> "Bucket":
+        """Return the bucket under another limit; what it held in burst is cut to it."""
+        if limit == self.limit:
+            return self
+        rate = limit * min(1.0, self.refilled(now).rate / self.limit)
+        return replace(self.refilled(now), limit=limit, rate=rate).refilled(now)
+
     def taken(self) -> "Bucket":
         """Return the bucket with one token less."""
         return replace(self, tokens=self.tokens - 1)

@@ -64,7 +64,16 @@ class _Line:
 class Budget:
     """Gives every call its turn."""
 
-    def __init__(self, limit: float, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        limit: float,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        shared: float | None = None,
+    ) -> None:
+        self._most = limit
+        self._shared = shared
         self._limit = limit
         self._clock = clock
         self._metrics = metrics
@@ -78,6 +87,21 @@ class Budget:
     def rate(self) -> float:
         """Calls a second at present."""
         return self._bucket.rate if self._bucket else self._limit
+
+    def share(self, part: float) -> None:
+        """
+        Take *part* (of 1) of what all workers may call together, if that is limited.
+
+        Without a part nothing is called but for a token, once an hour: a worker that is
+        spare must be ready when a part comes.
+        """
+        if self._shared is None:
+            return
+        self._limit = min(self._most, self._shared * part)
+        if self._limit and self._bucket is not None:
+            now = self._clock.monotonic()
+            self._bucket = self._bucket.limited(self._limit, now)
+        self._serve()
 
     def hold(self, operation: str, seconds: float) -> None:
         """Hold back every call of *operation*, as Jet's Retry-After says."""
@@ -97,7 +121,8 @@ class Budget:
     def slow(self) -> None:
         """Halve the rate: Jet said that it is too much."""
         now = self._clock.monotonic()
-        self._bucket = self._refilled(now).slowed(now)
+        if self._limit:
+            self._bucket = self._refilled(now).slowed(now)
 
     async def wait_turn(
         self, operation: str, priority: Priority, route: RouteName | None = None
@@ -116,8 +141,11 @@ class Budget:
     def _serve(self) -> None:
         """Give turns while there are tokens, then come back when there is one."""
         now = self._clock.monotonic()
-        bucket = self._refilled(now)
         held = self._holding(now)
+        if not self._limit:
+            self._serve_tokens(held)
+            return
+        bucket = self._refilled(now)
         while bucket.tokens >= 1:
             turn = self._next(held)
             if turn is None:
@@ -126,6 +154,17 @@ class Budget:
             bucket = bucket.taken()
         self._bucket = bucket
         self._set_timer(now, bucket, held)
+
+    def _serve_tokens(self, held: frozenset[str]) -> None:
+        """Let only tokens be asked for; one that is held back is looked at again."""
+        line = self._lines[Priority.TOKEN]
+        while (turn := line.pop(held)) is not None:
+            turn.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if len(line):
+            self._timer = asyncio.get_running_loop().call_later(1.0, self._serve)
 
     def _next(self, held: frozenset[str]) -> "asyncio.Future[None] | None":
         """Return whose turn it is; a few turns are for who would never be first."""

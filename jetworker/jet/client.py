@@ -80,6 +80,10 @@ class JetClient:
         """Whether Jet's clock was heard in the last minute."""
         return self._transport.is_heard
 
+    def share(self, part: float) -> None:
+        """Take this part of what all workers may call together, if that is limited."""
+        self._budget.share(part)
+
     async def sign_in(self) -> None:
         """Obtain a token, if there is none that is good for now."""
         await self._tokens.get()
@@ -286,7 +290,12 @@ def client_on(
     metrics: Metrics,
 ) -> JetClient:
     """Return a client with a budget and a token of its own on an open connection."""
-    budget = Budget(config.requests_per_second, clock, metrics)
+    budget = Budget(
+        config.requests_per_second,
+        clock,
+        metrics,
+        shared=config.shared_requests_per_second,
+    )
     timeout = config.request_timeout
     transport = Transport(connection, budget, clock, metrics, timeout=timeout)
     tokens = TokenSource(transport.fetch_token, credentials, clock, metrics)

@@ -87,6 +87,12 @@ class ConsumerGroup(ConsumerRebalanceListener):
         )
         return int(beginnings[commands])
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions the commands topic has, as far as it is known."""
+        known = self._consumer.partitions_for_topic(self._kafka.topics.commands)
+        return len(known or ())
+
     def begin(self, partition: int, offset: int) -> None:
         """Read a partition from an offset on."""
         self._consumer.seek(self._commands(partition), offset)

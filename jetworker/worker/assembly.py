@@ -141,7 +141,9 @@ def assemble(config: Config, outside: Outside) -> Parts:
     services = Services(
         starter, follower, reconciler, sweep.touch, counts, metrics, clock
     )
-    worker = Worker(kafka, _terms(config, book), services, config.shutdown.timeout)
+    worker = Worker(
+        kafka, _terms(config, book), services, config.shutdown.timeout, jet.share
+    )
     running = worker, starter, follower, reconciler, sweep
     return Parts(*running, counts, resolver, book, watchdog, jet)
 

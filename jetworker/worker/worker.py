@@ -1,7 +1,7 @@
 """The worker: a member of the group, with a life for each partition it is given."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -19,7 +19,12 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """Takes part in the group and keeps its partitions."""
+    """
+    Takes part in the group and keeps its partitions.
+
+    *share* is told which part of all partitions that is, always before others can have
+    what was given back.
+    """
 
     def __init__(
         self,
@@ -27,11 +32,13 @@ class Worker:
         options: PartitionOptions,
         services: Services,
         drain_timeout: timedelta,
+        share: Callable[[float], None],
     ) -> None:
         self._kafka = kafka
         self._options = options
         self._services = services
         self._drain_timeout = drain_timeout
+        self._share = share
         self._group = ConsumerGroup(kafka, self)
         self._partitions: dict[int, Partition] = {}
         self._backoff = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
@@ -56,6 +63,7 @@ class Worker:
         then the group is left, so that the next owner finds nothing in flight.
         """
         failures = 0
+        self._share(0)
         while not stopping.is_set():
             try:
                 async with self._group.joined():
@@ -87,6 +95,7 @@ class Worker:
                 self._services,
                 self._drain_timeout,
             )
+        self._share(len(self._partitions) / max(1, self._group.partitions))
         self._services.metrics.partitions_assigned.set(len(self._partitions))
         log.info("partitions were assigned, they are restored", partitions=partitions)
 
@@ -108,6 +117,8 @@ class Worker:
         for number in partitions:
             self._partitions.pop(number, None)
         await asyncio.gather(*(each.close() for each in ending))
+        if ending:
+            self._share(len(self._partitions) / max(1, self._group.partitions))
 
     async def _read(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

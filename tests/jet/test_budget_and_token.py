@@ -222,3 +222,80 @@ async def test_the_life_of_a_token_is_read_within_bounds(
     await source.get()
 
     assert (asked, endpoint.asked) == (1, 2)
+
+
+class Sharing:
+    """A worker that always wants more calls than it may make."""
+
+    def __init__(self, clock: HandClock, most: float, shared: float) -> None:
+        metrics = Metrics(CollectorRegistry())
+        self.budget = Budget(most, clock, metrics, shared=shared)
+        self.budget.share(0)
+        self.calls = 0
+        self._wanted = [asyncio.create_task(self._call()) for _ in range(1000)]
+
+    async def _call(self) -> None:
+        await self.budget.wait_turn("op", Priority.POLL)
+        self.calls += 1
+
+    async def stop(self) -> None:
+        for task in self._wanted:
+            task.cancel()
+        await asyncio.gather(*self._wanted, return_exceptions=True)
+
+
+async def let_pass(
+    clock: HandClock, seconds: int, *shares: tuple[Sharing, float]
+) -> int:
+    """Return how many calls were made while so much time passed."""
+    before = sum(worker.calls for worker, _ in shares)
+    for _ in range(seconds * 20):
+        clock.at += 0.05
+        for worker, part in shares:
+            worker.budget.share(part)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    return sum(worker.calls for worker, _ in shares) - before
+
+
+async def test_workers_share_one_rate_by_their_parts_and_follow_when_these_change() -> (
+    None
+):
+    clock = HandClock()
+    one, two = Sharing(clock, 50, 20), Sharing(clock, 50, 20)
+
+    alone = await let_pass(clock, 10, (one, 1.0), (two, 0.0))
+    given_back = await let_pass(clock, 5, (one, 0.0), (two, 0.0))
+    apart = await let_pass(clock, 10, (one, 0.25), (two, 0.75))
+    counts = one.calls, two.calls
+    await one.stop()
+    await two.stop()
+
+    burst = 20  # a second's worth
+    assert 200 <= alone <= 200 + burst
+    assert given_back == 0
+    assert 200 <= apart <= 200 + burst
+    assert counts[1] <= 150 + 15
+
+
+async def test_no_worker_takes_more_of_it_than_its_own_rate() -> None:
+    clock = HandClock()
+    one = Sharing(clock, 5, 20)
+
+    calls = await let_pass(clock, 10, (one, 1.0))
+    await one.stop()
+
+    assert 50 <= calls <= 50 + 5
+
+
+async def test_a_worker_without_a_part_still_gets_its_token() -> None:
+    clock = HandClock()
+    budget = Budget(5, clock, Metrics(CollectorRegistry()), shared=20)
+    budget.share(0)
+
+    poll = asyncio.create_task(budget.wait_turn("op", Priority.POLL))
+    await asyncio.wait_for(budget.wait_turn("token", Priority.TOKEN), PATIENCE)
+
+    assert not poll.done()
+    budget.share(1.0)
+    await asyncio.wait_for(poll, PATIENCE)

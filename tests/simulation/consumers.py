@@ -142,6 +142,10 @@ class GroupMember:
         given, self._positions = self._positions, {}
         await listener.on_partitions_revoked(sorted(given))
 
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """Return the partitions that a topic has."""
+        return set(range(self._broker.partitions[topic]))
+
     def assignment(self) -> set[TopicPartition]:
         """Return what it was given."""
         return set(self._positions)
