@@ -80,6 +80,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "ssl_ca_location": None,
             "proxy": None,
             "requests_per_second": 20,
+            "shared_requests_per_second": None,
             "request_timeout": "PT10S",
         },
         "polling": {"min_interval": "PT2S", "max_interval": "PT1M"},
