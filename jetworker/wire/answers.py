@@ -96,7 +96,7 @@ class Answers:
         origin: Origin,
         key: bytes | None = None,
     ) -> Record:
-        return self.envelope.record(
+        return self.envelope.answer(
             f"{origin.topic}:{origin.partition}:{origin.offset}",
             Subject(command_id, origin.traceparent, key),
             data,

@@ -16,7 +16,7 @@ from jetworker.core.delivery import (
     ReasonCode,
     Transfer,
 )
-from jetworker.core.observation import Progress, is_final_in_jet
+from jetworker.core.observation import Progress, Tally, is_final_in_jet
 from jetworker.wire import times
 from jetworker.wire.record import Headers, Record
 
@@ -205,41 +205,76 @@ class Envelope:
     source: str
 
     def event(self, event: Event, now: datetime) -> Record:
-        """Encode one numbered event."""
+        """
+        Encode one numbered event, straight to bytes.
+
+        The models above say what it is to readers and in the schemas. What we made
+        ourselves is not validated by them each time: a test does, for all of it.
+        """
         delivery = event.delivery
-        kind = "transfer" if event.transfer else "delivery"
-        data = _transfer(event, now) if event.transfer else _delivery(event, now)
-        extra = (("ce_sequence", str(delivery.sequence).encode()),)
+        at = times.encode(now)
+        kind = f"{PREFIX}{event.type}"
+        data = {
+            "eventType": kind,
+            "eventTime": at,
+            "commandId": delivery.command_id,
+            "sequence": delivery.sequence,
+            "route": delivery.route,
+            "jobId": delivery.job_id,
+            "deliveryId": delivery.delivery_id,
+        }
+        if event.transfer is None:
+            schema = "delivery"
+            data |= _of_delivery(delivery)
+        else:
+            schema = "transfer"
+            data |= _of_transfer(event.transfer, delivery)
         return self.record(
             f"{delivery.command_id}:{delivery.sequence}",
             Subject(delivery.command_id, delivery.traceparent),
-            data,
-            kind,
-            extra,
+            Told(kind, at, orjson.dumps(data)),
+            schema,
+            (("ce_sequence", str(delivery.sequence).encode()),),
         )
+
+    def answer(
+        self, event_id: str, subject: "Subject", data: EventData, schema: str
+    ) -> Record:
+        """Encode what a record is answered with."""
+        value = orjson.dumps(data.model_dump(by_alias=True))
+        told = Told(data.event_type, data.event_time, value)
+        return self.record(event_id, subject, told, schema)
 
     def record(
         self,
         event_id: str,
         subject: "Subject",
-        data: EventData,
+        told: "Told",
         schema: str,
         extra: Headers = (),
     ) -> Record:
-        """Encode one CloudEvent; *schema* is the name of its data's schema."""
+        """Return one CloudEvent; *schema* is the name of its data's schema."""
         headers: Headers = (
             ("ce_specversion", b"1.0"),
             ("ce_id", event_id.encode()),
-            ("ce_type", data.event_type.encode()),
+            ("ce_type", told.type.encode()),
             ("ce_source", self.source.encode()),
-            ("ce_time", data.event_time.encode()),
+            ("ce_time", told.at.encode()),
             ("ce_dataschema", f"{SCHEMAS}{schema}.v1.schema.json".encode()),
             ("content-type", b"application/json"),
             *extra,
             *subject.headers(),
         )
-        value = orjson.dumps(data.model_dump(by_alias=True))
-        return Record(self.topic, subject.key(), value, headers)
+        return Record(self.topic, subject.key(), told.value, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told: its type, its time and its value."""
+
+    type: str
+    at: str
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,51 +298,44 @@ class Subject:
         return about + trace
 
 
-def _delivery(event: Event, now: datetime) -> DeliveryData:
-    delivery = event.delivery
-    return DeliveryData(
-        event_type=f"{PREFIX}{event.type}",
-        event_time=times.encode(now),
-        command_id=delivery.command_id,
-        sequence=delivery.sequence,
-        route=delivery.route,
-        job_id=delivery.job_id,
-        delivery_id=delivery.delivery_id,
-        state=delivery.published,
-        jet_state=delivery.jet_state,
-        adopted=delivery.adopted,
-        attempt=delivery.attempt,
-        requested=RequestedData(
-            count=delivery.requested.count, bytes=delivery.requested.bytes
-        ),
-        progress=_progress(delivery.progress),
-        reason=_reason(delivery.reason),
-        metadata=_metadata(delivery),
-        accepted_at=times.encode(delivery.accepted_at),
-        started_at=_instant(delivery.started_at),
-        finished_at=_instant(delivery.finished_at),
-    )
+def _of_delivery(delivery: Delivery) -> dict[str, Any]:
+    """Return what `DeliveryData` has beside the rest."""
+    return {
+        "state": delivery.published,
+        "jetState": delivery.jet_state,
+        "adopted": delivery.adopted,
+        "attempt": delivery.attempt,
+        "requested": {
+            "count": delivery.requested.count,
+            "bytes": delivery.requested.bytes,
+        },
+        "progress": _progress(delivery.progress),
+        "reason": _reason(delivery.reason),
+        "metadata": _metadata(delivery),
+        "acceptedAt": times.encode(delivery.accepted_at),
+        "startedAt": _instant(delivery.started_at),
+        "finishedAt": _instant(delivery.finished_at),
+    }
 
 
-def _transfer(event: Event, now: datetime) -> TransferData:
-    assert event.transfer is not None
-    delivery, transfer = event.delivery, event.transfer
-    return TransferData(
-        event_type=f"{PREFIX}{event.type}",
-        event_time=times.encode(now),
-        command_id=delivery.command_id,
-        sequence=delivery.sequence,
-        route=delivery.route,
-        job_id=delivery.job_id,
-        delivery_id=delivery.delivery_id,
-        transfer_id=transfer.transfer_id,
-        state=_transfer_state(transfer),
-        jet_state=transfer.jet_state,
-        is_retry=transfer.is_retry,
-        progress=_progress(transfer.progress),
-        reason=_transfer_reason(transfer),
-        metadata=_metadata(delivery),
-    )
+def _of_transfer(transfer: Transfer, delivery: Delivery) -> dict[str, Any]:
+    """Return what `TransferData` has beside the rest."""
+    state = _transfer_state(transfer)
+    return {
+        "transferId": transfer.transfer_id,
+        "state": state,
+        "jetState": transfer.jet_state,
+        "isRetry": transfer.is_retry,
+        "progress": _progress(transfer.progress),
+        "reason": _FAILED if state == "failed" else None,
+        "metadata": _metadata(delivery),
+    }
+
+
+_FAILED = {
+    "code": ReasonCode.JET_FAILED,
+    "message": "Jet says the transfer failed",
+}
 
 
 def _transfer_state(transfer: Transfer) -> str:
@@ -317,35 +345,27 @@ def _transfer_state(transfer: Transfer) -> str:
     return "cancelled" if state.startswith("cancel") else state
 
 
-def _transfer_reason(transfer: Transfer) -> ReasonData | None:
-    if _transfer_state(transfer) != "failed":
-        return None
-    return ReasonData(
-        code=ReasonCode.JET_FAILED, message="Jet says the transfer failed"
-    )
-
-
-def _progress(progress: Progress | None) -> ProgressData | None:
+def _progress(progress: Progress | None) -> dict[str, dict[str, int]] | None:
     if progress is None:
         return None
-    return ProgressData(
-        transferred=TallyData(
-            count=progress.transferred.count, bytes=progress.transferred.bytes
-        ),
-        skipped=TallyData(count=progress.skipped.count, bytes=progress.skipped.bytes),
-        failed=TallyData(count=progress.failed.count, bytes=progress.failed.bytes),
-    )
+    return {
+        "transferred": _tally(progress.transferred),
+        "skipped": _tally(progress.skipped),
+        "failed": _tally(progress.failed),
+    }
 
 
-def _reason(reason: Reason | None) -> ReasonData | None:
-    return ReasonData(code=reason.code, message=reason.message) if reason else None
+def _tally(tally: Tally) -> dict[str, int]:
+    return {"count": tally.count, "bytes": tally.bytes}
 
 
-def _metadata(delivery: Delivery) -> dict[str, Any] | None:
-    if delivery.metadata is None:
-        return None
-    metadata: dict[str, Any] = orjson.loads(delivery.metadata)
-    return metadata
+def _reason(reason: Reason | None) -> dict[str, str] | None:
+    return {"code": reason.code, "message": reason.message} if reason else None
+
+
+def _metadata(delivery: Delivery) -> orjson.Fragment | None:
+    """Return it as it was written down: compact JSON, read once when it came in."""
+    return orjson.Fragment(delivery.metadata) if delivery.metadata else None
 
 
 def _instant(moment: datetime | None) -> str | None:

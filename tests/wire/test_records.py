@@ -9,6 +9,7 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
+from pydantic.alias_generators import to_camel
 
 from jetworker.cli import schemas
 from jetworker.core.admission import Duplicate
@@ -410,3 +411,27 @@ def test_an_event_is_read_as_it_was_published() -> None:
         orjson.loads(told.value),
         told.value,
     )
+
+
+@pytest.mark.parametrize("delivery", [FULL, *(a_delivery(s) for s in State)])
+@pytest.mark.parametrize("transfer", [None, *FULL.transfers])
+def test_what_is_written_without_the_models_is_what_the_models_say(
+    delivery: Delivery, transfer: Transfer | None
+) -> None:
+    kind = EventType.TRANSFER_FAILED if transfer else EventType.PROGRESSED
+    model = events.TransferData if transfer else events.DeliveryData
+
+    told = ENVELOPE.event(Event(kind, replace(delivery, sequence=3), transfer), NOW)
+
+    assert told.value is not None
+    written = orjson.loads(told.value)
+    assert model.model_validate(written).model_dump(by_alias=True) == written
+    assert list(written) == [
+        to_camel(name) for base in (events.EventData, model) for name in own(base)
+    ]
+
+
+def own(model: type[events.EventData]) -> list[str]:
+    """The names of a model's own fields, in their order."""
+    inherited = {} if model is events.EventData else events.EventData.model_fields
+    return [name for name in model.model_fields if name not in inherited]
