@@ -1,0 +1,233 @@
+"""The start protocol of one route: the intent first, one at a time, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.core.command import CommandId, JobId, ObjectSpec, RouteName
+from jetworker.core.delivery import ReasonCode, State
+from jetworker.core.rate import Backoff
+from jetworker.core.route import Route
+from jetworker.core.trigger import Begun, Blocked, Lost, Refused, StartConfirmed
+from jetworker.jet.jobs import JobResolver
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
+from jetworker.worker.delivery_counts import DeliveryCounts
+from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.starts.dispatcher import RouteDispatcher
+from jetworker.worker.starts.sender import StartSender
+from tests.support.builders import SECOND, a_delivery
+from tests.support.fakes import OneDelivery
+from tests.support.jet import site as sandboxes
+from tests.support.jet.fake_server import JetServer
+from tests.support.waiting import until
+
+JOB = JobId("job-archive")
+NAME = RouteName("archive")
+
+
+@dataclass
+class Waiting(OneDelivery):
+    """Owns a delivery that waits, whose start may be sent."""
+
+    counts: DeliveryCounts | None = None
+    in_flight: int = 0
+
+    @override
+    def apply(self, command_id: CommandId, trigger: Any) -> "asyncio.Future[None]":
+        before = self.delivery
+        durable = super().apply(command_id, trigger)
+        if self.counts is not None:
+            self.counts.move(before, self.delivery)
+        return durable
+
+    @override
+    def sending(self) -> AbstractContextManager[None]:
+        self.in_flight += 1
+        return nullcontext()
+
+    @override
+    def check_lease(self, written_at: float) -> None:
+        """Allow it."""
+
+
+@dataclass
+class Lane:
+    """A route's dispatcher over a real Jet's protocol, and what waits on the route."""
+
+    jet: JetServer
+    dispatcher: RouteDispatcher
+    routes: dict[RouteName, Route]
+    counts: DeliveryCounts
+    owners: list[Waiting] = field(default_factory=list)
+
+    def put(self, name: str, **changes: Any) -> Waiting:
+        """Let a delivery wait to be started."""
+        delivery = a_delivery(
+            command_id=CommandId(name),
+            objects=(ObjectSpec(f"/{name}.mov", 1),),
+            accepted_at=Clock().now(),
+            **changes,
+        )
+        owner = Waiting(delivery, counts=self.counts)
+        self.counts.enter(delivery)
+        self.owners.append(owner)
+        self.dispatcher.put(DeliveryHandle(owner, delivery.command_id))
+        return owner
+
+
+@pytest.fixture
+async def lane() -> AsyncIterator[Lane]:
+    async with (
+        JetServer() as jet,
+        sandboxes.jet_client(jet.base_url, jet.secret) as client,
+    ):
+        jet.add_job("archive", JOB)
+        await client.sign_in()
+        routes = {NAME: Route(NAME, job_id=JOB)}
+        counts, seconds = DeliveryCounts(Metrics(CollectorRegistry())), 2 * SECOND
+        resolver = JobResolver(client)
+        dispatcher = RouteDispatcher(
+            NAME,
+            routes=lambda: routes,
+            resolver=resolver,
+            locks=JobLocks(),
+            sender=StartSender(client, resolver, seconds, seconds),
+            counts=counts,
+            clock=Clock(),
+            max_active=100,
+            backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
+        )
+        running = asyncio.create_task(dispatcher.run())
+        yield Lane(jet, dispatcher, routes, counts)
+        running.cancel()
+        await asyncio.wait([running])
+        with pytest.raises(asyncio.CancelledError):
+            running.result()  # nothing else ended it
+
+
+async def test_the_intent_is_written_down_before_jet_hears_of_the_start(
+    lane: Lane,
+) -> None:
+    states: list[State] = []
+
+    def look(operation: str) -> None:
+        if operation == "start_delivery":
+            states.extend(owner.delivery.state for owner in lane.owners)
+
+    lane.jet.on_headers = look
+    owner = lane.put("c-1")
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    assert states == [State.STARTING]
+    assert [type(each) for each in owner.told] == [Begun, StartConfirmed]
+    assert owner.in_flight == 1
+    assert len(lane.dispatcher) == 0
+
+
+async def test_deliveries_of_a_route_are_started_in_their_order(lane: Lane) -> None:
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=True)
+    names = [f"c-{n}" for n in range(5)]
+    owners = [lane.put(name) for name in names]
+    lane.put("again", state=State.CLEARED, attempt=1)  # had its turn before
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=False)
+    lane.dispatcher.nudge()
+
+    await until(lambda: owners[-1].delivery.state is State.STARTED, "the last start")
+
+    started = [path.removesuffix(".mov")[1:] for path in lane.jet.creations()]
+    assert started == ["again", *names]
+
+
+async def test_a_paused_route_keeps_its_deliveries_and_tells_each_once(
+    lane: Lane,
+) -> None:
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=True)
+    first, second = lane.put("c-1"), lane.put("c-2")
+    await until(lambda: first.told and second.told, "what they wait for")
+    for _ in range(5):
+        lane.dispatcher.nudge()
+        await asyncio.sleep(0)
+    late = lane.put("c-3")
+
+    for owner in (first, second, late):
+        (said,) = owner.told
+        assert isinstance(said, Blocked)
+        assert said.code is ReasonCode.ROUTE_PAUSED
+    assert len(lane.dispatcher) == 3
+    assert lane.jet.count("start_delivery") == 0
+    assert (lane.dispatcher.obstacle or "").startswith("route_paused: ")
+
+
+async def test_a_full_route_goes_on_when_a_place_is_free(lane: Lane) -> None:
+    lane.routes[NAME] = replace(lane.routes[NAME], max_active=1)
+    first = lane.put("c-1")
+    await until(lambda: first.delivery.state is State.STARTED, "the first start")
+    second = lane.put("c-2")
+    await until(lambda: second.told, "what it waits for")
+    (said,) = second.told
+
+    lane.counts.move(first.delivery, a_delivery(State.COMPLETED))
+    lane.dispatcher.nudge()
+    await until(lambda: second.delivery.state is State.STARTED, "the second start")
+
+    assert said == Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
+
+
+async def test_what_is_too_late_to_begin_is_refused_and_not_started(lane: Lane) -> None:
+    late = lane.put("c-1", expires_at=Clock().now() - SECOND)
+    owner = lane.put("c-2")
+    await until(lambda: owner.delivery.state is State.STARTED, "the other's start")
+
+    said = "expiresAt passed before it could be started"
+    assert late.told == [Refused(ReasonCode.EXPIRED, said)]
+    assert list(lane.jet.creations()) == ["/c-2.mov"]
+
+
+async def test_a_route_that_has_vanished_waits_for_the_file(lane: Lane) -> None:
+    route = lane.routes.pop(NAME)
+    owner = lane.put("c-1")
+    await until(lambda: owner.told, "what it waits for")
+    lane.routes[NAME] = route
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    said = "the route is not in the routes file any more"
+    assert owner.told[0] == Blocked(ReasonCode.JOB_UNAVAILABLE, said)
+
+
+async def test_after_a_lost_start_the_job_is_asked_for_before_the_next(
+    lane: Lane,
+) -> None:
+    answers = iter(["lost_after"])
+    lane.jet.fault = lambda operation, _: (
+        next(answers, None) if operation == "start_delivery" else None
+    )
+    lost, other = lane.put("c-1"), lane.put("c-2")
+
+    await until(lambda: other.delivery.state is State.STARTED, "the other's start")
+
+    asked = [operation for _, operation, _ in lane.jet.requests]
+    assert asked == ["token", "start_delivery", "get_job", "start_delivery"]
+    assert [type(each) for each in lost.told] == [Begun, Lost]
+
+
+async def test_a_partition_that_drains_starts_nothing_more(lane: Lane) -> None:
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=True)
+    leaving, staying = lane.put("c-1"), lane.put("c-2")
+    await until(lambda: leaving.told, "what it waits for")
+    leaving.is_draining = True
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=False)
+    lane.dispatcher.nudge()
+
+    await until(lambda: staying.delivery.state is State.STARTED, "the other's start")
+
+    assert list(lane.jet.creations()) == ["/c-2.mov"]
+    assert leaving.delivery.state is State.WAITING
