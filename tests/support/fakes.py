@@ -12,7 +12,10 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import transition
 from jetworker.core.transitions import Policy
 from jetworker.core.trigger import Trigger
+from jetworker.kafka.state_store import Write
 from jetworker.runtime.clock import Clock
+from jetworker.wire.snapshots import Snapshot
+from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import NOW
 
 
@@ -62,3 +65,33 @@ class OneDelivery:
 
     def check_lease(self, written_at: float) -> None:
         raise AssertionError(written_at)
+
+
+@dataclass
+class Performer:
+    """Takes what it is handed, and does nothing about it."""
+
+    taken: list[CommandId] = field(default_factory=list)
+    seen: list[Snapshot] = field(default_factory=list)
+
+    def take(self, handle: DeliveryHandle) -> None:
+        self.taken.append(handle.command_id)
+
+    def notice(self, before: Delivery | None, after: Delivery) -> None:
+        assert before is None or before.command_id == after.command_id
+
+    def touch(self, snapshot: Snapshot) -> None:
+        self.seen.append(snapshot)
+
+
+@dataclass
+class Written:
+    """A store whose every write is durable at once."""
+
+    writes: list[Write] = field(default_factory=list)
+
+    def submit(self, write: Write) -> "asyncio.Future[None]":
+        self.writes.append(write)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done

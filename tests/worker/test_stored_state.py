@@ -13,7 +13,7 @@ from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
 from jetworker.core.finished import Finished, Remembered
 from jetworker.core.transitions import Policy
 from jetworker.kafka.reader import keep
-from jetworker.kafka.state_store import StateStore, Write
+from jetworker.kafka.state_store import StateStore
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.answers import Answers
@@ -21,42 +21,11 @@ from jetworker.wire.events import Envelope
 from jetworker.wire.snapshots import Snapshot
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
-from jetworker.worker.handle import DeliveryHandle
 from tests.support import stored_state
-from tests.support.fakes import HandClock
+from tests.support.fakes import HandClock, Performer, Written
 
 _CLOCK = HandClock()
 _FORGOTTEN = CommandId("forgotten")
-
-
-@dataclass
-class Performer:
-    """Takes what it is handed, and does nothing about it."""
-
-    taken: list[CommandId] = field(default_factory=list)
-    seen: list[Snapshot] = field(default_factory=list)
-
-    def take(self, handle: DeliveryHandle) -> None:
-        self.taken.append(handle.command_id)
-
-    def notice(self, before: Delivery | None, after: Delivery) -> None:
-        assert before is None or before.command_id == after.command_id
-
-    def touch(self, snapshot: Snapshot) -> None:
-        self.seen.append(snapshot)
-
-
-@dataclass
-class Written:
-    """A store whose every write is durable at once."""
-
-    writes: list[Write] = field(default_factory=list)
-
-    def submit(self, write: Write) -> "asyncio.Future[None]":
-        self.writes.append(write)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
 
 @dataclass

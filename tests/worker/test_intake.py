@@ -1,0 +1,205 @@
+"""A partition's records: each is answered, in one write with its state and its offset."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from jetworker.core.command import CommandId, RouteName
+from jetworker.core.delivery import Delivery, State
+from jetworker.core.errors import StoreError
+from jetworker.core.route import Route
+from jetworker.core.transitions import Policy
+from jetworker.kafka.state_store import StateStore, Write
+from jetworker.runtime.metrics import Metrics
+from jetworker.wire import snapshots
+from jetworker.wire.answers import Answers
+from jetworker.wire.events import Envelope
+from jetworker.worker import intake
+from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
+from jetworker.worker.delivery_counts import DeliveryCounts
+from tests.support.fakes import HandClock, Performer, Written
+
+ARCHIVE = RouteName("archive")
+SEND = {"commandId": "c-1", "route": "archive", "objects": [{"relativePath": "/a.mov"}]}
+HEADERS = (("x", b"1"), ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"))
+
+
+@dataclass
+class Message:
+    """A record as aiokafka hands it over."""
+
+    value: bytes | None
+    offset: int
+    key: bytes | None = b"the key"
+    headers: tuple[tuple[str, bytes], ...] = HEADERS
+    topic: str = "jet.commands"
+    partition: int = 3
+    timestamp: int = 1_795_000_000_000
+
+
+@dataclass
+class Desk:
+    """A partition that takes records, and what it wrote about them."""
+
+    store: Written = field(default_factory=Written)
+    starter: Performer = field(default_factory=Performer)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        metrics, others = Metrics(self.registry), Performer()
+        services = Services(
+            starter=self.starter,
+            follower=others,
+            reconciler=others,
+            doubted=others.touch,
+            counts=DeliveryCounts(metrics),
+            metrics=metrics,
+            clock=HandClock(),
+        )
+        envelope = Envelope("jet.events", "/jetworker/g")
+        routes = {ARCHIVE: Route(ARCHIVE, job_name="archive")}
+        options = PartitionOptions(
+            policy=Policy(),
+            envelope=envelope,
+            answers=Answers(envelope, "jet.dead-letters"),
+            state_topic="jet.state",
+            max_objects=10,
+            lease=timedelta(seconds=30),
+            dedupe_window=timedelta(days=7),
+            routes=lambda: routes,
+        )
+        self.partition = Deliveries(3, cast(StateStore, self.store), options, services)
+
+    async def take(self, value: Any, **changes: Any) -> Write:
+        """Take one record, and return the one write that answers it."""
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        number = len(self.store.writes)
+        message = Message(raw, offset=100 + number, **changes)
+        await self.receive(message)
+        (write,) = self.store.writes[number:]
+        assert write.offset == message.offset + 1
+        return write
+
+    async def receive(self, message: Message) -> None:
+        """Take a record, and let those know who wait for its answer to be durable."""
+        await intake.receive(self.partition, message)
+        await asyncio.sleep(0)
+
+    def counted(self, outcome: str) -> float | None:
+        """Return how many records were answered so."""
+        return self.registry.get_sample_value(
+            "jetworker_commands_total", {"outcome": outcome}
+        )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def told(write: Write) -> list[tuple[str, str]]:
+    """Return the topics of a write's records, and the types of those that are events."""
+    return [
+        (record.topic, (dict(record.headers).get("ce_type") or b"").decode())
+        for record in write.records
+    ]
+
+
+async def test_a_command_is_accepted_with_its_snapshot_its_event_and_its_offset(
+    desk: Desk,
+) -> None:
+    write = await desk.take(SEND)
+
+    accepted = "io.jetworker.delivery.accepted"
+    assert told(write) == [("jet.state", ""), ("jet.events", accepted)]
+    snapshot = snapshots.decode(write.records[0].value or b"")
+    assert isinstance(snapshot, Delivery)
+    assert (snapshot.command_id, snapshot.state) == ("c-1", State.ACCEPTED)
+    assert desk.starter.taken == ["c-1"]
+    assert desk.counted("accepted") == 1
+
+
+async def test_a_repeat_is_a_duplicate_and_is_not_started(desk: Desk) -> None:
+    await desk.take(SEND)
+
+    write = await desk.take(SEND)
+
+    assert told(write) == [("jet.events", "io.jetworker.command.duplicate")]
+    assert desk.starter.taken == ["c-1"]
+    assert desk.counted("duplicate") == 1
+
+
+async def test_what_cannot_be_read_is_parked_byte_for_byte_in_the_same_write(
+    desk: Desk,
+) -> None:
+    write = await desk.take(b"{poison")
+
+    rejected = "io.jetworker.command.rejected"
+    assert told(write) == [("jet.events", rejected), ("jet.dead-letters", "")]
+    letter = write.records[1]
+    assert (letter.key, letter.value) == (b"the key", b"{poison")
+    assert set(HEADERS) < set(letter.headers)
+    assert desk.counted("rejected") == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (SEND | {"commandId": "c-2", "route": "nowhere"}, "unknown_route"),
+        (SEND | {"metadata": {"other": "content"}}, "conflict"),
+        ({"commandId": "c-9", "type": "cancel"}, "unknown_command"),
+        ({"commandId": "c-1", "type": "resolve", "action": "resend"}, "not_held"),
+    ],
+)
+async def test_what_does_not_fit_is_rejected_with_its_reason(
+    desk: Desk, record: dict[str, Any], reason: str
+) -> None:
+    await desk.take(SEND)
+
+    write = await desk.take(record)
+
+    answer, letter = write.records
+    assert json.loads(answer.value or b"")["reason"]["code"] == reason
+    assert dict(letter.headers)["jetworker-reason"] == reason.encode()
+
+
+async def test_a_cancel_is_applied_and_ends_its_command_in_one_write(
+    desk: Desk,
+) -> None:
+    await desk.take(SEND)
+
+    write = await desk.take({"commandId": "c-1", "type": "cancel"})
+
+    assert told(write) == [
+        ("jet.state", ""),
+        ("jet.events", "io.jetworker.delivery.cancelled"),
+        ("jet.events", "io.jetworker.command.applied"),
+    ]
+    assert desk.partition.find(CommandId("c-1")) is None
+    assert desk.counted("applied") == 1
+
+
+async def test_a_record_without_key_or_value_stops_nothing(desk: Desk) -> None:
+    message = Message(None, 100, key=None, headers=())
+
+    await desk.receive(message)
+    await desk.take(SEND)
+
+    assert desk.counted("rejected") == desk.counted("accepted") == 1
+
+
+async def test_an_answer_that_is_not_durable_is_not_counted(desk: Desk) -> None:
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    lost.set_exception(StoreError("fenced"))
+
+    counted = desk.partition.services.counted("accepted", lost)
+    with pytest.raises(StoreError):
+        await counted
+    await asyncio.sleep(0)
+
+    assert desk.counted("accepted") == 0
