@@ -1,14 +1,14 @@
 """`jetworker audit`: the guarantees, judged from a live system's topics."""
 
 import asyncio
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient
 
+from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.audit import (
@@ -17,6 +17,7 @@ from jetworker.core.audit import (
     DeadLetterRow,
     EventRow,
     History,
+    Invariant,
     SnapshotRow,
     Verdict,
     judge,
@@ -27,13 +28,17 @@ from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
 from jetworker.kafka.sign_in import client_options
-from jetworker.wire import snapshots
+from jetworker.wire import dead_letters, snapshots
+from jetworker.wire.dead_letters import Letter
 from jetworker.wire.events import read
+from jetworker.wire.printed import AuditData, InvariantData, ViolationData
 
 _SHOWN = 20
 
 
-async def audit(config: Config, seconds: float, sandbox: str | None = None) -> int:
+async def audit(
+    config: Config, seconds: float, sandbox: str | None = None, *, as_json: bool = False
+) -> int:
     """
     Read the four topics and print what every invariant checked and found.
 
@@ -46,9 +51,10 @@ async def audit(config: Config, seconds: float, sandbox: str | None = None) -> i
     verdict = judge(kept)
     if sandbox is not None:
         judge_creations(verdict, kept, await _ledger(sandbox))
-    _print(verdict)
-    for each in verdict.unchecked:
-        sys.stdout.write(f"shows nothing, there was nothing to check: {each}\n")
+    if as_json:
+        output.document(_data(verdict))
+    else:
+        _print(verdict)
     return FAILED if verdict.unchecked or verdict.violations else OK
 
 
@@ -90,7 +96,7 @@ def compose(
     return History(
         [_told(record) for record in events],
         [_asked(record) for record in commands],
-        [_parked(record) for record in dead_letters],
+        list(_parked(dead_letters)),
         kept,
         offsets,
         frozenset(changed),
@@ -155,14 +161,14 @@ async def _ledger(sandbox: str) -> list[CreationRow]:
         raise JetUnavailable(msg) from exc
 
 
-def _parked(record: Any) -> DeadLetterRow:
-    headers = dict(record.headers)
-    return DeadLetterRow(
-        int(headers["jetworker-partition"]),
-        int(headers["jetworker-offset"]),
-        record.value,
-        record.key,
-    )
+def _parked(records: Iterable[Any]) -> Iterator[DeadLetterRow]:
+    """Yield the letters; what a replay wrote about them is none."""
+    for record in records:
+        letter = dead_letters.read(record)
+        if isinstance(letter, Letter):
+            yield DeadLetterRow(
+                letter.partition, letter.offset, letter.value, letter.key
+            )
 
 
 async def _offsets(config: Config) -> dict[int, int]:
@@ -191,10 +197,37 @@ async def _read(kafka: KafkaClients, topic: str) -> list[Any]:
 
 
 def _print(verdict: Verdict) -> None:
+    for name, number, bad in _counted(verdict):
+        mark = "ok" if number and not bad else ("VIOLATED" if bad else "not checked")
+        output.say(f"{mark:<12} {number:>8} checked  {bad:>4} bad  {name}")
+    for invariant, what in verdict.violations[:_SHOWN]:
+        output.say(f"violated: {invariant}: {what}")
+    for each in verdict.unchecked:
+        output.say(f"shows nothing, there was nothing to check: {each}")
+
+
+def _counted(verdict: Verdict) -> Iterator[tuple[Invariant, int, int]]:
+    """Yield each guarantee, how often it was checked, and how often violated."""
     violated = [invariant for invariant, _ in verdict.violations]
     for invariant, number in verdict.checked.items():
-        bad = violated.count(invariant)
-        mark = "ok" if number and not bad else ("VIOLATED" if bad else "not checked")
-        sys.stdout.write(f"{mark:<12} {number:>8} checked  {bad:>4} bad  {invariant}\n")
-    for invariant, what in verdict.violations[:_SHOWN]:
-        sys.stdout.write(f"violated: {invariant}: {what}\n")
+        yield invariant, number, violated.count(invariant)
+
+
+def _data(verdict: Verdict) -> AuditData:
+    return AuditData(
+        holds=not verdict.unchecked and not verdict.violations,
+        invariants=tuple(
+            InvariantData(
+                name=name,
+                verdict="violated" if bad else ("ok" if number else "not checked"),
+                checked=number,
+                violated=bad,
+            )
+            for name, number, bad in _counted(verdict)
+        ),
+        violations=tuple(
+            ViolationData(invariant=invariant, what=what)
+            for invariant, what in verdict.violations
+        ),
+        unchecked=verdict.unchecked,
+    )

@@ -1,91 +1,148 @@
 """`jetworker check`: everything a worker needs, each a line: ok, or what to do."""
 
-import sys
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
 
+from jetworker.cli import output
 from jetworker.cli.exit_codes import CONFIGURATION, OK
 from jetworker.cli.jobs import jet_client
 from jetworker.config import load as settings
 from jetworker.config.model import Config
+from jetworker.core.command import RouteName
 from jetworker.core.errors import (
     ConfigurationError,
     JetError,
     JobUnavailable,
     KafkaUnavailable,
 )
-from jetworker.core.route import Route
+from jetworker.core.observation import JetJob
+from jetworker.core.route import Route, WhenPaused
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
 from jetworker.kafka import topics
 from jetworker.runtime import logs
-from jetworker.worker import route_table as routebook
+from jetworker.wire.printed import CheckedData, ChecksData
+from jetworker.worker import route_table
 
 
-async def check(environ: Mapping[str, str]) -> int:
-    """Check in order; what builds on something that is wrong is not asked."""
+@dataclass(slots=True)
+class _Checks:
+    """What was checked; told line by line as it comes, or as one document at the end."""
+
+    as_json: bool
+    found: list[CheckedData] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(each.ok for each in self.found)
+
+    def tell(
+        self, name: str, *, wrong: str | None = None, note: str | None = None
+    ) -> bool:
+        """Tell one check: what is *wrong*, or a *note* that is no error."""
+        self.found.append(
+            CheckedData(name=name, ok=wrong is None, message=wrong or note)
+        )
+        if not self.as_json:
+            good = f"ok, {note}" if note else "ok"
+            output.say(f"{name}: {wrong or good}")
+        return wrong is None
+
+    def end(self) -> int:
+        """Print the document, if there is one; returns the exit code."""
+        if self.as_json:
+            output.document(ChecksData(ok=self.ok, checks=tuple(self.found)))
+        return OK if self.ok else CONFIGURATION
+
+
+async def check(environ: Mapping[str, str], *, offline: bool, as_json: bool) -> int:
+    """
+    Check in order; what builds on something that is wrong is not asked.
+
+    *offline*: settings and routes alone, for where neither Kafka nor Jet is reached.
+    """
     logs.configure("ERROR", "console")
+    checks = _Checks(as_json)
     try:
         config = settings.load(environ)
     except ConfigurationError as exc:
-        _tell("settings", str(exc))
-        return CONFIGURATION
-    _tell("settings", None)
-    wrong = [_check_routes(config), await _check_topics(config)]
-    async with jet_client(config, environ) as jet:
-        wrong += await _check_jet(config, jet)
-    return CONFIGURATION if any(wrong) else OK
+        checks.tell("settings", wrong=str(exc))
+        return checks.end()
+    checks.tell("settings")
+    routes = _check_routes(config, checks)
+    if not offline:
+        await _check_topics(config, checks)
+        async with jet_client(config, environ) as jet:
+            await _check_jet(jet, routes, checks)
+    return checks.end()
 
 
-def _check_routes(config: Config) -> bool:
+def _check_routes(config: Config, checks: _Checks) -> Mapping[RouteName, Route]:
     try:
-        _, routes = routebook.read(config.routes_file)
+        _, routes = route_table.read(config.routes_file)
     except ConfigurationError as exc:
-        return _tell("routes", str(exc))
-    return _tell(f"routes ({len(routes)})", None)
+        checks.tell("routes", wrong=str(exc))
+        return {}
+    paused = sorted(route.name for route in routes.values() if route.paused)
+    note = f"paused: {', '.join(paused)}" if paused else None
+    checks.tell(f"routes ({len(routes)})", note=note)
+    return routes
 
 
-async def _check_topics(config: Config) -> bool:
+async def _check_topics(config: Config, checks: _Checks) -> None:
     try:
         problems = await topics.layout_problems(config)
     except KafkaUnavailable as exc:
-        return _tell("kafka", f"{exc}: check bootstrap servers and credentials")
-    _tell("kafka", None)
-    return _tell("topics", "; ".join(problems) or None)
+        cure = "check bootstrap servers and credentials"
+        checks.tell("kafka", wrong=f"{exc}: {cure}")
+        return
+    checks.tell("kafka")
+    checks.tell("topics", wrong="; ".join(problems) or None)
 
 
-async def _check_jet(config: Config, jet: JetClient) -> list[bool]:
-    if await _ask("token", jet.sign_in()):
-        return [True]
-    try:
-        _, routes = routebook.read(config.routes_file)
-    except ConfigurationError:
-        return []
+async def _check_jet(
+    jet: JetClient, routes: Mapping[RouteName, Route], checks: _Checks
+) -> None:
+    if not await _ask("token", jet.sign_in(), checks):
+        return
     resolver = JobResolver(jet)
-    wrong: list[bool] = []
     for route in routes.values():
-        found = _find_job(jet, resolver, route)
-        wrong.append(await _ask(f"route {route.name}", found))
-    return wrong
+        await _ask(f"route {route.name}", _find_job(jet, resolver, route), checks)
 
 
-async def _find_job(jet: JetClient, resolver: JobResolver, route: Route) -> None:
-    """Find a route's job; one that would be created is not: a check changes nothing."""
-    if route.source is None:
-        await jet.get_job(await resolver.resolve(route))
-    else:
-        await resolver.profiles(route)
+async def _find_job(jet: JetClient, resolver: JobResolver, route: Route) -> str | None:
+    """
+    Find a route's job, and return what is worth knowing of it.
+
+    One that would be created is not: a check changes nothing.
+    """
+    job = await resolver.find(route)
+    if job is None:
+        return f"the job {route.job_name!r} does not exist and would be created"
+    # A listing may show a job otherwise than it shows itself.
+    return _paused(await jet.get_job(job.job_id), route)
 
 
-async def _ask(name: str, question: Awaitable[None]) -> bool:
+def _paused(job: JetJob, route: Route) -> str | None:
+    if not job.paused:
+        return None
+    match route.when_paused:
+        case WhenPaused.WAIT:
+            then = "its commands wait until it is resumed"
+        case WhenPaused.FAIL:
+            then = "its commands fail, as the route says"
+        case WhenPaused.RESUME:
+            then = "the next start resumes it, as the route says"
+        case _:
+            assert_never(route.when_paused)
+    return f"the job {job.name or job.job_id} is paused: {then}"
+
+
+async def _ask(name: str, question: Awaitable[str | None], checks: _Checks) -> bool:
     try:
-        await question
+        note = await question
     except (JetError, JobUnavailable) as exc:
-        return _tell(name, str(exc))
-    return _tell(name, None)
-
-
-def _tell(name: str, wrong: str | None) -> bool:
-    """Print a line; returns whether something is wrong."""
-    sys.stdout.write(f"{name}: {wrong or 'ok'}\n")
-    sys.stdout.flush()
-    return wrong is not None
+        return checks.tell(name, wrong=str(exc))
+    return checks.tell(name, note=note)

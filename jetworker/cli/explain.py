@@ -1,46 +1,93 @@
 """`jetworker explain`: where a command is, from the state topic; no worker is needed."""
 
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
+from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import Delivery, ReasonCode, State
 from jetworker.core.finished import Finished
 from jetworker.kafka.reader import find
 from jetworker.wire import times
+from jetworker.wire.printed import ExplainedData, ListedData, listed
 
 
-async def explain(config: Config, command_id: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What happens next by itself, or what is to be done, and the commands for it."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+async def explain(config: Config, command_id: str, *, as_json: bool) -> int:
     """Print what is known of a command; 1 if nothing is."""
     place = await find(config, command_id)
     if place is None:
-        days = config.dedupe_window / timedelta(days=1)
-        sys.stdout.write(
-            f"{command_id}: not known. It was never accepted, or it ended more than"
-            f" {days:g} days ago.\n"
-        )
+        nothing = _unknown(config)
+        if as_json:
+            _print_json(command_id, None, None, nothing)
+        else:
+            output.say(f"{command_id}: not known. {nothing.text}")
         return FAILED
     snapshot = place.snapshot
+    following = next_step(snapshot, config)
+    if as_json:
+        facts = listed(snapshot, place.changed_at)
+        _print_json(command_id, place.partition, facts, following)
+        return OK
     lines = [("command", command_id), ("partition", str(place.partition))]
-    if isinstance(snapshot, Delivery):
-        lines += _open(snapshot, config)
-    else:
-        lines += _finished(snapshot)
+    match snapshot:
+        case Delivery():
+            lines += _open(snapshot)
+        case Finished():
+            lines += _finished(snapshot)
+        case _:
+            assert_never(snapshot)
+    lines += [("changed", times.encode(place.changed_at)), ("next", following.text)]
+    lines += [("", command) for command in following.commands]
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
-        sys.stdout.write(f"{name:<{width}}  {text}\n")
+        output.say(f"{name:<{width}}  {text}")
     return OK
 
 
-def _open(delivery: Delivery, config: Config) -> Iterator[tuple[str, str]]:
+def _print_json(
+    command_id: str,
+    partition: int | None,
+    facts: ListedData | None,
+    following: Next,
+) -> None:
+    output.document(
+        ExplainedData(
+            command_id=command_id,
+            partition=partition,
+            delivery=facts,
+            next=following.text,
+            commands=following.commands,
+        )
+    )
+
+
+def _unknown(config: Config) -> Next:
+    days = config.dedupe_window / timedelta(days=1)
+    return Next(
+        f"It was never accepted, or it ended more than {days:g} days ago.",
+        ("jetworker dead-letters list",),
+    )
+
+
+def _open(delivery: Delivery) -> Iterator[tuple[str, str]]:
     reason = delivery.reason
     yield "state", delivery.state
     yield "because", f"{reason.code}: {reason.message}" if reason else "-"
     yield "route", delivery.route
     yield "attempts", str(delivery.attempt)
     yield "accepted", times.encode(delivery.accepted_at)
+    yield from _when("expires", delivery.expires_at)
     yield from _when("doubted", delivery.doubted_at)
     if delivery.intent is not None:
         yield "start written down", times.encode(delivery.intent.written_at)
@@ -50,35 +97,6 @@ def _open(delivery: Delivery, config: Config) -> Iterator[tuple[str, str]]:
     yield "job", delivery.job_id or "-"
     yield "delivery", delivery.delivery_id or "-"
     yield "Jet says", delivery.jet_state or "-"
-    yield "next", _next(delivery, config)
-
-
-def _next(delivery: Delivery, config: Config) -> str:
-    settle = config.starts.settle.total_seconds()
-    match delivery.state:
-        case State.ACCEPTED | State.WAITING:
-            return "it is started as soon as its route allows"
-        case State.CLEARED:
-            return "it is started again as soon as its route allows"
-        case State.STARTING:
-            return "Jet's answer; if its worker died, it is looked up"
-        case State.UNCERTAIN:
-            return (
-                f"it is looked up {settle:.0f} s after it became uncertain, and held"
-                f" after {2 * settle + 10:.0f} s if that cannot decide"
-            )
-        case State.HELD if delivery.pending is not None:
-            return "an operator's adopt waits until Jet can be asked"
-        case State.HELD:
-            return (
-                "it is looked at from time to time; look at the job in Jet's console,"
-                " then: jetworker resolve COMMAND_ID adopt --delivery-id ID | resend"
-                " | abandon"
-            )
-        case State.STARTED | State.IN_PROGRESS:
-            return "Jet is asked how far it is"
-        case _:
-            return "nothing"
 
 
 def _finished(finished: Finished) -> Iterator[tuple[str, str]]:
@@ -87,14 +105,144 @@ def _finished(finished: Finished) -> Iterator[tuple[str, str]]:
     yield "because", f"{reason.code}: {reason.message}" if reason else "-"
     yield "route", finished.route
     yield "attempts", str(finished.attempt)
+    yield from _when("accepted", finished.accepted_at)
     yield from _when("doubted", finished.doubted_at)
     yield from _when("started", finished.started_at)
     yield "finished", times.encode(finished.finished_at)
     yield "job", finished.job_id or "-"
     yield "delivery", finished.delivery_id or "-"
-    yield "next", "nothing: its id is remembered for the dedupe window"
+    if finished.progress is not None:
+        failed = finished.progress.failed.count
+        yield "moved", f"{finished.progress.transferred.count} objects, {failed} failed"
 
 
 def _when(name: str, moment: datetime | None) -> Iterator[tuple[str, str]]:
     if moment is not None:
         yield name, times.encode(moment)
+
+
+def next_step(snapshot: Delivery | Finished, config: Config) -> Next:
+    """Return what happens next to a command, and what somebody has to do for it."""
+    if isinstance(snapshot, Finished):
+        return _after(snapshot)
+    settle = config.starts.settle.total_seconds()
+    name = snapshot.command_id
+    match snapshot.state:
+        case State.ACCEPTED:
+            return Next("it is started at its turn on the route")
+        case State.WAITING if snapshot.reason is not None:
+            return _waits(snapshot, snapshot.reason.code)
+        case State.WAITING:
+            return Next("it is started at its turn on the route")
+        case State.CLEARED:
+            if snapshot.reason is not None:
+                waits = _waits(snapshot, snapshot.reason.code)
+                return Next(f"it is started again: {waits.text}", waits.commands)
+            return Next("it is started again at its turn on the route")
+        case State.STARTING:
+            return Next("Jet's answer; if its worker died, it is looked up")
+        case State.UNCERTAIN:
+            return Next(
+                f"it is looked up {settle:g} s after it became uncertain, and held"
+                f" {2 * settle + 10:g} s after that if it could not be decided"
+            )
+        case State.HELD if snapshot.pending is not None:
+            return Next("an operator's adopt waits until Jet can be asked")
+        case State.HELD:
+            return Next(
+                "it is looked at from time to time and may still be adopted by itself;"
+                f" or look at the job {snapshot.job_id or ''} in Jet's console and"
+                " decide: adopt the delivery that is its own, resend if there is none"
+                " (should there be one, its objects are sent twice), or abandon it",
+                (
+                    f"jetworker resolve {name} adopt --delivery-id DELIVERY_ID",
+                    f"jetworker resolve {name} resend",
+                    f"jetworker resolve {name} abandon",
+                ),
+            )
+        case State.STARTED | State.IN_PROGRESS:
+            return Next("Jet is asked how far it is", (f"jetworker watch {name}",))
+        case State.COMPLETED | State.FAILED | State.CANCELLED:
+            return Next("nothing: it has ended")
+        case _:
+            assert_never(snapshot.state)
+
+
+def _waits(delivery: Delivery, code: ReasonCode) -> Next:
+    """Return what ends a wait, for each thing that may be in the way."""
+    cancel = f"jetworker cancel {delivery.command_id}"
+    route = delivery.route
+    match code:
+        case ReasonCode.JOB_PAUSED:
+            job = delivery.job_id or "JOB"
+            return Next(
+                f"resume the job of the route {route} in Jet's console or from here; it"
+                " is started within a minute after that",
+                (f"jetworker jobs resume {job}", cancel),
+            )
+        case ReasonCode.ROUTE_PAUSED:
+            return Next(
+                f"set paused: false for the route {route} in the routes file; it is"
+                " read again within seconds, and no restart is needed",
+                (cancel,),
+            )
+        case ReasonCode.LIMIT:
+            return Next(
+                f"it is started when a delivery of the route {route} ends, or when its"
+                " max_active in the routes file or limits.max_active is raised",
+                (f"jetworker list --route {route}",),
+            )
+        case ReasonCode.JET_UNAVAILABLE:
+            return Next(
+                "nothing is to be done here: it is started when Jet answers again",
+                ("jetworker check",),
+            )
+        case ReasonCode.UNAUTHORIZED:
+            return Next(
+                "repair jet.client_id and jet.client_secret, or what they are allowed"
+                f" at Jet on the job of the route {route}; it goes on by itself, and no"
+                " restart is needed where the secret is in a file",
+                ("jetworker check",),
+            )
+        case ReasonCode.JOB_UNAVAILABLE:
+            return Next(
+                f"repair the route {route} in the routes file, or its job or storage"
+                " profiles at Jet: the reason above says which; it goes on by itself",
+                ("jetworker check", "jetworker jobs list", "jetworker profiles list"),
+            )
+        case _:  # no other code makes a delivery wait
+            return Next("it is started as soon as its route allows")
+
+
+def _after(finished: Finished) -> Next:
+    """Return what may be done about a command that has ended."""
+    again = (f"jetworker resend {finished.command_id}",)
+    remembered = "its id is remembered for the dedupe window"
+    if finished.state is State.COMPLETED:
+        return Next(f"nothing: {remembered}")
+    match finished.reason.code if finished.reason else None:
+        case ReasonCode.OBJECTS_FAILED:
+            return Next(
+                "see why at Jet, then send what failed, or all of it, as a new command",
+                (f"jetworker resend {finished.command_id} --failed-only", *again),
+            )
+        case ReasonCode.JOB_NOT_FOUND:
+            return Next("correct the route's job_id, then send it again", again)
+        case ReasonCode.JOB_PAUSED:
+            return Next("resume the job, then send it again", again)
+        case ReasonCode.REJECTED_BY_JET:
+            return Next("repair what Jet said above, then send it again", again)
+        case ReasonCode.EXPIRED:
+            return Next("nothing was sent; without its expiry it can be again", again)
+        case ReasonCode.DEADLINE_EXCEEDED:
+            return Next(
+                "Jet may still be at work: look at the delivery there before you send"
+                " it again",
+                again,
+            )
+        case ReasonCode.ABANDONED:
+            return Next("an operator gave it up; it can be sent again", again)
+        case None:
+            return Next(f"nothing was started; {remembered}", again)
+        case _:
+            return Next("see why at Jet, then send it again", again)

@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,6 +16,12 @@ from jetworker.cli.exit_codes import CONFIGURATION, FAILED, OK, REJECTED
 from jetworker.config import load as settings
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, JetworkerError
+from jetworker.wire.printed import ListedState
+
+if TYPE_CHECKING:  # a command imports only what it needs: --help is quick
+    from jetworker.cli.listing import Selection
+    from jetworker.cli.orders import Order
+    from jetworker.wire.dead_letters import Position
 
 cli = typer.Typer(
     name="jetworker",
@@ -24,13 +31,24 @@ cli = typer.Typer(
 )
 topics_cli = typer.Typer(help="The four topics.", no_args_is_help=True)
 jobs_cli = typer.Typer(help="Jet's manual jobs.", no_args_is_help=True)
+letters_cli = typer.Typer(help="What was parked, and why.", no_args_is_help=True)
 profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)
 cli.add_typer(topics_cli, name="topics")
+cli.add_typer(letters_cli, name="dead-letters")
 cli.add_typer(jobs_cli, name="jobs")
 cli.add_typer(profiles_cli, name="profiles")
 
 CommandIdArgument = Annotated[str, typer.Argument(metavar="COMMAND_ID")]
 JobArgument = Annotated[str, typer.Argument(help="Its id or name.")]
+PositionArgument = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET")]
+StateOption = Annotated[ListedState | None, typer.Option("--state")]
+RouteOption = Annotated[str | None, typer.Option("--route")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="A duration, as 24h.", metavar="D")
+]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Its code.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -148,51 +166,227 @@ def watch(
 
 
 @cli.command()
-def check() -> None:
+def check(
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Settings and routes alone.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check settings, routes, Kafka, topics, token and jobs."""
     from jetworker.cli import check as checking
 
-    _leave(checking.check(os.environ))
+    _leave(checking.check(os.environ, offline=offline, as_json=as_json))
 
 
 @cli.command()
-def explain(command_id: CommandIdArgument) -> None:
+def explain(command_id: CommandIdArgument, *, as_json: Json = False) -> None:
     """Say where a command is, why, since when, and what happens next."""
     from jetworker.cli import explain as explaining
 
-    _leave(explaining.explain(_load_config(), command_id))
+    _leave(explaining.explain(_load_config(), command_id, as_json=as_json))
+
+
+@cli.command("list")
+def list_commands(
+    *,
+    state: StateOption = None,
+    route: RouteOption = None,
+    since: SinceOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many, the oldest change first.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the commands of all partitions, ended ones of the dedupe window too."""
+    from jetworker.cli import listing
+
+    selection = _selection(state, route, since)
+    _leave(listing.list_commands(_load_config(), selection, limit, as_json=as_json))
 
 
 @cli.command()
-def cancel(command_id: CommandIdArgument, *, as_json: Json = False) -> None:
-    """Cancel a command that has not been started."""
-    from jetworker.cli import publish
+def cancel(
+    command_id: Annotated[str | None, typer.Argument(metavar="COMMAND_ID")] = None,
+    *,
+    state: StateOption = None,
+    route: RouteOption = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Cancel a command that has not been started, or all of a state or a route."""
+    from jetworker.cli import orders, publish
 
+    is_bulk = _is_bulk(state, route, dry_run=dry_run, yes=yes)
+    if is_bulk is (command_id is not None):
+        _fail("give a COMMAND_ID, or --state or --route", REJECTED)
+    if is_bulk:
+        chosen = _selection(state, route, None)
+        _order_all(
+            orders.Order("cancel"), chosen, dry_run=dry_run, yes=yes, as_json=as_json
+        )
     fields = {"commandId": command_id, "type": "cancel"}
     _leave(publish.order(_load_config(), fields, as_json=as_json))
 
 
 @cli.command()
 def resolve(
-    command_id: CommandIdArgument,
-    action: Annotated[str, typer.Argument(metavar="adopt|resend|abandon")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="[COMMAND_ID] adopt|resend|abandon")
+    ],
+    *,
     delivery_id: Annotated[
         str | None, typer.Option("--delivery-id", help="With adopt.")
     ] = None,
-    *,
+    state: StateOption = None,
+    route: RouteOption = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Decide about a held command."""
-    from jetworker.cli import publish
+    """Decide about a held command, or about all held ones of a state or a route."""
+    from jetworker.cli import orders, publish
 
+    is_bulk = _is_bulk(state, route, dry_run=dry_run, yes=yes)
+    *names, action = words
+    if is_bulk:
+        if names or action not in {"resend", "abandon"} or delivery_id is not None:
+            _fail("--state and --route are for resend or abandon of all", REJECTED)
+        order = orders.Order("resolve", action)
+        chosen = _selection(state, route, None)
+        _order_all(order, chosen, dry_run=dry_run, yes=yes, as_json=as_json)
+    if len(names) != 1:
+        _fail("give a COMMAND_ID and adopt, resend or abandon", REJECTED)
     fields: dict[str, Any] = {
-        "commandId": command_id,
+        "commandId": names[0],
         "type": "resolve",
         "action": action,
     }
     if delivery_id is not None:
         fields["deliveryId"] = delivery_id
     _leave(publish.order(_load_config(), fields, as_json=as_json))
+
+
+def _is_bulk(
+    state: ListedState | None, route: str | None, *, dry_run: bool, yes: bool
+) -> bool:
+    is_bulk = state is not None or route is not None
+    if not is_bulk and (dry_run or yes):
+        _fail("--dry-run and --yes go with --state or --route", REJECTED)
+    return is_bulk
+
+
+def _order_all(
+    order: "Order", chosen: "Selection", *, dry_run: bool, yes: bool, as_json: bool
+) -> NoReturn:
+    from jetworker.cli import orders
+
+    config = _load_config()
+    _leave(
+        orders.order_all(
+            config, order, chosen, dry_run=dry_run, yes=yes, as_json=as_json
+        )
+    )
+
+
+@cli.command()
+def resend(
+    command_ids: Annotated[list[str], typer.Argument(metavar="COMMAND_ID")],
+    *,
+    new_id: Annotated[
+        str | None, typer.Option("--id", help="Of the new command, if it is one.")
+    ] = None,
+    failed_only: Annotated[
+        bool, typer.Option("--failed-only", help="What Jet's files say has failed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Send the objects of ended commands again, each as a new command."""
+    from jetworker.cli import resend as resending
+
+    _leave(
+        resending.resend(
+            _load_config(),
+            os.environ,
+            command_ids,
+            new_id=new_id,
+            failed_only=failed_only,
+            as_json=as_json,
+        )
+    )
+
+
+@letters_cli.command("list")
+def letters_list(
+    *,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    as_json: Json = False,
+) -> None:
+    """List the dead letters, and how many there are for each reason."""
+    from jetworker.cli import dead_letters
+
+    chosen = dead_letters.Chosen(reason, _duration(since))
+    _leave(dead_letters.list_letters(_load_config(), chosen, as_json=as_json))
+
+
+@letters_cli.command("show")
+def letters_show(position: PositionArgument, *, as_json: Json = False) -> None:
+    """Show one dead letter, with all that its record had."""
+    from jetworker.cli import dead_letters
+
+    (at,) = _positions([position])
+    _leave(dead_letters.show(_load_config(), at, as_json=as_json))
+
+
+@letters_cli.command("replay")
+def letters_replay(
+    positions: Annotated[
+        list[str] | None, typer.Argument(metavar="PARTITION:OFFSET")
+    ] = None,
+    *,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Publish records again where they were, each once; a mark says that it was done."""
+    from jetworker.cli import dead_letters
+
+    at = _positions(positions or ())
+    chosen = dead_letters.Chosen(reason, _duration(since), at)
+    replayed = dead_letters.replay(
+        _load_config(), chosen, dry_run=dry_run, yes=yes, as_json=as_json
+    )
+    _leave(replayed)
+
+
+def _selection(
+    state: ListedState | None, route: str | None, since: str | None
+) -> "Selection":
+    from jetworker.cli.listing import Selection
+
+    return Selection(state, route, _duration(since))
+
+
+def _duration(text: str | None) -> timedelta | None:
+    from jetworker.wire import durations
+
+    try:
+        return None if text is None else durations.parse(text)
+    except ValueError as exc:
+        _fail(f"--since: {exc}", REJECTED)
+
+
+def _positions(texts: Iterable[str]) -> "frozenset[Position]":
+    from jetworker.wire.dead_letters import Position
+
+    try:
+        return frozenset(map(Position.parse, texts))
+    except ValueError as exc:
+        _fail(str(exc), REJECTED)
 
 
 @cli.command()
@@ -203,20 +397,23 @@ def audit(
     sandbox: Annotated[
         str | None, typer.Option(help="URL of a sandbox whose ledger is judged too.")
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Judge the guarantees from what the topics hold."""
     from jetworker.cli import audit as auditing
 
-    _leave(auditing.audit(_load_config(), seconds, sandbox))
+    _leave(auditing.audit(_load_config(), seconds, sandbox, as_json=as_json))
 
 
 @cli.command()
-def schemas(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+def schemas(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")], *, as_json: Json = False
+) -> None:
     """Write the JSON Schemas and the AsyncAPI document."""
     from jetworker.cli import schemas as writing
 
-    for written in writing.write(folder):
-        typer.echo(written)
+    writing.tell(writing.write(folder), as_json=as_json)
 
 
 @topics_cli.command("create")
@@ -225,15 +422,14 @@ def topics_create(
     replication_factor: Annotated[
         int | None, typer.Option(min=1, help="Default: 3, or as many as brokers.")
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Make the topics that are missing."""
-    from jetworker.kafka import topics
+    from jetworker.cli import topics
 
-    made = topics.create(
-        _load_config(), partitions=partitions, replication=replication_factor
-    )
-    for line in asyncio.run(made):
-        typer.echo(line)
+    config, copies = _load_config(), replication_factor
+    _leave(topics.create(config, partitions, copies, as_json=as_json))
 
 
 @profiles_cli.command("list")

@@ -20,6 +20,7 @@ from jetworker.kafka.sign_in import client_options
 from jetworker.wire import commands
 from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import SentData
+from jetworker.wire.record import Record
 
 _ANSWER_WITHIN = 60.0
 
@@ -189,19 +190,35 @@ def _code(event: ReadEvent, where: tuple[int, int], *, is_order: bool) -> int | 
 
 async def _produce(config: Config, record: _Record) -> tuple[int, int]:
     """Publish it; returns its partition and offset."""
+    made = Record(
+        config.topics.commands,
+        record.command_id.encode(),
+        record.value,
+        partition=record.partition,
+    )
+    return (await publish_all(config, (made,)))[0]
+
+
+async def publish_all(
+    config: Config, records: Sequence[Record]
+) -> list[tuple[int, int]]:
+    """Publish records; returns the partition and the offset of each."""
     producer = AIOKafkaProducer(**client_options(config.kafka), acks="all")
     try:
         await bounded(producer.start(), "connecting")
-        sent = producer.send_and_wait(
-            config.topics.commands,
-            record.value,
-            record.command_id.encode(),
-            partition=record.partition,
-        )
-        metadata = await bounded(sent, "publishing")
+        sent = [
+            await bounded(
+                producer.send(
+                    each.topic, each.value, each.key, partition=each.partition
+                ),
+                "publishing",
+            )
+            for each in records
+        ]
+        told = [await bounded(each, "publishing") for each in sent]
     finally:
         await producer.stop()
-    return metadata.partition, metadata.offset
+    return [(each.partition, each.offset) for each in told]
 
 
 def _object(path: str) -> dict[str, Any]:

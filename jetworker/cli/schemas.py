@@ -1,6 +1,6 @@
 """The JSON Schemas of what is read and written, generated from the models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from typing_extensions import override
 
+from jetworker.cli import output
 from jetworker.core.errors import JetworkerError
-from jetworker.wire import asyncapi
+from jetworker.wire import asyncapi, printed
 from jetworker.wire.commands import CancelModel, ResolveModel, SendModel
 from jetworker.wire.events import (
     AppliedData,
@@ -31,6 +32,21 @@ _MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
     "events/command-duplicate.v1": (DuplicateData, "serialization"),
     "events/command-applied.v1": (AppliedData, "serialization"),
     "routes.v1": (RoutesFile, "validation"),
+    "cli/audit.v1": (printed.AuditData, "serialization"),
+    "cli/check.v1": (printed.ChecksData, "serialization"),
+    "cli/dead-letter.v1": (printed.ShownLetterData, "serialization"),
+    "cli/dead-letters-list.v1": (printed.LetterData, "serialization"),
+    "cli/dead-letters-replay.v1": (printed.ReplayData, "serialization"),
+    "cli/explain.v1": (printed.ExplainedData, "serialization"),
+    "cli/job.v1": (printed.JobData, "serialization"),
+    "cli/jobs.v1": (printed.JobsData, "serialization"),
+    "cli/list.v1": (printed.ListedData, "serialization"),
+    "cli/orders.v1": (printed.OrdersData, "serialization"),
+    "cli/profiles.v1": (printed.ProfilesData, "serialization"),
+    "cli/resend.v1": (printed.ResendData, "serialization"),
+    "cli/schemas.v1": (printed.WrittenData, "serialization"),
+    "cli/send.v1": (printed.SentData, "serialization"),
+    "cli/topics.v1": (printed.TopicsData, "serialization"),
 }
 
 
@@ -54,6 +70,15 @@ def write(folder: Path) -> Iterator[Path]:
             msg = f"{path} cannot be written: {exc.strerror}"
             raise JetworkerError(msg) from exc
         yield path
+
+
+def tell(written: Iterable[Path], *, as_json: bool) -> None:
+    """Print where the documents were written."""
+    if as_json:
+        output.document(printed.WrittenData(files=tuple(map(str, written))))
+        return
+    for path in written:
+        output.say(str(path))
 
 
 def _schema(name: str, model: Any, mode: JsonSchemaMode) -> dict[str, Any]:

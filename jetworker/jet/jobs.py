@@ -46,14 +46,34 @@ class JobResolver:
         """Resolve anew the next time: the job has vanished."""
         self._jobs.pop(route.name, None)
 
+    async def find(self, route: Route) -> JetJob | None:
+        """
+        Return a route's job without making one; None if it would be created.
+
+        Raises JobUnavailable or JetError.
+        """
+        if route.job_id is not None:
+            return await self._jet.get_job(route.job_id)
+        if route.source is None or route.destination is None:
+            return self._only(route, await self._named(route))
+        return self._existing(
+            route, await self.profiles(route), await self._named(route)
+        )
+
     async def _find(self, route: Route) -> JobId:
         if route.source is None or route.destination is None:
             return self._only(route, await self._named(route)).job_id
         profiles = await self.profiles(route)
-        jobs = _between(profiles, await self._named(route))
-        if jobs:
-            return self._oldest(route, jobs).job_id
+        existing = self._existing(route, profiles, await self._named(route))
+        if existing is not None:
+            return existing.job_id
         return await self._create(route, profiles)
+
+    def _existing(
+        self, route: Route, profiles: tuple[ProfileId, ProfileId], named: list[JetJob]
+    ) -> JetJob | None:
+        jobs = _between(profiles, named)
+        return self._oldest(route, jobs) if jobs else None
 
     async def _create(
         self, route: Route, profiles: tuple[ProfileId, ProfileId]

@@ -59,6 +59,23 @@ class Topic:
         return "compact" in self.settings["cleanup.policy"]
 
 
+@dataclass(frozen=True, slots=True)
+class MadeTopic:
+    """A topic that is there now; one that is not *is_new* was left as it was."""
+
+    name: str
+    partitions: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What is there after the missing topics were made, and what is wrong with it."""
+
+    topics: tuple[MadeTopic, ...]
+    problems: tuple[str, ...]
+
+
 def names(topics: TopicsConfig) -> tuple[str, ...]:
     """Return the names of the four."""
     return topics.commands, topics.events, topics.state, topics.dead_letters
@@ -154,9 +171,9 @@ def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str
 
 async def create(
     config: Config, *, partitions: int = 6, replication: int | None = None
-) -> list[str]:
+) -> Created:
     """
-    Make the topics that are missing and return a line for each, and for what is wrong.
+    Make the topics that are missing and return what is there, and what is wrong.
 
     *replication* None is 3, or as many as there are brokers. Raises KafkaUnavailable,
     and ConfigurationError if Kafka refuses to make a topic.
@@ -170,9 +187,11 @@ async def create(
         for topic in _missing(topics, found, partitions, replication):
             _raise_for(topic.name, await admin.create_topics([topic]))
         now = await _until_all_are_there(admin, names(topics))
-    return [_line(name, now[name], is_new=name not in found) for name in now] + (
-        problems(topics, now)
+    there = (
+        MadeTopic(name, topic.partitions, is_new=name not in found)
+        for name, topic in now.items()
     )
+    return Created(tuple(there), tuple(problems(topics, now)))
 
 
 async def layout_problems(config: Config) -> list[str]:
@@ -214,11 +233,6 @@ def _raise_for(name: str, answer: Any) -> None:
         if error.retriable:
             raise KafkaUnavailable(msg)
         raise ConfigurationError(msg)
-
-
-def _line(name: str, topic: Topic, *, is_new: bool) -> str:
-    what = "created" if is_new else "exists already, left as it is"
-    return f"{name}: {what}, {topic.partitions} partitions"
 
 
 async def _until_all_are_there(

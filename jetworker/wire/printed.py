@@ -1,10 +1,26 @@
 """What the commands print with `--json`, as models: the schemas are made from them."""
 
-from typing import Annotated, Literal
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field
 
-from jetworker.wire.events import Count, Data
+from jetworker.core.delivery import Delivery
+from jetworker.core.finished import Finished
+from jetworker.core.observation import Tally
+from jetworker.wire import times
+from jetworker.wire.events import (
+    Count,
+    Data,
+    Instant,
+    OpenState,
+    ProgressData,
+    ReasonData,
+    RequestedData,
+    TallyData,
+)
 
 
 class ProfileData(Data):
@@ -108,3 +124,202 @@ class WrittenData(Data):
     """What `jetworker schemas` prints: the files that it wrote."""
 
     files: tuple[str, ...]
+
+
+class ListedState(StrEnum):
+    """The states that events tell, and `held`, which is one of the uncertain ones."""
+
+    ACCEPTED = "accepted"
+    WAITING = "waiting"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    STARTED = "started"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ListedData(Data):
+    """
+    A line of `jetworker list`: where a command is; the fields of `delivery.*`.
+
+    What version 0.1.0 did not keep of an ended command is null.
+    """
+
+    command_id: str
+    sequence: Annotated[int, Field(ge=1)]
+    route: str
+    job_id: str | None
+    delivery_id: str | None
+    state: OpenState
+    jet_state: OpenState | None
+    adopted: bool
+    attempt: Count
+    requested: RequestedData | None
+    progress: ProgressData | None
+    reason: ReasonData | None
+    metadata: dict[str, Any] | None
+    accepted_at: Instant | None
+    started_at: Instant | None
+    finished_at: Instant | None
+    changed_at: Instant
+
+
+class ExplainedData(Data):
+    """What `jetworker explain` prints; delivery is null where nobody knows the id."""
+
+    command_id: str
+    partition: Count | None
+    delivery: ListedData | None
+    next: Annotated[str, Field(description="What happens next, or is to be done.")]
+    commands: Annotated[
+        tuple[str, ...], Field(description="Command lines that may be next.")
+    ]
+
+
+class RefusalData(Data):
+    """Why an order was refused."""
+
+    code: str
+    message: str
+
+
+class OrderedData(Data):
+    """One order; the answer is null where nothing was published or none came."""
+
+    command_id: str
+    route: str
+    state: OpenState
+    answer: Literal["applied", "rejected"] | None
+    reason: RefusalData | None
+
+
+class OrdersData(Data):
+    """What `jetworker cancel` and `resolve` print of all that fit a state or a route."""
+
+    type: Literal["cancel", "resolve"]
+    action: str | None
+    dry_run: bool
+    orders: tuple[OrderedData, ...]
+
+
+class ResentData(Data):
+    """One command that was published again under a new id."""
+
+    command_id: str
+    resent_as: str
+    objects: Count
+    partition: Count
+    offset: Count
+    expiry_left_out: Annotated[
+        bool, Field(description="Its expiresAt had passed and is not in the new one.")
+    ]
+
+
+class ResendData(Data):
+    """What `jetworker resend` prints."""
+
+    resent: tuple[ResentData, ...]
+
+
+class WhereData(Data):
+    """Where a record is, or was."""
+
+    topic: str
+    partition: Count
+    offset: Count
+
+
+class LetterData(Data):
+    """A line of `jetworker dead-letters list`."""
+
+    position: Annotated[
+        str, Field(description="PARTITION:OFFSET in the dead-letter topic.")
+    ]
+    parked_at: Instant
+    reason: str
+    message: str
+    origin: Annotated[WhereData, Field(description="The record that was parked.")]
+    command_id: Annotated[str | None, Field(description="Null if it is unreadable.")]
+    replayed_from: Annotated[
+        str | None, Field(description="The letter whose replay was parked again.")
+    ]
+    replayed_at: Annotated[Instant | None, Field(description="When it was replayed.")]
+
+
+class HeaderData(Data):
+    """A header; a value that is not UTF-8 is in base64."""
+
+    name: str
+    value: str | None
+    base64: str | None
+
+
+class ShownLetterData(LetterData):
+    """What `jetworker dead-letters show` prints; bytes that are no UTF-8 are in base64."""
+
+    key: str | None
+    key_base64: str | None
+    value: str | None
+    value_base64: str | None
+    headers: tuple[HeaderData, ...]
+
+
+class ReplayedData(Data):
+    """One letter, and where its record is now; null where it was not published."""
+
+    position: str
+    reason: str
+    origin: WhereData
+    published: WhereData | None
+
+
+class ReplayData(Data):
+    """What `jetworker dead-letters replay` prints; skipped were replayed before."""
+
+    dry_run: bool
+    replayed: tuple[ReplayedData, ...]
+    skipped: tuple[str, ...]
+
+
+def listed(snapshot: Delivery | Finished, changed_at: datetime) -> ListedData:
+    """Return a command as a list shows it."""
+    state = snapshot.published if isinstance(snapshot, Delivery) else snapshot.state
+    requested, progress = snapshot.requested, snapshot.progress
+    reason = snapshot.reason
+    return ListedData(
+        command_id=snapshot.command_id,
+        sequence=snapshot.sequence,
+        route=snapshot.route,
+        job_id=snapshot.job_id,
+        delivery_id=snapshot.delivery_id,
+        state=state,
+        jet_state=snapshot.jet_state,
+        adopted=snapshot.adopted,
+        attempt=snapshot.attempt,
+        requested=RequestedData(count=requested.count, bytes=requested.bytes)
+        if requested
+        else None,
+        progress=ProgressData(
+            transferred=_tally(progress.transferred),
+            skipped=_tally(progress.skipped),
+            failed=_tally(progress.failed),
+        )
+        if progress
+        else None,
+        reason=ReasonData(code=reason.code, message=reason.message) if reason else None,
+        metadata=orjson.loads(snapshot.metadata) if snapshot.metadata else None,
+        accepted_at=_instant(snapshot.accepted_at),
+        started_at=_instant(snapshot.started_at),
+        finished_at=_instant(snapshot.finished_at),
+        changed_at=times.encode(changed_at),
+    )
+
+
+def _tally(tally: Tally) -> TallyData:
+    return TallyData(count=tally.count, bytes=tally.bytes)
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return times.encode(moment) if moment else None

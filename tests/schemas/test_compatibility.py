@@ -40,7 +40,7 @@ def released(version: str, name: str) -> Any:
 def test_what_was_released_is_still_understood(version: str, name: str) -> None:
     """Events are compared the other way round: what we write must fit what was read."""
     then, now = released(version, name), NOW[name]
-    is_written = name.startswith("events/")
+    is_written = name.startswith(("events/", "cli/"))
 
     broken = problems(now, then) if is_written else problems(then, now)
 
@@ -55,10 +55,8 @@ def test_a_widened_pattern_takes_all_that_it_took(
     assert re.search(wider, data.draw(st.from_regex(older, fullmatch=True)))
 
 
-def test_every_schema_is_released_with_its_version() -> None:
-    assert {name for version, name in FROZEN if version == RELEASED[-1].name} == set(
-        NOW
-    )
+def test_no_schema_that_was_released_is_gone() -> None:
+    assert {name for _, name in FROZEN} <= set(NOW)
 
 
 COMMANDS: dict[str, Any] = {

@@ -1,0 +1,231 @@
+"""`jetworker resend`: the objects of an ended command, as a new command."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from jetworker.cli import output
+from jetworker.cli.exit_codes import FAILED, OK, REJECTED
+from jetworker.cli.jobs import jet_client
+from jetworker.cli.publish import publish_all
+from jetworker.cli.watch import tell_unknown
+from jetworker.config.model import Config
+from jetworker.core.command import ObjectSpec, Send
+from jetworker.core.errors import InvalidRecord, JetworkerError
+from jetworker.core.failed_names import failed_names
+from jetworker.core.finished import Finished
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.reader import STABLE_END, places, read
+from jetworker.wire import commands, times
+from jetworker.wire.printed import ResendData, ResentData
+from jetworker.wire.record import Record
+
+
+class NotNamed(JetworkerError):
+    """Jet does not name everything that failed: what is missing would stay behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the commands topic holds of the commands that are asked for."""
+
+    sends: Mapping[str, Send]
+    ids: frozenset[str]
+
+
+async def resend(
+    config: Config,
+    environ: Mapping[str, str],
+    command_ids: Sequence[str],
+    *,
+    new_id: str | None,
+    failed_only: bool,
+    as_json: bool,
+) -> int:
+    """
+    Publish ended commands again, each under a new id; all of them or none.
+
+    1 if one is not known or retention took its record, 2 if one has not ended or Jet
+    does not name all that failed of it.
+    """
+    asked = list(dict.fromkeys(command_ids))
+    if new_id is not None and len(asked) > 1:
+        output.remark("--id is for one command only")
+        return REJECTED
+    known = {each.snapshot.command_id: each.snapshot for each in await places(config)}
+    ended: list[Finished] = []
+    for name in asked:
+        match known.get(name):  # type: ignore[call-overload]
+            case None:
+                return tell_unknown(config, name)
+            case Finished() as finished:
+                ended.append(finished)
+            case _:
+                output.remark(
+                    f"{name} has not ended: `jetworker explain {name}` says what it"
+                    " waits for"
+                )
+                return REJECTED
+    found = await _find(config, ended)
+    for finished in ended:
+        if finished.command_id not in found.sends:
+            output.remark(
+                f"{finished.command_id}: its record is not in"
+                f" {config.topics.commands} any more, retention took it"
+            )
+            return FAILED
+    taken = found.ids | frozenset(known)
+    try:
+        records, told = await _records(
+            config,
+            environ,
+            [(each, found.sends[each.command_id]) for each in ended],
+            taken,
+            new_id,
+            failed_only=failed_only,
+        )
+    except (NotNamed, InvalidRecord) as exc:
+        output.remark(str(exc))
+        return REJECTED
+    where = await publish_all(config, records)
+    resent = tuple(
+        ResentData(**each, partition=partition, offset=offset)
+        for each, (partition, offset) in zip(told, where, strict=True)
+    )
+    if as_json:
+        output.document(ResendData(resent=resent))
+        return OK
+    for one in resent:
+        if one.expiry_left_out:
+            output.remark(f"{one.command_id}: its expiresAt has passed and is left out")
+        output.say(one.resent_as)
+    return OK
+
+
+async def _find(config: Config, ended: Iterable[Finished]) -> _Found:
+    """
+    Read the commands topic once: the records that were accepted, and all ids in it.
+
+    The fingerprint tells the accepted record from one with its id and other content.
+    """
+    kafka = KafkaClients(config.kafka, config.topics)
+    wanted = {each.command_id: each.fingerprint for each in ended}
+    sends: dict[str, Send] = {}
+    ids: set[str] = set()
+    async for batch in read(kafka, config.topics.commands, STABLE_END):
+        for record in batch:
+            command = _decoded(config, record)
+            if command is None:
+                continue
+            ids.add(command.command_id)
+            if command.fingerprint == wanted.get(command.command_id):
+                sends[command.command_id] = command
+    return _Found(sends, frozenset(ids))
+
+
+def _decoded(config: Config, record: Any) -> Send | None:
+    headers = tuple(record.headers)
+    try:
+        most = config.limits.max_objects
+        command = commands.decode(record.value, headers, max_objects=most)
+    except InvalidRecord:
+        return None
+    return command if isinstance(command, Send) else None
+
+
+async def _records(
+    config: Config,
+    environ: Mapping[str, str],
+    chosen: Sequence[tuple[Finished, Send]],
+    taken: frozenset[str],
+    new_id: str | None,
+    *,
+    failed_only: bool,
+) -> tuple[list[Record], list[dict[str, Any]]]:
+    """Make the records, and what is told of each; raises NotNamed or InvalidRecord."""
+    records: list[Record] = []
+    told: list[dict[str, Any]] = []
+    used = set(taken)
+    for finished, command in chosen:
+        objects: Sequence[ObjectSpec] = command.objects
+        if failed_only:
+            objects = await _failed(config, environ, finished, command)
+        name = new_id or _next_id(command.command_id, used)
+        used.add(name)
+        fields, is_expired = _fields(command, objects, name, datetime.now(UTC))
+        value = commands.encode(fields)
+        commands.decode(value, (), max_objects=config.limits.max_objects)
+        records.append(Record(config.topics.commands, name.encode(), value))
+        told.append(
+            {
+                "command_id": command.command_id,
+                "resent_as": name,
+                "objects": len(objects),
+                "expiry_left_out": is_expired,
+            }
+        )
+    return records, told
+
+
+def _next_id(command_id: str, taken: set[str]) -> str:
+    """Return the id with the next free number behind it."""
+    number = 2
+    while f"{command_id}-{number}" in taken:
+        number += 1
+    return f"{command_id}-{number}"
+
+
+def _fields(
+    command: Send, objects: Sequence[ObjectSpec], name: str, now: datetime
+) -> tuple[dict[str, Any], bool]:
+    """Return the new command, and whether its expiry has passed and is left out."""
+    is_expired = command.expires_at is not None and command.expires_at <= now
+    fields: dict[str, Any] = {
+        "commandId": name,
+        "type": "send",
+        "route": command.route,
+        "objects": [_object(spec) for spec in objects],
+    }
+    if command.metadata is not None:
+        fields["metadata"] = orjson.loads(command.metadata)
+    if command.expires_at is not None and not is_expired:
+        fields["expiresAt"] = times.encode(command.expires_at)
+    return fields, is_expired
+
+
+def _object(spec: ObjectSpec) -> dict[str, Any]:
+    if spec.is_directory:
+        return {"relativePath": spec.relative_path, "isDirectory": True}
+    if spec.size is None:
+        return {"relativePath": spec.relative_path}
+    return {"relativePath": spec.relative_path, "sizeInBytes": spec.size}
+
+
+async def _failed(
+    config: Config, environ: Mapping[str, str], finished: Finished, command: Send
+) -> list[ObjectSpec]:
+    """
+    Return what Jet's files say has failed; raises NotNamed unless that is all of it.
+
+    How many failed is Jet's own count: of a delivery that was never started, all did.
+    """
+    name = finished.command_id
+    if finished.job_id is None or finished.delivery_id is None:
+        msg = f"{name} was never started: resend it without --failed-only"
+        raise NotNamed(msg)
+    async with jet_client(config, environ) as jet:
+        delivery = await jet.get_delivery(finished.job_id, finished.delivery_id)
+        files = await jet.list_files(finished.job_id)
+    paths = failed_names(command.objects, files, delivery.transfer_ids)
+    count = delivery.progress.failed.count if delivery.progress else None
+    if not paths or count is None or len(paths) != count:
+        msg = (
+            f"{name}: Jet says that {'?' if count is None else count} failed and names"
+            f" {len(paths)} of them: resend all without --failed-only"
+        )
+        raise NotNamed(msg)
+    sizes = {spec.relative_path: spec.size for spec in command.objects}
+    return [ObjectSpec(path, sizes.get(path), is_directory=False) for path in paths]
