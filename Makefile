@@ -83,7 +83,9 @@ audit-dependencies: install ## Known vulnerabilities of the locked dependencies;
 
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 image: ## Build the container image with docker, or with buildah where there is no daemon.
-	@docker info >/dev/null 2>&1 && builder="docker build" || builder="buildah bud --isolation chroot"; \
+	@if docker info >/dev/null 2>&1; then builder="docker build"; \
+	elif command -v buildah >/dev/null; then builder="buildah bud --isolation chroot"; \
+	else echo "make image needs docker or buildah: apt-get install buildah" >&2; exit 1; fi; \
 	set -x; $$builder --build-arg REVISION=$(REVISION) -t jetworker .
 
 clean: ## Remove what was made here.

@@ -1,5 +1,6 @@
 """`jetworker check`: everything a worker needs, each a line: ok, or what to do."""
 
+import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -64,6 +65,7 @@ async def check(environ: Mapping[str, str], *, offline: bool, as_json: bool) -> 
     *offline*: settings and routes alone, for where neither Kafka nor Jet is reached.
     """
     logs.configure("ERROR", "console")
+    logging.getLogger("aiokafka").addFilter(logs.without("Unable connect to"))
     checks = _Checks(as_json)
     try:
         config = settings.load(environ)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Coroutine, Iterable
@@ -485,6 +486,8 @@ def _load_config() -> Config:
 
     config = settings.load(os.environ)
     logs.configure("WARNING", "console")
+    # The command itself says that Kafka does not answer, and at which address.
+    logging.getLogger("aiokafka").addFilter(logs.without("Unable connect to"))
     return config
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 
 import structlog
@@ -77,7 +79,10 @@ async def _listen(probes: HttpServer, config: Config) -> int:
     try:
         return await probes.start(config.http.host, config.http.port)
     except OSError as exc:
-        msg = f"JETWORKER_HTTP__PORT: {config.http.port} cannot be used: {exc.strerror}"
+        is_host = isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL
+        name = "HOST" if is_host else "PORT"
+        value = config.http.host if is_host else config.http.port
+        msg = f"JETWORKER_HTTP__{name}: {value} cannot be used: {exc.strerror}"
         raise ConfigurationError(msg) from exc
 
 

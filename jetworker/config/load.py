@@ -127,7 +127,9 @@ def _variables(environ: Mapping[str, str]) -> Tree:
         if name != name.upper():
             msg = f"{name} is not a setting, did you mean {name.upper()}?"
             raise ConfigurationError(msg)
-        _put(tree, name.removeprefix(PREFIX).lower().split("__"), value, name)
+        # As in a secrets folder: what a file's last line feed left behind is no secret.
+        path = name.removeprefix(PREFIX).lower().split("__")
+        _put(tree, path, value.rstrip("\r\n"), name)
     return tree
 
 

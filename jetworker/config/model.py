@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -390,10 +391,15 @@ class LimitsConfig(Part):
     max_active: int = Field(20_000, ge=1)
 
 
+def _bare(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
 class HttpConfig(Part):
     """Where the probes, the metrics and the status page are."""
 
-    host: str = "0.0.0.0"  # noqa: S104 -- a pod is probed from outside
+    # A pod is probed from outside; an IPv6 address may be written as in a URL.
+    host: Annotated[str, AfterValidator(_bare)] = "0.0.0.0"  # noqa: S104
     port: int = Field(8080, ge=0, le=65535)
 
 

@@ -23,6 +23,8 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route, path_allowed
 
+_NAMED = 64  # letters of a name that the record chose: an answer is bounded
+
 
 @dataclass(frozen=True, slots=True)
 class Accept:
@@ -79,7 +81,7 @@ def _judge_send(
         message = "expiresAt had passed when the record was read"
         return _reject(command, Rejection.EXPIRED, message, "/expiresAt")
     if route is None:
-        message = "route: no such route in the routes file"
+        message = f"route: {command.route[:_NAMED]!r} is not in the routes file"
         return _reject(command, Rejection.UNKNOWN_ROUTE, message, "/route")
     for number, spec in enumerate(command.objects):
         if not path_allowed(spec.relative_path, route.allowed_paths):

@@ -60,6 +60,7 @@ class HttpServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, for 0 the one that was free. Raises OSError."""
         app = web.Application()
+        app.on_response_prepare.append(_guard)
         app.router.add_get("/livez", self._checks(self._facts.live))
         app.router.add_get("/readyz", self._checks(self._facts.ready))
         app.router.add_get("/metrics", self._metrics)
@@ -118,10 +119,17 @@ class HttpServer:
     async def _page(self, request: web.Request) -> web.Response:
         filters = _filters(request)
         page = render(self._told(), self._facts.deliveries(filters), filters)
-        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+        return web.Response(text=page, content_type="text/html")
 
     def _told(self) -> dict[str, Any]:
         return self._facts.status() | {"sinceStart": since_start(self._registry)}
+
+
+async def _guard(_request: web.Request, response: web.StreamResponse) -> None:
+    """Send the headers with every answer, and none that tells versions."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "jetworker"
 
 
 def _filters(request: web.Request) -> dict[str, str]:
@@ -134,5 +142,4 @@ def _json(value: Any, status: int = 200) -> web.Response:
         body=orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2),
         status=status,
         content_type="application/json",
-        headers=_HEADERS,
     )

@@ -1,6 +1,7 @@
 """The Kafka clients we open, in one place: what each is set to, and why."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from aiokafka import (
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
     StickyPartitionAssignor,
 )
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerFenced
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
@@ -31,6 +32,8 @@ _CLOSE_TIMEOUT = 3.0
 _FETCH_LIMIT = 4 << 20
 _UNPACKED_LIMIT = 256 << 20
 _T = TypeVar("_T")
+# As aiokafka shows where it tried to bootstrap: [('host', 9092, <AddressFamily ...>)].
+_ADDRESS = re.compile(r"\('([^']+)', (\d+), ")
 # A seek to the beginning races with the first reset of the position, which by default
 # is one to the end: then nothing would be read at all, and nobody would know.
 _READER: dict[str, Any] = {
@@ -146,8 +149,21 @@ async def bounded(
         msg = f"{what}: another worker owns the partition now"
         raise Fenced(msg) from exc
     except (KafkaError, TimeoutError, OSError) as exc:
-        msg = f"{what}: {type(exc).__name__}: {exc}"
+        msg = f"{what}: {in_words(exc)}"
         raise StoreError(msg) from exc
+
+
+def in_words(exc: KafkaError | TimeoutError | OSError) -> str:
+    """Return what a client of Kafka complains of, without the library's own objects."""
+    if isinstance(exc, KafkaConnectionError):
+        servers = [f"{host}:{port}" for host, port in _ADDRESS.findall(str(exc))]
+        if servers:
+            return f"no broker answers at {', '.join(servers)}"
+    if isinstance(exc, TimeoutError):
+        return "no answer in time (TimeoutError)"
+    text = str(exc)
+    name = type(exc).__name__
+    return text if name in text else f"{name}: {text}"
 
 
 async def _close(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

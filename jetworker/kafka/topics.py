@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.kafka.clients import in_words
 from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
@@ -287,7 +288,7 @@ async def _admin(config: Config) -> AsyncIterator[AIOKafkaAdminClient]:
             await admin.start()
             yield admin
     except (KafkaError, TimeoutError, OSError) as exc:
-        msg = f"kafka does not answer: {type(exc).__name__}: {exc}"
+        msg = f"kafka does not answer: {in_words(exc)}"
         raise KafkaUnavailable(msg) from exc
     finally:
         await admin.close()

@@ -44,6 +44,10 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     for name in _NOISY:  # httpx logs every URL at INFO
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.getLogger("aiokafka.conn").addFilter(_once("in the clear"))
+    # A group that does not exist yet has no coordinator: it gets one, and is tried again.
+    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(
+        without("GroupCoordinatorNotAvailableError")
+    )
     logging.captureWarnings(capture=True)
 
 
@@ -67,6 +71,11 @@ def _renderer(form: Literal["json", "console"]) -> Any:
     if form == "json":
         return structlog.processors.JSONRenderer(_dumps)
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def without(part: str) -> Callable[[logging.LogRecord], bool]:
+    """Keep out what a library calls an error and is none, or is told by us."""
+    return lambda record: part not in record.getMessage()
 
 
 def _once(part: str) -> Callable[[logging.LogRecord], bool]:

@@ -12,6 +12,8 @@ from jetworker.sandbox.jet.refusal import Refused
 from jetworker.sandbox.jet.server import serve
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 
+_SECRET = "demo-secret"  # noqa: S105 -- no secret: whoever asks is told it
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve Jet's API over local folders until SIGTERM; returns the exit code."""
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = _settings(given)
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings, is_secret=given.client_secret != _SECRET))
     except (ValueError, Refused) as exc:
         parser.exit(2, f"jetworker sandbox: {exc}\n")
     except OSError as exc:
@@ -27,16 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(settings: SandboxSettings) -> None:
+async def _serve(settings: SandboxSettings, *, is_secret: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await serve(settings, stopping, _ready)
+    secret = "the one that was given" if is_secret else settings.client_secret
 
+    def ready(base_url: str) -> None:
+        sys.stdout.write(f"sandbox ready {base_url}\n")
+        sys.stdout.write(f"client id {settings.client_id}, client secret {secret}\n")
+        sys.stdout.flush()
 
-def _ready(base_url: str) -> None:
-    sys.stdout.write(f"sandbox ready {base_url}\n")
-    sys.stdout.flush()
+    await serve(settings, stopping, ready)
 
 
 def _settings(given: argparse.Namespace) -> SandboxSettings:
@@ -93,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--job", action="append", default=[], metavar="NAME=SOURCE:DESTINATION[:IDLE]")
     add("--data", type=Path, metavar="DIR", help="survive a restart")
     add("--client-id", default="demo")
-    add("--client-secret", default="demo-secret")
+    add("--client-secret", default=_SECRET)
     add("--token-lifetime", type=float, default=3600.0, metavar="SECONDS")
     add("--bandwidth", type=int, metavar="BYTES_PER_SECOND", help="of each job")
     add("--batch-size", type=int, default=100, metavar="OBJECTS")

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, assert_never
 
 import orjson
@@ -45,7 +45,7 @@ MAX_METADATA_BYTES = 4096
 MAX_SIZE = 2**63 - 1
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,64})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
 
@@ -73,10 +73,27 @@ def _instant(value: object) -> object:
         msg = "must be RFC 3339 with an offset, as 2026-12-01T00:00:00Z"
         raise ValueError(msg)
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as exc:  # near year 1 or 9999, UTC may not exist
+        moment = _moment(value.upper())
+    except (ValueError, OverflowError):  # near year 1 or 9999, UTC may not exist
+        moment = None
+    if moment is None:
         msg = "is not a day or time that exists"
-        raise ValueError(msg) from exc
+        raise ValueError(msg)
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
+    """
+    Return the moment in UTC, None for a leap second that cannot be one.
+
+    No clock of ours shows a leap second: it is the moment after the one before.
+    """
+    if text[17:19] != "60":
+        return datetime.fromisoformat(text).astimezone(UTC)
+    before = datetime.fromisoformat(f"{text[:17]}59{text[19:]}").astimezone(UTC)
+    if (before.hour, before.minute) != (23, 59):
+        return None
+    return before.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from jetworker.core.admission import Duplicate
+from jetworker.core.admission import Duplicate, admit
 from jetworker.core.command import (
     CommandId,
     DeliveryId,
     JobId,
     Origin,
     Reject,
-    Rejection,
     Resolution,
     Resolve,
     RouteName,
@@ -29,6 +28,7 @@ from jetworker.core.delivery import (
     Transfer,
 )
 from jetworker.core.observation import Progress, Tally
+from jetworker.wire import commands
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
@@ -101,8 +101,14 @@ def records() -> Iterator[Record]:
     yield _ANSWERS.applied(
         Resolve(_STARTED.command_id, Resolution.RESEND), origin, _NOW
     )
-    reject = Reject(Rejection.UNKNOWN_ROUTE, "no route nowhere", CommandId("order-2"))
-    poison = Record("jet.commands", b"order-2", b'{"route":"nowhere"}')
+    value = (
+        b'{"commandId":"order-2","route":"nowhere",'
+        b'"objects":[{"relativePath":"/show/ep1.mov"}]}'
+    )
+    command = commands.decode(value, (), max_objects=1)
+    reject = admit(command, None, None, _NOW)
+    assert isinstance(reject, Reject)
+    poison = Record("jet.commands", b"order-2", value)
     yield from _ANSWERS.rejected(reject, origin, poison, _NOW)
 
 

@@ -1,6 +1,7 @@
 """JSON as RFC 8259 and I-JSON mean it: no duplicate keys, no NaN, no lone surrogates."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -25,7 +26,12 @@ def loads(value: bytes) -> Any:
     try:
         parsed = orjson.loads(value)
         orjson.dumps(parsed)
-        json.loads(value, object_pairs_hook=_no_duplicates, parse_int=_int)
+        json.loads(
+            value,
+            object_pairs_hook=_no_duplicates,
+            parse_int=_int,
+            parse_float=_float,
+        )
     except NotJson:
         raise
     except orjson.JSONEncodeError as exc:
@@ -43,6 +49,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = "a key occurs twice in one object"
         raise NotJson(msg)
     return found
+
+
+def _float(digits: str) -> float:
+    """Refuse what a float cannot hold: it would be echoed changed."""
+    number = float(digits)
+    if Decimal(digits) != Decimal(repr(number)):
+        msg = "a number has more digits than can be kept"
+        raise NotJson(msg)
+    return number
 
 
 def _int(digits: str) -> int:

@@ -68,6 +68,7 @@ class RouteTable:
                 self.error = None
             return
         self._text = text
+        before = self.routes
         try:
             self.routes = wire.decode(text, str(self._path))
         except ConfigurationError as exc:
@@ -77,7 +78,15 @@ class RouteTable:
         self._metrics.declare_routes(self.routes)
         self._metrics.routes_reloads_total.labels("applied").inc()
         log.info(
-            "the routes file changed, new commands follow it", routes=len(self.routes)
+            "the routes file changed, new commands and those that wait follow it",
+            routes=len(self.routes),
+            added=sorted(self.routes.keys() - before.keys()),
+            removed=sorted(before.keys() - self.routes.keys()),
+            changed=sorted(
+                name
+                for name in self.routes.keys() & before.keys()
+                if self.routes[name] != before[name]
+            ),
         )
         for listener in self._listeners:
             listener()

@@ -139,3 +139,13 @@ def test_sasl_reaches_the_kafka_client() -> None:
         "u",
         "p",
     )
+
+
+def test_a_line_feed_at_the_end_of_a_variable_is_no_part_of_a_secret() -> None:
+    config = load(BASE | {"JETWORKER_JET__CLIENT_SECRET": "hush\r\n"})
+
+    assert config.jet.client_secret.get_secret_value() == "hush"
+
+
+def test_an_ipv6_address_may_be_written_as_in_a_url() -> None:
+    assert load(BASE | {"JETWORKER_HTTP__HOST": "[::1]"}).http.host == "::1"

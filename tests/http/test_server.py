@@ -263,3 +263,13 @@ async def test_an_empty_worker_has_a_page_too(
     facts.rows = []
 
     assert "<p>none</p>" in (await http.get("/")).text
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/api/status", "/nope"])
+async def test_every_answer_is_guarded_and_tells_no_versions(
+    path: str, http: httpx.AsyncClient
+) -> None:
+    answer = await http.get(path)
+
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Server"] == "jetworker"

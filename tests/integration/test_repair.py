@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +65,7 @@ async def run(system: System, *arguments: str) -> Ran:
 
 
 @pytest.fixture
-async def served(system: System) -> AsyncIterator[System]:
+async def served(system: System) -> System:
     """Return a system that two workers serve."""
     for worker in [await system.worker(), await system.worker()]:
         await worker.ready()
@@ -395,3 +394,14 @@ async def test_every_other_command_prints_one_document_that_its_schema_describes
     assert found["job"] == {"jobId": "job-other", "name": "other", "paused": True}
     assert found["explain"]["delivery"] is None
     assert found["audit"]["holds"] is False
+
+
+async def test_without_kafka_a_command_says_where_none_answered_in_one_line(
+    system: System,
+) -> None:
+    system.changes = {"JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+
+    ran = await run(system, "list")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "jetworker: opening a reader: no broker answers at 127.0.0.1:9\n"

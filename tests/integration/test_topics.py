@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.kafka import topics as making
+from jetworker.kafka.topics import MadeTopic
 from tests.support.kafka import broker as brokers
 
 pytestmark = pytest.mark.integration
@@ -47,21 +48,21 @@ async def _settings(config: Config, name: str) -> dict[str, str]:
 
 
 async def test_topics_that_were_made_are_right_at_once(config: Config) -> None:
-    lines = await making.create(config)
+    made = await making.create(config)
 
-    assert lines == [
-        f"{name}: created, 6 partitions" for name in making.names(config.topics)
-    ]
+    assert made.topics == tuple(
+        MadeTopic(name, 6, is_new=True) for name in making.names(config.topics)
+    )
+    assert made.problems == ()
     assert await making.layout_problems(config) == []
 
 
 async def test_making_them_again_leaves_them(config: Config) -> None:
     await making.create(config, partitions=3)
 
-    assert await making.create(config, partitions=5) == [
-        f"{name}: exists already, left as it is, 3 partitions"
-        for name in making.names(config.topics)
-    ]
+    assert (await making.create(config, partitions=5)).topics == tuple(
+        MadeTopic(name, 3, is_new=False) for name in making.names(config.topics)
+    )
 
 
 async def test_the_broker_has_taken_every_setting(config: Config) -> None:
@@ -79,14 +80,14 @@ async def test_the_others_are_made_to_fit_commands_that_are_there(
     own = {"max.message.bytes": "3000000"}
     await _make(config, NewTopic(config.topics.commands, 2, 1, topic_configs=own))
 
-    lines = await making.create(config, partitions=7)
+    made = await making.create(config, partitions=7)
 
-    assert lines == [
-        f"{config.topics.commands}: exists already, left as it is, 2 partitions",
-        f"{config.topics.events}: created, 7 partitions",
-        f"{config.topics.state}: created, 2 partitions",
-        f"{config.topics.dead_letters}: created, 7 partitions",
-    ]
+    assert made.topics == (
+        MadeTopic(config.topics.commands, 2, is_new=False),
+        MadeTopic(config.topics.events, 7, is_new=True),
+        MadeTopic(config.topics.state, 2, is_new=True),
+        MadeTopic(config.topics.dead_letters, 7, is_new=True),
+    )
     assert await making.layout_problems(config) == []
 
 
@@ -101,7 +102,7 @@ async def test_commands_are_made_to_fit_a_state_that_is_there(config: Config) ->
 async def test_making_tells_what_is_wrong_with_what_is_there(config: Config) -> None:
     await _make(config, NewTopic(config.topics.state, 6, 1))
 
-    *_, policy, size = await making.create(config)
+    *_, policy, size = (await making.create(config)).problems
 
     assert policy.startswith(f"topic {config.topics.state} has cleanup.policy=delete")
     assert size.startswith(f"topic {config.topics.state} has max.message.bytes=1048588")

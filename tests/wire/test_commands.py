@@ -3,6 +3,7 @@
 import base64
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -333,3 +334,42 @@ def test_any_object_is_read_or_refused(body: dict[str, Any]) -> None:
 
 def test_what_the_command_line_writes_is_what_is_read() -> None:
     assert read(commands.encode(SEND)) == read(orjson.dumps(SEND))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-12-31T23:59:60Z", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2026-12-31T23:59:60.25Z", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("2027-01-01T00:59:60+01:00", datetime(2027, 1, 1, tzinfo=UTC)),
+        (
+            "2026-12-01T00:00:00.1234567891Z",
+            datetime(2026, 12, 1, 0, 0, 0, 123456, tzinfo=UTC),
+        ),
+    ],
+)
+def test_every_moment_of_rfc_3339_is_read(text: str, moment: datetime) -> None:
+    assert read(SEND | {"expiresAt": text}).expires_at == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-12-01T00:00:60Z", "2026-12-31T23:59:61Z", "9999-12-31T23:59:60Z"]
+)
+def test_a_leap_second_is_one_only_at_the_end_of_a_day(text: str) -> None:
+    assert refused(SEND | {"expiresAt": text}).problems == (
+        ("/expiresAt", "is not a day or time that exists"),
+    )
+
+
+@pytest.mark.parametrize("number", ["0.1", "1.50", "1e3", "-2.5e-7", "104857600.0"])
+def test_a_number_that_can_be_kept_is(number: str) -> None:
+    body = orjson.dumps(SEND)[:-1] + b', "metadata": {"n": %s}}' % number.encode()
+
+    assert orjson.loads(read(body).metadata) == {"n": float(number)}
+
+
+def test_a_number_that_would_be_echoed_changed_is_refused() -> None:
+    number = b"0.1000000000000000000001"
+    body = orjson.dumps(SEND)[:-1] + b', "metadata": {"n": %s}}' % number
+
+    assert refused(body).message == "a number has more digits than can be kept"

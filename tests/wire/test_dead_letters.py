@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from jetworker.core.admission import Reject
-from jetworker.core.command import CommandId, Rejection
+from jetworker.core.command import CommandId, Reject, Rejection
 from jetworker.wire import dead_letters
 from jetworker.wire.answers import Answers
 from jetworker.wire.dead_letters import Letter, Mark, Position
