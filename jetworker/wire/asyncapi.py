@@ -9,6 +9,7 @@ import yaml
 
 from jetworker.core.delivery import EventType
 from jetworker.wire import examples
+from jetworker.wire.dead_letters import REPLAYED, REPLAYED_FROM
 
 _ANSWERS = {
     "command.rejected": "command-rejected",
@@ -45,6 +46,7 @@ def _document() -> dict[str, object]:
                 "command": _command(),
                 **{_key(kind): _event(kind, schema) for kind, schema in events.items()},
                 "dead-letter": _dead_letter(),
+                "replay-mark": _mark(),
             },
             "schemas": {"cloudEventHeaders": _headers()},
         },
@@ -55,7 +57,10 @@ def _channels(events: Iterable[str]) -> dict[str, object]:
     return {
         "commands": _channel("jet.commands", {"command": "command"}),
         "events": _channel("jet.events", {name: name for name in events}),
-        "deadLetters": _channel("jet.dead-letters", {"deadLetter": "dead-letter"}),
+        "deadLetters": _channel(
+            "jet.dead-letters",
+            {"deadLetter": "dead-letter", "replayMark": "replay-mark"},
+        ),
     }
 
 
@@ -126,13 +131,33 @@ def _dead_letter() -> dict[str, object]:
         "summary": "Its key, value and headers, and where and why in headers of ours.",
         "headers": {
             "type": "object",
-            "properties": headers,
+            "properties": headers | {REPLAYED_FROM: _position()},
             "required": list(headers),
         },
         "payload": {"description": "Whatever it was, also what is not JSON."},
         "bindings": _key_binding("The record's own."),
         "examples": _examples()["dead letter"],
     }
+
+
+def _mark() -> dict[str, object]:
+    return {
+        "name": "replay mark",
+        "title": "That a dead letter was replayed; who reads letters skips it",
+        "headers": {
+            "type": "object",
+            "properties": {REPLAYED: _position()},
+            "required": [REPLAYED],
+        },
+        "payload": {"type": "null"},
+        "bindings": _key_binding("The letter's."),
+        "examples": [{"headers": {REPLAYED: "0:17"}, "payload": None}],
+    }
+
+
+def _position() -> dict[str, object]:
+    description = "Of a dead letter: PARTITION:OFFSET in the dead-letter topic."
+    return {"type": "string", "pattern": "^[0-9]+:[0-9]+$", "description": description}
 
 
 def _examples() -> dict[str, list[dict[str, Any]]]:

@@ -90,13 +90,14 @@ async def test_every_line_that_the_kept_demo_prints_works_and_ctrl_c_ends_it(
     exports = kept.under("a shell of your own")
 
     ran = [(line, *await in_a_new_shell(line)) for line in commands]
-    own = " && ".join([*exports, "jetworker explain half"])
+    own = " && ".join([*exports, "jetworker resend half --failed-only --id again"])
     ran.append((own, *await in_a_new_shell(own)))
     async with httpx.AsyncClient(trust_env=False) as client:
         shown = [await client.get(page) for page in pages]
 
     assert [(line, code, said) for line, code, said in ran if code != 0] == []
-    assert {"send", "explain", "check", "watch"} <= {
+    assert ran[-1][2] == "again\n"
+    assert {"send", "list", "explain", "check", "watch"} <= {
         word for line in commands for word in line.split()
     }
     assert [page.status_code for page in shown] == [200, 200]

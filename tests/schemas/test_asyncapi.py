@@ -39,7 +39,7 @@ def test_everything_that_is_told_is_a_message() -> None:
     answers = {f"io.jetworker.command.{each}" for each in ANSWERS}
 
     assert {each["name"] for each in MESSAGES.values()} == (
-        told | answers | {"command", "dead letter"}
+        told | answers | {"command", "dead letter", "replay mark"}
     )
 
 

@@ -229,6 +229,7 @@ def _commands(folder: Path, environ: dict[str, str]) -> list[str]:
     program = " ".join(map(shlex.quote, _program()))
     tried = (
         "send london-to-paris /large-0.bin --wait",
+        "list --state failed",
         "explain half",
         "check",
         "watch",
