@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import orjson
-from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK
@@ -24,10 +23,10 @@ from jetworker.core.audit import (
     judge_creations,
 )
 from jetworker.core.errors import JetUnavailable
-from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.group import offsets_of
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
-from jetworker.kafka.sign_in import client_options
 from jetworker.wire import dead_letters, snapshots
 from jetworker.wire.dead_letters import Letter
 from jetworker.wire.events import read
@@ -66,7 +65,7 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     then is there.
     """
     kafka, topics = KafkaClients(config.kafka, config.topics), config.topics
-    offsets = await _offsets(config)
+    offsets = await offsets_of(config)
     await asyncio.sleep(seconds)
     # The state is read before and after: what moved on in between is not judged.
     state = await _read(kafka, topics.state)
@@ -169,23 +168,6 @@ def _parked(records: Iterable[Any]) -> Iterator[DeadLetterRow]:
             yield DeadLetterRow(
                 letter.partition, letter.offset, letter.value, letter.key
             )
-
-
-async def _offsets(config: Config) -> dict[int, int]:
-    """Return where the group stands."""
-    admin = AIOKafkaAdminClient(**client_options(config.kafka))
-    await bounded(admin.start(), "connecting")
-    try:
-        listed = admin.list_consumer_group_offsets(config.kafka.group_id)
-        found = await bounded(listed, "asking for the group's offsets")
-    finally:
-        await admin.close()
-    topic = config.topics.commands
-    return {
-        partition.partition: each.offset
-        for partition, each in found.items()
-        if partition.topic == topic
-    }
 
 
 async def _read(kafka: KafkaClients, topic: str) -> list[Any]:

@@ -36,6 +36,8 @@ letters_cli = typer.Typer(help="What was parked, and why.", no_args_is_help=True
 profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)
 cli.add_typer(topics_cli, name="topics")
 cli.add_typer(letters_cli, name="dead-letters")
+state_cli = typer.Typer(help="What the worker remembers.", no_args_is_help=True)
+cli.add_typer(state_cli, name="state")
 cli.add_typer(jobs_cli, name="jobs")
 cli.add_typer(profiles_cli, name="profiles")
 
@@ -425,12 +427,23 @@ def topics_create(
     ] = None,
     *,
     as_json: Json = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Make a state topic that is gone anew, and remember nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Make the topics that are missing."""
     from jetworker.cli import topics
 
     config, copies = _load_config(), replication_factor
-    _leave(topics.create(config, partitions, copies, as_json=as_json))
+    _leave(
+        topics.create(
+            config, partitions, copies, as_json=as_json, is_loss_accepted=accept_loss
+        )
+    )
 
 
 @profiles_cli.command("list")
@@ -504,3 +517,15 @@ def _fail(message: str, code: int) -> NoReturn:
     """Say what went wrong in one line on stderr, and leave."""
     sys.stderr.write(f"jetworker: {message}\n")
     raise SystemExit(code)
+
+
+@state_cli.command("rebuild")
+def state_rebuild(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Make lost state partitions anew from commands and events; stop workers first."""
+    from jetworker.cli import rebuild
+
+    _leave(rebuild.run(_load_config(), dry_run=dry_run, is_agreed=yes))

@@ -8,10 +8,20 @@ from jetworker.wire.printed import TopicData, TopicsData
 
 
 async def create(
-    config: Config, partitions: int, replication: int | None, *, as_json: bool
+    config: Config,
+    partitions: int,
+    replication: int | None,
+    *,
+    as_json: bool,
+    is_loss_accepted: bool = False,
 ) -> int:
     """Make the topics that are missing, and print what is there."""
-    made = await topics.create(config, partitions=partitions, replication=replication)
+    made = await topics.create(
+        config,
+        partitions=partitions,
+        replication=replication,
+        is_loss_accepted=is_loss_accepted,
+    )
     if as_json:
         there = (
             TopicData(name=each.name, created=each.is_new, partitions=each.partitions)

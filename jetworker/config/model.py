@@ -50,6 +50,7 @@ class KafkaConfig(Part):
     bootstrap_servers: str = Field(min_length=1)
     group_id: str = Field("jetworker", min_length=1)
     group_instance_id: str | None = None
+    takes_over: str | None = Field(None, min_length=1, max_length=249)
     session_timeout: Annotated[Duration, within("1s", "30m")] = timedelta(seconds=30)
     transaction_timeout: Annotated[Duration, within("1s", "15m")] = timedelta(
         seconds=30

@@ -6,7 +6,10 @@ What can go wrong, split by what the caller does next.
     |-- ConfigurationError     exit 78 with one line that names the cure
     |-- InvalidRecord          park the record, answer it, go on
     |-- StoreError             this partition's life is over: drop it and restore
-    |   `-- Fenced             ... because another worker owns the partition now
+    |   |-- Fenced             ... because another worker owns the partition now
+    |   |-- NotAllowed         ... because a right is missing
+    |   |-- OwnedElsewhere     ... because another group owns the state: wait for it
+    |   `-- StateLost          ... because what it knew is gone: an operator repairs it
     |-- LeaseLost              the start must not be sent: write it down again
     |-- KafkaUnavailable       Kafka cannot be reached: keep trying
     |-- JobUnavailable         a route's job cannot be told: an operator repairs it
@@ -46,6 +49,18 @@ class StoreError(JetworkerError):
 
 class Fenced(StoreError):
     """Another worker has opened this partition's transactional id."""
+
+
+class NotAllowed(StoreError):
+    """Kafka says that we may not."""
+
+
+class OwnedElsewhere(StoreError):
+    """The state belongs to another group; the message names both, and what to do."""
+
+
+class StateLost(StoreError):
+    """A state partition is not whole; the message says how that is known."""
 
 
 class LeaseLost(JetworkerError):

@@ -44,6 +44,7 @@ class Report:
         return {
             "group": None if worker.has_joined else "the group is not joined yet",
             "partitions": f"not restored yet: {behind}" if behind else None,
+            "state": _hindered(worker.hindrances),
             "token": None if jet.has_signed_in else "no token was obtained yet",
             "loop": "the event loop is late" if is_late else None,
             "running": "the worker is stopping" if self.is_stopping() else None,
@@ -55,6 +56,12 @@ class Report:
         self.metrics.oldest_status_timestamp_seconds.set(seen.timestamp())
         self.metrics.partitions_assigned.set(len(self.parts.worker.assigned))
         self.metrics.partitions_restored.set(len(self.parts.worker.lives))
+        lost = [
+            each
+            for each in self.parts.worker.hindrances.values()
+            if each.startswith("state lost")
+        ]
+        self.metrics.state_lost_partitions.set(len(lost))
 
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""
@@ -132,6 +139,15 @@ class Report:
             "sequence": delivery.sequence,
             "acceptedAt": times.encode(delivery.accepted_at),
         }
+
+
+def _hindered(hindrances: Mapping[int, str]) -> str | None:
+    """Say what keeps partitions from being served, each reason once."""
+    by_reason: defaultdict[str, list[int]] = defaultdict(list)
+    for number, reason in sorted(hindrances.items()):
+        by_reason[reason].append(number)
+    told = [f"{reason}: partitions {numbers}" for reason, numbers in by_reason.items()]
+    return "; ".join(told) or None
 
 
 def _progress(delivery: Delivery) -> str | None:

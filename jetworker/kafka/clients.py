@@ -13,14 +13,23 @@ from aiokafka import (
     ConsumerRebalanceListener,
     TopicPartition,
 )
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
     StickyPartitionAssignor,
 )
-from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
-from jetworker.core.errors import Fenced, StoreError
-from jetworker.kafka import lenient_records
+from jetworker.core.errors import Fenced, NotAllowed, StoreError
+from jetworker.kafka import lenient_records, topic_ids
 from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
@@ -28,6 +37,11 @@ log = structlog.get_logger()
 lenient_records.install()
 
 CALL_TIMEOUT = 15.0
+_REFUSED = (
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 _CLOSE_TIMEOUT = 3.0
 _FETCH_LIMIT = 4 << 20
 _UNPACKED_LIMIT = 256 << 20
@@ -137,6 +151,33 @@ class KafkaClients:
         finally:
             await _close(consumer)
 
+    async def topic_id(self, consumer: AIOKafkaConsumer) -> str | None:
+        """Return the id of the commands topic, None if Kafka is too old to tell."""
+        client = consumer._client  # noqa: SLF001 -- aiokafka asks for no ids of topics
+        asked = topic_ids.ask(client, self.topics.commands)
+        return await bounded(asked, "asking for the commands topic's id")
+
+    async def has_members(self, group_id: str) -> bool | None:
+        """Return whether a group has members, None if we may not ask."""
+        admin = AIOKafkaAdminClient(**client_options(self.config))
+        doing = f"asking for the members of group {group_id}"
+        try:
+            await bounded(admin.start(), doing)
+            asked = admin.describe_consumer_groups([group_id])
+            answers: list[Any] = await bounded(asked, doing)
+        except NotAllowed:
+            return None
+        finally:
+            await admin.close()
+        (group,) = answers[0].groups
+        error = for_code(group[0])
+        if error is GroupAuthorizationFailedError:
+            return None
+        if group[0]:
+            msg = f"{doing}: {error.__name__}"
+            raise StoreError(msg)
+        return bool(group[5])
+
 
 async def bounded(
     call: Awaitable[_T], what: str, *, seconds: float = CALL_TIMEOUT
@@ -148,6 +189,9 @@ async def bounded(
     except ProducerFenced as exc:
         msg = f"{what}: another worker owns the partition now"
         raise Fenced(msg) from exc
+    except _REFUSED as exc:
+        msg = f"{what}: {type(exc).__name__}: {exc}"
+        raise NotAllowed(msg) from exc
     except (KafkaError, TimeoutError, OSError) as exc:
         msg = f"{what}: {in_words(exc)}"
         raise StoreError(msg) from exc

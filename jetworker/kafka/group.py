@@ -5,11 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from typing_extensions import override
 
+from jetworker.config.model import Config
 from jetworker.core.errors import StoreError
+from jetworker.core.resumption import Input
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.sign_in import client_options
 
 _POLL_MS = 200
 _RECORDS_AT_ONCE = 500
@@ -69,23 +73,29 @@ class ConsumerGroup(ConsumerRebalanceListener):
             raise StoreError(msg) from exc
         return {each.partition: records for each, records in batches.items()}
 
-    async def committed(self, partition: int) -> int:
+    async def committed(self, partition: int) -> int | None:
+        """Return where the group stands, None if nowhere."""
+        asked = self._consumer.committed(self._commands(partition))
+        return await bounded(asked, "asking for the offset")
+
+    async def found(self, partition: int) -> Input:
         """
-        Return where the group stands, or the partition's beginning.
+        Return a partition of the commands topic as it is now.
 
         To be asked only after the fence: before it, an open transaction of the previous
-        owner may still move the offset.
+        owner may still move the group's offset.
         """
-        commands = self._commands(partition)
-        committed = await bounded(
-            self._consumer.committed(commands), "asking for the offset"
+        consumer, commands = self._consumer, self._commands(partition)
+        doing = "asking for the log"
+        begins = await bounded(consumer.beginning_offsets([commands]), doing)
+        ends = await bounded(consumer.end_offsets([commands]), doing)
+        return Input(
+            committed=await self.committed(partition),
+            begins=begins[commands],
+            ends=ends[commands],
+            topic_id=await self._kafka.topic_id(consumer),
+            partitions=len(consumer.partitions_for_topic(commands.topic) or ()),
         )
-        if committed is not None:
-            return int(committed)
-        beginnings = await bounded(
-            self._consumer.beginning_offsets([commands]), "asking for the beginning"
-        )
-        return int(beginnings[commands])
 
     @property
     def partitions(self) -> int:
@@ -114,3 +124,20 @@ class ConsumerGroup(ConsumerRebalanceListener):
 
     def _commands(self, partition: int) -> TopicPartition:
         return TopicPartition(self._kafka.topics.commands, partition)
+
+
+async def offsets_of(config: Config) -> dict[int, int]:
+    """Return where the group stands."""
+    admin = AIOKafkaAdminClient(**client_options(config.kafka))
+    await bounded(admin.start(), "connecting")
+    try:
+        listed = admin.list_consumer_group_offsets(config.kafka.group_id)
+        found = await bounded(listed, "asking for the group's offsets")
+    finally:
+        await admin.close()
+    topic = config.topics.commands
+    return {
+        partition.partition: each.offset
+        for partition, each in found.items()
+        if partition.topic == topic
+    }

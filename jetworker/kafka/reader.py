@@ -98,7 +98,7 @@ async def read(
             case _:
                 assert_never(end)
         await bounded(consumer.seek_to_beginning(*partitions), f"reading {name}")
-        async for batch in _until(consumer, ends, name):
+        async for batch in read_until(consumer, ends, name):
             yield batch
 
 
@@ -117,7 +117,7 @@ async def _follow(
             yield [record for records in batches.values() for record in records]
 
 
-async def _until(
+async def read_until(
     consumer: AIOKafkaConsumer, ends: Ends, name: str
 ) -> AsyncIterator[list[Any]]:
     """Yield what lies before the ends; a record at or behind one shows it was reached."""

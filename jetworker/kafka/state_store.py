@@ -2,26 +2,30 @@
 The state of one partition in Kafka: fence, barrier, and the group commit.
 
 Everything a worker knows is here. One transactional producer per partition, whose id
-`{group}-{topic}-{partition}` fences every earlier owner; every step is one part of one
-transaction: snapshot, events and input offset are read together or not at all.
+`jetworker-{state topic}-{partition}` fences every earlier owner, whatever its group is
+called; every step is one part of one transaction: snapshot, events and input offset are
+read together or not at all. The offset is kept in the state too, with whose it is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from jetworker.core.errors import Fenced, StoreError
+from jetworker.core.errors import Fenced, StateLost, StoreError
+from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.ownership import Ownership, Source
 from jetworker.kafka.reader import Barrier, keep, read
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
+from jetworker.wire import positions
 from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
 
@@ -41,10 +45,15 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """A partition that is ours: its store, and the *latest* value of every key."""
+    """
+    A partition that is ours: its store, and the *latest* value of every key.
+
+    *gap* is set where commands are not read on where reading ended.
+    """
 
     store: "StateStore"
     latest: dict[bytes, bytes]
+    gap: Gap | None = None
 
 
 class StateStore:
@@ -69,7 +78,7 @@ class StateStore:
         self._config = kafka.config
         self._metrics = metrics
         self._clock = clock
-        self.offset = 0  # the next to be read, as of the last commit
+        self._position: Position | None = None
         self._is_over = False
         self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
         self._waiting = asyncio.Queue()
@@ -88,6 +97,12 @@ class StateStore:
         else:
             self._waiting.put_nowait((step, done))
         return done
+
+    @property
+    def offset(self) -> int:
+        """The next offset to be read, as of the last commit."""
+        assert self._position is not None
+        return self._position.offset
 
     @property
     def backlog(self) -> int:
@@ -119,61 +134,78 @@ class StateStore:
         cls,
         kafka: KafkaClients,
         partition: int,
-        committed: Callable[[], Awaitable[int]],
+        source: Source,
         metrics: Metrics,
         clock: Clock,
     ) -> AsyncIterator["TakenOver"]:
         """
         Take a partition over from whoever had it; each step is why the next is safe.
 
-        1. Open the transactional producer: this fences the previous owner and ends its
+        1. Ask whose it is: who may not have it fences nobody (`ownership`).
+        2. Open the transactional producer: this fences the previous owner and ends its
            transaction. Nobody but us moves the offset or the state from now on.
-        2. Only now ask for the *committed* offset: before, an open transaction of the
-           previous owner might still have moved it.
         3. Commit a barrier record: what the previous owner wrote lies before it.
         4. Restore: read the state partition up to the barrier. It cannot be missed; to
            compare the position with the end would hang on trailing control records.
+        5. Only now ask where the group stands and what the log is: before, an open
+           transaction of the previous owner might still have moved the offset.
+        6. Commit where reading goes on: the group's offset follows, downwards too.
 
-        Raises StoreError, also while there is no such state partition: the commands
-        topic has grown first.
+        Raises StoreError: OwnedElsewhere, StateLost, or what Kafka did.
         """
+        await Ownership(kafka, source).check(partition)
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            store.offset = await committed()
-            barrier = await store._barrier()  # noqa: SLF001 -- its own class
-            latest = await store._restore(kafka, barrier)  # noqa: SLF001 -- its own class
-            yield TakenOver(store, latest)
+            taken = await store._take(kafka, source)  # noqa: SLF001 -- its own class
+            yield taken
 
     @classmethod
     @asynccontextmanager
     async def _opened(
         cls, kafka: KafkaClients, partition: int, metrics: Metrics, clock: Clock
     ) -> AsyncIterator["StateStore"]:
-        topic = kafka.topics.commands
-        transactional_id = f"{kafka.config.group_id}-{topic}-{partition}"
+        transactional_id = f"jetworker-{kafka.topics.state}-{partition}"
         async with kafka.producer(transactional_id) as producer:
             yield cls(producer, partition, kafka, metrics, clock)
 
-    async def _restore(self, kafka: KafkaClients, barrier: int) -> dict[bytes, bytes]:
-        """Return the latest value of every key before the barrier."""
+    async def _take(self, kafka: KafkaClients, source: Source) -> "TakenOver":
+        value = positions.encode_owner(self._config.group_id)
+        (barrier,) = await self._commit([Write((self._own(BARRIER, value),))])
+        latest, kept = await self._restore(kafka, barrier)
+        found = await source.found(self._state.partition)
+        known = await bounded(
+            self._producer.partitions_for(self._state.topic), "reading metadata"
+        )
+        match resume(kept, found, self._config.group_id):
+            case Lost(why):
+                raise StateLost(why)
+            case GoOn(offset, gap):
+                self._position = Position(
+                    self._config.group_id,
+                    offset,
+                    found.topic_id,
+                    found.partitions,
+                    len(known),
+                )
+                await self._commit([Write((), offset)])
+                return TakenOver(self, latest, gap)
+            case never:
+                assert_never(never)
+
+    async def _restore(
+        self, kafka: KafkaClients, barrier: int
+    ) -> tuple[dict[bytes, bytes], Kept]:
+        """Return the latest value of every key before the barrier, and what it kept."""
         latest: dict[bytes, bytes] = {}
+        kept: Kept = Mark.EMPTY
         async for batch in read(kafka, self._state, Barrier(barrier)):
             for record in batch:
                 keep(latest, record.key, record.value)
-        return latest
+                kept = positions.fold(kept, record.key, record.value)
+        return latest, kept
 
-    async def _barrier(self) -> int:
-        """Commit a barrier record and return its offset in the state partition."""
-        partition, topic = self._state.partition, self._state.topic
-        known = await bounded(self._producer.partitions_for(topic), "reading metadata")
-        if partition not in known:
-            msg = (
-                f"{topic} has no partition {partition}: give it as many as commands has"
-            )
-            raise StoreError(msg)
-        record = Record(self._state.topic, BARRIER, b"{}", partition=partition)
-        (position,) = await self._commit([Write((record,))])
-        return position
+    def _own(self, key: bytes, value: bytes) -> Record:
+        return Record(self._state.topic, key, value, partition=self._state.partition)
 
     async def _commit(self, steps: list[Write]) -> list[int]:
         """
@@ -208,14 +240,19 @@ class StateStore:
 
     async def _transact(self, steps: list[Write]) -> list[int]:
         offsets = [step.offset for step in steps if step.offset is not None]
-        self.offset = max([self.offset, *offsets])
+        records = [record for step in steps for record in step.records]
         await self._producer.begin_transaction()
-        await self._producer.send_offsets_to_transaction(
-            {self._commands: OffsetAndMetadata(self.offset, "")},
-            self._config.group_id,
-        )
+        if self._position is not None:
+            moved = max([self._position.offset, *offsets])
+            self._position = replace(self._position, offset=moved)
+            await self._producer.send_offsets_to_transaction(
+                {self._commands: OffsetAndMetadata(moved, "")}, self._config.group_id
+            )
+            if offsets:
+                value = positions.encode(self._position)
+                records.append(self._own(positions.POSITION, value))
         sent: list[asyncio.Future[Any]] = []
-        for record in (record for step in steps for record in step.records):
+        for record in records:
             sent.append(await self._send(record))
             sent[-1].add_done_callback(_retrieve)
         answers: list[Any] = await asyncio.gather(*sent, return_exceptions=True)

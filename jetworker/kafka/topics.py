@@ -25,7 +25,9 @@ from aiokafka.errors import (
 
 from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
-from jetworker.kafka.clients import in_words
+from jetworker.kafka.clients import KafkaClients, in_words
+from jetworker.kafka.group import offsets_of
+from jetworker.kafka.ownership import mark_beginnings
 from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
@@ -171,15 +173,28 @@ def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str
 
 
 async def create(
-    config: Config, *, partitions: int = 6, replication: int | None = None
+    config: Config,
+    *,
+    partitions: int = 6,
+    replication: int | None = None,
+    is_loss_accepted: bool = False,
 ) -> Created:
     """
     Make the topics that are missing and return what is there, and what is wrong.
 
     *replication* None is 3, or as many as there are brokers. Raises KafkaUnavailable,
-    and ConfigurationError if Kafka refuses to make a topic.
+    and ConfigurationError if Kafka refuses to make a topic, or if the state topic is gone
+    although the group has offsets: it is made anew only where its *loss is accepted*.
     """
     topics = config.topics
+    is_lost = await _is_state_lost(config)
+    if is_lost and not is_loss_accepted:
+        msg = (
+            f"topic {topics.state} is gone, and group {config.kafka.group_id} has offsets:"
+            " put it back, run `jetworker state rebuild`, or give --accept-loss if"
+            " nothing of it is to be remembered"
+        )
+        raise ConfigurationError(msg)
     async with _admin(config) as admin:
         found = await _described(admin, names(topics))
         if replication is None:
@@ -188,11 +203,35 @@ async def create(
         for topic in _missing(topics, found, partitions, replication):
             _raise_for(topic.name, await admin.create_topics([topic]))
         now = await _until_all_are_there(admin, names(topics))
+    if is_lost:
+        kafka = KafkaClients(config.kafka, topics)
+        await mark_beginnings(kafka, range(now[topics.state].partitions))
     there = (
         MadeTopic(name, topic.partitions, is_new=name not in found)
         for name, topic in now.items()
     )
     return Created(tuple(there), tuple(problems(topics, now)))
+
+
+async def _is_state_lost(config: Config) -> bool:
+    """Whether the state topic is gone, under a group that stands on commands."""
+    async with _admin(config) as admin:
+        there = set(await admin.list_topics())
+    if config.topics.state in there or config.topics.commands not in there:
+        return False
+    return bool(await offsets_of(config))
+
+
+async def create_state(config: Config) -> None:
+    """Make the state topic alone, empty, if it is missing: for a rebuild."""
+    name = config.topics.state
+    async with _admin(config) as admin:
+        found = await _described(admin, names(config.topics))
+        brokers = (await admin.describe_cluster())["brokers"]
+        for topic in _missing(config.topics, found, 1, min(_COPIES, len(brokers))):
+            if topic.name == name:
+                _raise_for(name, await admin.create_topics([topic]))
+                await _until_all_are_there(admin, (name,))
 
 
 async def layout_problems(config: Config) -> list[str]:

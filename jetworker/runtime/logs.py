@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -133,7 +133,7 @@ def report_end(
 ) -> None:
     """Log why a life ended; what Kafka did is expected, anything else is a bug."""
     expected, bugs = group.split(StoreError)
-    known = [str(each) for each in _leaves(expected)] if expected else []
+    known = [str(each) for each in leaves(expected)] if expected else []
     structlog.get_logger().log(
         40 if bugs else 30,
         "a partition's life ended, it is restored again",
@@ -144,8 +144,10 @@ def report_end(
     )
 
 
-def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
-    leaves: list[BaseException] = []
+def leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    """Yield the errors in a group and in the groups in it."""
     for each in group.exceptions:
-        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
-    return leaves
+        if isinstance(each, BaseExceptionGroup):
+            yield from leaves(each)
+        else:
+            yield each

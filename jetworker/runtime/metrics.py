@@ -11,6 +11,7 @@ from prometheus_client import (
 )
 
 from jetworker.core.delivery import EventType, State
+from jetworker.core.resumption import Cause
 from jetworker.core.witness import Proof
 
 _CALLS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -218,6 +219,18 @@ class Metrics:
         )
         self.rebalances_total = self._counter(
             "rebalances_total", "Times the group gave us partitions."
+        )
+
+        self.input_gaps_total = self._counter(
+            "input_gaps_total", "Times commands were not read on in order.", "cause"
+        )
+        for cause in Cause:
+            self.input_gaps_total.labels(cause)
+        self.commands_skipped_total = self._counter(
+            "commands_skipped_total", "Offsets that retention took unread."
+        )
+        self.state_lost_partitions = self._gauge(
+            "state_lost_partitions", "Partitions of ours whose state is lost."
         )
 
     def _process(self, version: str) -> None:

@@ -181,6 +181,7 @@ class ReadEvent:
     command_id: str | None
     data: dict[str, Any]
     value: bytes
+    traceparent: str | None = None
 
 
 def read(record: Any) -> ReadEvent:
@@ -194,6 +195,7 @@ def read(record: Any) -> ReadEvent:
         headers.get("ce_subject"),
         orjson.loads(record.value),
         record.value,
+        headers.get("traceparent"),
     )
 
 

@@ -3,7 +3,7 @@ One partition while it is ours: fence, restore, run, drain, close.
 
 Its life, in this order (each line is why the next is safe):
 
-1. it is taken over: fence, offset, barrier, restore (`StateStore.take_over`).
+1. it is taken over: asked for, fenced, restored (`StateStore.take_over`).
 2. resume what is unfinished; an intent without an answer is an unknown start.
 3. read its commands, from the offset on.
 4. any error ends the life: drop the producer, and start again at 1.
@@ -12,17 +12,18 @@ Its life, in this order (each line is why the next is safe):
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import structlog
 
+from jetworker.core.errors import OwnedElsewhere, StateLost
 from jetworker.core.rate import Backoff
+from jetworker.core.resumption import Cause, Gap
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import ConsumerGroup
 from jetworker.kafka.state_store import StateStore
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.runtime.logs import report_end
+from jetworker.runtime.logs import leaves, report_end
 from jetworker.worker import intake
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 
@@ -31,11 +32,17 @@ log = structlog.get_logger()
 _UNSTARTED_LIMIT = 20_000
 _FORGOTTEN_AT_ONCE = 500
 _HOUSEKEEPING = 5.0
+_TOLD_EVERY = 60.0
+_REBUILD = "jetworker state rebuild --dry-run"
 _BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
 
 
 class Partition:
-    """Keeps one partition alive until it is closed; *live* while it is restored."""
+    """
+    Keeps one partition alive until it is closed; *live* while it is restored.
+
+    *hindrance* is what somebody else has to do before it can be.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,8 @@ class Partition:
         self._drain_timeout = drain_timeout
         self._is_ours = True
         self.live: Deliveries | None = None
+        self.hindrance: str | None = None
+        self._told_at = 0.0
         self._task = asyncio.create_task(self._keep(), name=f"partition {number}")
 
     async def drain(self) -> None:
@@ -96,16 +105,40 @@ class Partition:
                 lasted = self._services.clock.monotonic() - began
                 failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004 -- a minute
                 delay = _BACKOFF.delay(failures, self._services.clock.jitter())
-                report_end(self._number, group, delay)
+                self._hinder(group, delay)
                 await asyncio.sleep(delay.total_seconds())
+
+    def _hinder(self, group: BaseExceptionGroup[Exception], delay: timedelta) -> None:
+        """Say why it does not live: what lasts is said once a change, once a minute."""
+        lasting, _ = group.split((OwnedElsewhere, StateLost))
+        first = next(leaves(lasting), None) if lasting else None
+        if first is None:
+            self.hindrance = None
+            report_end(self._number, group, delay)
+            return
+        hindrance = (
+            f"state lost: {first}" if isinstance(first, StateLost) else f"{first}"
+        )
+        now = self._services.clock.monotonic()
+        if hindrance != self.hindrance or now >= self._told_at + _TOLD_EVERY:
+            self._told_at = now
+            cure = {"cure": _REBUILD} if isinstance(first, StateLost) else {}
+            log.error(
+                "a partition is not served",
+                partition=self._number,
+                why=hindrance,
+                **cure,
+            )
+        self.hindrance = hindrance
 
     async def _live(self) -> None:
         clock, metrics = self._services.clock, self._services.metrics
         began = clock.monotonic()
-        committed = partial(self._group.committed, self._number)
         async with StateStore.take_over(
-            self._kafka, self._number, committed, metrics, clock
+            self._kafka, self._number, self._group, metrics, clock
         ) as taken:
+            self._report_gap(taken.gap)
+            self.hindrance = None
             store, offset = taken.store, taken.store.offset
             deliveries = Deliveries(self._number, store, self._options, self._services)
             try:
@@ -133,6 +166,28 @@ class Partition:
         if self.live is deliveries:
             self.live = None
             self._group.pause(self._number)
+
+    def _report_gap(self, gap: Gap | None) -> None:
+        """Tell of commands that are not read on where reading ended: once a gap."""
+        if gap is None:
+            return
+        self._services.metrics.input_gaps_total.labels(gap.cause).inc()
+        self._services.metrics.commands_skipped_total.inc(gap.skipped)
+        if gap.cause is Cause.RETENTION:
+            log.error(
+                "retention took commands before they were read",
+                partition=self._number,
+                first=gap.since,
+                last=gap.since + gap.skipped - 1,
+                offsets=gap.skipped,
+            )
+        else:
+            log.error(
+                "the commands topic is another one or was cut, it is read from its"
+                " beginning: what is known is a duplicate",
+                partition=self._number,
+                offset=gap.since,
+            )
 
     def _report_restored(
         self, deliveries: Deliveries, offset: int, seconds: float

@@ -55,6 +55,12 @@ class Worker:
         """The partitions that the group gave us, restored or not."""
         return frozenset(self._partitions)
 
+    @property
+    def hindrances(self) -> dict[int, str]:
+        """What keeps partitions of ours from being served until somebody acts."""
+        found = {number: each.hindrance for number, each in self._partitions.items()}
+        return {number: each for number, each in found.items() if each is not None}
+
     async def run(self, stopping: asyncio.Event) -> None:
         """
         Work until *stopping*; Kafka being away is waited out.

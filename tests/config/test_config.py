@@ -49,6 +49,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "bootstrap_servers": "kafka:9092",
             "group_id": "jetworker",
             "group_instance_id": None,
+            "takes_over": None,
             "session_timeout": "PT30S",
             "transaction_timeout": "PT30S",
             "security_protocol": "PLAINTEXT",

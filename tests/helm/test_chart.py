@@ -263,7 +263,7 @@ def test_the_kafka_user_may_do_what_a_worker_does_and_no_more() -> None:
         ("topic", "jet.events"): ["Write", "DescribeConfigs"],
         ("topic", "jet.dead-letters"): ["Write", "DescribeConfigs"],
         ("group", "jetworker"): ["Read"],
-        ("transactionalId", "jetworker-jet.commands-"): ["Write"],
+        ("transactionalId", "jetworker-jet.state-"): ["Write"],
     }
     prefixed = [e for e in acls if e["resource"]["patternType"] == "prefix"]
     assert [each["resource"]["type"] for each in prefixed] == ["transactionalId"]

@@ -21,6 +21,8 @@ needs_promtool = pytest.mark.platform("promtool")
 NOT_SHOWN = {
     "JetworkerNoConsumer": "there is nobody to ask for metrics",
     "JetworkerWorkerDown": "there is nobody to ask for metrics",
+    "JetworkerStateLost": "a state that is lost: tests of the state topic",
+    "JetworkerInputGap": "commands that are gone: tests of the state topic",
     "JetworkerRestoreIncomplete": "over in a moment with topics as small as ours",
     "JetworkerStartsSlow": "five minutes have to pass",
     "JetworkerStatusStale": "a time, and ten minutes have to pass",

@@ -37,7 +37,12 @@ def rights(system: System) -> list[Right]:
         Right(topic, topics.events, write),
         Right(topic, topics.dead_letters, write),
         Right(Resource.GROUP, system.name, read),
-        Right(Resource.TRANSACTIONAL_ID, system.name, write, Pattern.PREFIXED),
+        Right(
+            Resource.TRANSACTIONAL_ID,
+            f"jetworker-{topics.state}-",
+            write,
+            Pattern.PREFIXED,
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.simulation.documents import now
 from tests.simulation.jet import JOBS, STATED
 from tests.simulation.node import Node
-from tests.simulation.world import SESSION, SETTLE, World
+from tests.simulation.world import GROUPS, SESSION, SETTLE, World
 
 FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 
@@ -129,6 +129,30 @@ async def scale(world: World, fate: Callable[[Node, str], str | None]) -> None:
             again(world)
             world.say(f"{living[0].name} is told to stop")
             world.stops[living[0].name].set()
+
+
+async def rename(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """Change the group: for a while both are there, then the former leaves."""
+    await asyncio.sleep(world.luck.uniform(2.0, 8.0))
+    former = world.living()
+    world.group_id = GROUPS[1]
+    world.say("the group is renamed")
+    world.spawn(fate)
+    again(world)
+    await asyncio.sleep(world.luck.uniform(0.0, 3.0))
+    for node in former:
+        world.stops[node.name].set()
+
+
+async def forget_offsets(world: World, fate: Callable[[Node, str], str | None]) -> None:
+    """Lose the offsets of every group, then let all workers be followed by others."""
+    await asyncio.sleep(world.luck.uniform(2.0, 10.0))
+    world.forgotten += 1
+    world.say("the offsets are gone")
+    world.broker.groups.clear()
+    for node in world.living():
+        world.stops[node.name].set()
+    world.spawn(fate)
 
 
 async def pause(world: World) -> None:

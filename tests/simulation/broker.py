@@ -9,6 +9,7 @@ the same id aborts what the older one left open.
 
 import asyncio
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
@@ -42,6 +43,7 @@ class Transaction:
     epoch: int
     decided: int = 0
     fate: Fate = Fate.OPEN
+    group: str = ""
     touched: dict[TopicPartition, int] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
@@ -98,7 +100,11 @@ class Identity:
 
 
 class Broker:
-    """One Kafka, for all simulated processes."""
+    """
+    One Kafka, for all simulated processes.
+
+    *offsets* are where reading stands, whichever group it was; *groups* knows each.
+    """
 
     def __init__(self, partitions: dict[str, int], luck: Random) -> None:
         self.partitions = partitions
@@ -107,7 +113,9 @@ class Broker:
             for topic, count in partitions.items()
             for n in range(count)
         }
+        self.topic_ids = {topic: f"{topic}-1" for topic in partitions}
         self.offsets: dict[TopicPartition, int] = {}
+        self.groups: defaultdict[str, dict[TopicPartition, int]] = defaultdict(dict)
         self.went_back: list[str] = []
         self.transactions: list[Transaction] = []
         self._identities: dict[str, Identity] = {}
@@ -138,6 +146,12 @@ class Broker:
         log.entries.append(entry)
         self._announce()
         return entry.offset
+
+    def empty(self, topic: str) -> None:
+        """Delete a topic and make it anew."""
+        for partition in self.logs:
+            if partition.topic == topic:
+                self.logs[partition] = Log()
 
     def place(self, topic: str, key: bytes | None) -> TopicPartition:
         """Return the partition of a key."""
@@ -229,6 +243,7 @@ class Broker:
                 if offset < self.offsets.get(partition, 0):
                     self.went_back.append(f"{partition}: {offset}")
                 self.offsets[partition] = offset
+                self.groups[transaction.group][partition] = offset
         assert callable(then)
         then()
 

@@ -76,8 +76,8 @@ PLANTED = (
         "random transactional id",
         "a state partition has one writer at a time",
         "kafka/state_store.py",
-        '"{kafka.config.group_id}-{topic}-{partition}"',
-        '"{kafka.config.group_id}-{topic}-{partition}-{clock.jitter()}"',
+        'transactional_id = f"jetworker-{kafka.topics.state}-{partition}"',
+        'transactional_id = f"jetworker-{kafka.topics.state}-{clock.jitter()}"',
     ),
     Bug(
         "offsets read before the fence",
@@ -86,14 +86,20 @@ PLANTED = (
         """\
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            store.offset = await committed()
-""",
+            taken = await store._take(kafka, source)""",
         """\
-        offset = await committed()
+        from types import SimpleNamespace
+
+        found = await source.found(partition)
+
+        async def before(_partition):
+            return found
+
+        source = SimpleNamespace(found=before)
+        positions.fold = lambda kept, key, value: Mark.UNOWNED
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            store.offset = offset
-""",
+            taken = await store._take(kafka, source)""",
     ),
     Bug(
         "producer re-opened without restore",
@@ -241,5 +247,30 @@ from jetworker.core.delivery import ReasonCode
         "core/delivery.py",
         "    return ends is not None and ends <= now\n",
         "    return ends is not None and ends <= now.replace(year=2000)\n",
+    ),
+)
+
+# Of the state topic: whose it is, where its input stands, and whether it is whole.
+STATE = (
+    Bug(
+        "identity from the group",
+        "a state partition has one writer at a time",
+        "kafka/state_store.py",
+        'f"jetworker-{kafka.topics.state}-{partition}"',
+        'f"{kafka.config.group_id}-{kafka.topics.state}-{partition}"',
+    ),
+    Bug(
+        "the offset only from the group",
+        "the offset never goes back",
+        "kafka/state_store.py",
+        "match resume(kept, found,",
+        "match resume(Mark.BEGINNING, found,",
+    ),
+    Bug(
+        "a state without an owner accepted under a group with offsets",
+        "what is lost is not begun anew",
+        "kafka/ownership.py",
+        "        gone = lost(kept, stands, self.kafka.config.group_id)\n",
+        "        gone: dict[int, str] = {}\n",
     ),
 )

@@ -28,12 +28,13 @@ class SimulatedKafka(KafkaClients):
         config: KafkaConfig,
         topics: TopicsConfig,
         broker: Broker,
-        group: Group,
+        groups: dict[str, Group],
         node: Node,
     ) -> None:
         super().__init__(config, topics)
         self._broker = broker
-        self._group = group
+        self._groups = groups
+        self._group = groups[config.group_id]
         self._node = node
         self.trouble = Trouble(node.luck)
 
@@ -64,9 +65,25 @@ class SimulatedKafka(KafkaClients):
         yield Reader(self._broker, self._node, self.trouble, what, is_raw=is_raw)
 
     @override
+    async def topic_id(self, consumer: Any) -> str | None:
+        """Return the id of the commands topic as it is now."""
+        return await self._node.call(
+            "ask for the topic", lambda: self._broker.topic_ids[self.topics.commands]
+        )
+
+    @override
+    async def has_members(self, group_id: str) -> bool | None:
+        """Return whether a group has members."""
+        return await self._node.call(
+            "ask for members", lambda: self._groups[group_id].is_alive
+        )
+
+    @override
     def member(self) -> Any:
         """Make a member of the group."""
-        return GroupMember(self._broker, self._group, self._node, self.trouble)
+        return GroupMember(
+            self._broker, self._group, self._node, self.trouble, self.config.group_id
+        )
 
     @asynccontextmanager
     @override

@@ -43,6 +43,7 @@ class Reader:
         self._node = node
         self._trouble = trouble
         self._is_raw = is_raw
+        self._paused: set[TopicPartition] = set()
         if isinstance(what, TopicPartition):
             self._positions = {what: 0}
         else:
@@ -57,6 +58,20 @@ class Reader:
         """Begin with the first record."""
         for partition in partitions:
             self._positions[partition] = 0
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from there."""
+        self._positions[partition] = offset
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Do not read these any more."""
+        self._paused.update(partitions)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return where the logs begin."""
+        return dict.fromkeys(partitions, 0)
 
     async def position(self, partition: TopicPartition) -> int:
         """Return where it stands."""
@@ -89,6 +104,8 @@ class Reader:
     def _take(self, most: int) -> dict[TopicPartition, list[Message]]:
         found = {}
         for partition, position in self._positions.items():
+            if partition in self._paused:
+                continue
             end = min(self._end(partition), position + most)
             entries = self._broker.logs[partition].entries[position:end]
             self._positions[partition] = end
@@ -102,8 +119,14 @@ class GroupMember:
     """A consumer of the commands topic in the group."""
 
     def __init__(
-        self, broker: Broker, group: Group, node: Node, trouble: Trouble
+        self,
+        broker: Broker,
+        group: Group,
+        node: Node,
+        trouble: Trouble,
+        name: str,
     ) -> None:
+        self._name = name
         self.node = node
         self._trouble = trouble
         self.generation = -1
@@ -171,7 +194,8 @@ class GroupMember:
         """Return where the group stands."""
         self._trouble.strike()
         return await self.node.call(
-            "ask for the offset", lambda: self._broker.offsets.get(partition)
+            "ask for the offset",
+            lambda: self._broker.groups[self._name].get(partition),
         )
 
     async def beginning_offsets(
@@ -179,6 +203,12 @@ class GroupMember:
     ) -> dict[TopicPartition, int]:
         """Return where the logs begin."""
         return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return where what is readable ends."""
+        return {each: self._broker.logs[each].stable_end for each in partitions}
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int
@@ -192,7 +222,7 @@ class GroupMember:
                 continue
             position = sought
             if position is None:  # nobody sought: the group's own, as it is now
-                position = self._broker.offsets.get(partition, 0)
+                position = self._broker.groups[self._name].get(partition, 0)
             log = self._broker.logs[partition]
             end = min(log.stable_end, position + max_records)
             if end > position:

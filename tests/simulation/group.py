@@ -33,6 +33,11 @@ class Group:
         self.generation = 0
         self.changed = asyncio.Event()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has members."""
+        return bool(self._members)
+
     def has(self, member: Any) -> bool:
         """Whether the coordinator still counts this member in."""
         return member in self._members

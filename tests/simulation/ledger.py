@@ -8,7 +8,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from jetworker.core.delivery import Delivery, State
-from jetworker.wire import snapshots
+from jetworker.wire import positions, snapshots
 from tests.simulation.broker import Entry, Fate, Transaction
 from tests.simulation.documents import EPOCH
 from tests.simulation.judgement import Judgement
@@ -125,7 +125,9 @@ def judge_transactions(judgement: Judgement, world: World) -> None:
 
 
 def _judge_writers(judgement: Judgement, number: int, state: list[Entry]) -> None:
-    writers = [e.transaction for e in state if e.transaction]
+    # All that are empty are begun at once, before the first is owned by anybody.
+    owned = [e for e in state if e.key != positions.BEGINNING]
+    writers = [e.transaction for e in owned if e.transaction]
     names = {each.writer for each in writers}
     epochs = [each.epoch for each in writers]
     is_one = len(names) <= 1 and epochs == sorted(epochs)

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from tests.simulation.broker import Broker
+from tests.simulation.broker import Broker, Transaction
 from tests.simulation.node import Node
 from tests.simulation.trouble import Trouble
 
@@ -39,6 +39,7 @@ class Producer:
         self._timeout = timeout
         self._epoch = -1
         self._has_intent = False
+        self._transaction: Transaction | None = None
 
     async def start(self) -> None:
         """Obtain an epoch."""
@@ -55,19 +56,29 @@ class Producer:
 
     async def begin_transaction(self) -> None:
         """Nothing yet: the first call to the broker begins it."""
+        self._transaction = None
         self._has_intent = False
 
     async def send_offsets_to_transaction(
-        self, offsets: dict[TopicPartition, Any], _group_id: str
+        self, offsets: dict[TopicPartition, Any], group_id: str
     ) -> None:
         """Add offsets to the transaction, which begins with this."""
+        transaction = await self._begun()
+        transaction.offsets.update({tp: each.offset for tp, each in offsets.items()})
+        transaction.group = group_id
+        self.trouble.strike()
+
+    async def _begun(self) -> Transaction:
+        """Begin the transaction with the first call that belongs to it."""
+        if self._transaction is not None:
+            return self._transaction
         transaction = None
         while transaction is None:
             self.trouble.strike()
             transaction = await self._node.call(
                 "begin", lambda: self._broker.begin(self._id, self._epoch)
             )
-        transaction.offsets.update({tp: each.offset for tp, each in offsets.items()})
+        self._transaction = transaction
         asyncio.get_running_loop().call_later(
             self._timeout,
             self._broker.expire,
@@ -75,7 +86,7 @@ class Producer:
             transaction,
             context=Context(),
         )
-        self.trouble.strike()
+        return transaction
 
     async def send(
         self,
@@ -95,6 +106,7 @@ class Producer:
             transaction = self._broker.running(self._id, self._epoch)
             return self._broker.append(where, key, value, tuple(headers), transaction)
 
+        await self._begun()
         self._has_intent |= b'"state":"starting"' in (value or b"")
         done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         if self.trouble.strikes():

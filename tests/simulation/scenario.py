@@ -20,12 +20,21 @@ from tests.simulation.judgement import Judgement
 from tests.simulation.ledger import started_again
 from tests.simulation.loop import run
 from tests.simulation.node import Node
-from tests.simulation.world import ROUTES, SESSION, SETTLE, Settings, World, configure
+from tests.simulation.world import (
+    GROUPS,
+    ROUTES,
+    SESSION,
+    SETTLE,
+    Settings,
+    World,
+    configure,
+)
 
 STORM = 15.0
 CALM = 120.0
 _AIMED = 0.25  # at one kind of call, in most runs
 _FATES = ("before", "after", "after", "frozen", "late", "asleep", "asleep")
+_LOST = 0.2  # of the runs end with the loss of the state
 _PEACE = 0.1  # nothing is wrong there, but workers come and go
 _ORDERS = 3  # one that was resent may be lost and held again
 _TENDER = ("start", "commit", "commit an intent", "fence", "begin")
@@ -67,7 +76,10 @@ class Simulation:
             world = World.make(self._settings, luck)
             try:
                 await _live(world)
-                found.append(Run(seed, judge(world), _happened(world), _story(world)))
+                judgement = judge(world)
+                if luck.random() < _LOST:
+                    await _lose_state(world, judgement)
+                found.append(Run(seed, judgement, _happened(world), _story(world)))
             finally:
                 await world.end()
 
@@ -88,6 +100,8 @@ def _happened(world: World) -> Counter[str]:
             "commands repeated": len(world.repeated),
             "commands expired while they waited": sum(_is_expired(e) for e in ends),
             "runs in peace": int(world.is_peaceful),
+            "groups renamed": int(world.group_id != GROUPS[0]),
+            "offsets lost": world.forgotten,
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
             "of these started again": started_again(world),
@@ -129,7 +143,7 @@ async def _live(world: World) -> None:
     for _ in range(world.luck.randint(1, 3)):
         world.spawn(fate)
     watching = [
-        asyncio.create_task(world.group.run()),
+        *(asyncio.create_task(group.run()) for group in world.groups.values()),
         asyncio.create_task(acts.replace(world, fate)),
     ]
     await asyncio.gather(*_happening(world, fate))
@@ -192,6 +206,10 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
         happening.append(acts.restart(world, fate))
     if world.luck.random() < 0.3:
         happening.append(acts.scale(world, fate))
+    if not world.is_peaceful and world.luck.random() < 0.3:
+        happening.append(acts.rename(world, fate))
+    if not world.is_peaceful and world.luck.random() < 0.3:
+        happening.append(acts.forget_offsets(world, fate))
     return happening
 
 
@@ -217,6 +235,26 @@ async def _until(claim: Callable[[], bool]) -> None:
     end = asyncio.get_running_loop().time() + CALM
     while not claim() and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 -- it is a state of the world, nobody's event
         await asyncio.sleep(1.0)
+
+
+async def _lose_state(world: World, judgement: Judgement) -> None:
+    """Lose what is known, and ask for all of it again: nothing is started any more."""
+    world.say("the state is lost")
+    for node in world.nodes:
+        node.kill()
+    world.broker.empty(world.settings.config.topics.state)
+    for command in world.commands:
+        world.publish(command)
+    watching = [asyncio.create_task(group.run()) for group in world.groups.values()]
+    await asyncio.sleep(SESSION * 2)
+    world.spawn(lambda _node, _label: None)
+    await asyncio.sleep(SESSION * 3)
+    for each in watching:
+        each.cancel()
+    for command in world.commands:
+        made = world.jet.of(command["commandId"])
+        about = f"{command['commandId']}: {[each.delivery_id for each in made]}"
+        judgement.check("what is lost is not begun anew", len(made) <= 1, about)
 
 
 def _is_done(world: World) -> bool:

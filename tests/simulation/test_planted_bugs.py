@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.bugs import FOUND, OTHERS, PLANTED, Bug
+from tests.simulation.bugs import FOUND, OTHERS, PLANTED, STATE, Bug
 from tests.simulation.process import simulate
 
 ENOUGH = 400  # the bug that shows itself most rarely needs a quarter of these
 
 
-@pytest.mark.parametrize("bug", PLANTED + FOUND + OTHERS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize(
+    "bug", PLANTED + FOUND + OTHERS + STATE, ids=lambda bug: bug.name
+)
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
     bug.plant(tmp_path)
 

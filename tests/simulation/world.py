@@ -35,6 +35,7 @@ from tests.simulation.node import Node, current
 from tests.simulation.wire import Transport
 
 PARTITIONS = 2
+GROUPS = ("jetworker", "renamed")
 SESSION = 3.0
 SETTLE = 4.0
 
@@ -98,7 +99,7 @@ class World:
     settings: Settings
     luck: Random
     broker: Broker
-    group: Group
+    groups: dict[str, Group]
     jet: Jet
     nodes: list[Node] = field(default_factory=list)
     stops: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -114,6 +115,8 @@ class World:
     resolved: Counter[str] = field(default_factory=Counter)
     trouble: float = 0.0
     is_peaceful: bool = False
+    group_id: str = GROUPS[0]
+    forgotten: int = 0
 
     @classmethod
     def make(cls, settings: Settings, luck: Random) -> "World":
@@ -126,7 +129,8 @@ class World:
         commands = [TopicPartition(topics.commands, n) for n in range(PARTITIONS)]
         broker = Broker(partitions, Random(luck.random()))
         jet = Jet(Random(luck.random()))
-        made = cls(settings, luck, broker, Group(commands, SESSION), jet)
+        groups = {name: Group(commands, SESSION) for name in GROUPS}
+        made = cls(settings, luck, broker, groups, jet)
         jet.intent_of = made.intent_of
         return made
 
@@ -153,15 +157,17 @@ class World:
         self.stops[node.name] = asyncio.Event()
         self.say(f"{node.name} begins")
         token = current.set(node)
-        task = asyncio.get_running_loop().create_task(self._live(node))
+        task = asyncio.get_running_loop().create_task(self._live(node, self.group_id))
         current.reset(token)
         self.tasks.append(task)
         return node
 
-    async def _live(self, node: Node) -> None:
+    async def _live(self, node: Node, group_id: str) -> None:
         config, metrics = self.settings.config, self.settings.metrics
+        kafka_config = config.kafka.model_copy(update={"group_id": group_id})
+        config = config.model_copy(update={"kafka": kafka_config})
         topics = config.topics
-        kafka = SimulatedKafka(config.kafka, topics, self.broker, self.group, node)
+        kafka = SimulatedKafka(config.kafka, topics, self.broker, self.groups, node)
         kafka.trouble.chance = self.trouble
         self.kafkas.append(kafka)
         transport = Transport(self.jet, node)

@@ -1,0 +1,210 @@
+"""`jetworker state rebuild`: state partitions that are lost, made anew from what was told."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka.partitioner import murmur2
+
+from jetworker.cli.exit_codes import FAILED, OK, REJECTED
+from jetworker.cli.output import remark, say
+from jetworker.config.model import Config
+from jetworker.core.command import Send
+from jetworker.core.delivery import Delivery
+from jetworker.core.errors import ConfigurationError, InvalidRecord
+from jetworker.core.resumption import Position, lost
+from jetworker.kafka import topics
+from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.group import offsets_of
+from jetworker.kafka.ownership import last_kept, put_back
+from jetworker.kafka.reader import STABLE_END, keep, read
+from jetworker.runtime.clock import Clock
+from jetworker.wire import commands, events, snapshots
+from jetworker.wire.events import Envelope, ReadEvent
+from jetworker.wire.rebuilding import Rebuilt, rebuild
+from jetworker.wire.record import Record
+from jetworker.worker import route_table
+
+_ANSWERS = ("command.rejected", "command.duplicate", "command.applied")
+
+
+@dataclass
+class Told:
+    """What the commands and events topics still tell."""
+
+    events: defaultdict[str, list[ReadEvent]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    answered: set[tuple[int, int]] = field(default_factory=set)
+    sends: dict[str, tuple[int, Send]] = field(default_factory=dict)
+    begins: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    topic_id: str | None = None
+
+    def partition(self, command_id: str) -> int:
+        """Return where a command was accepted; by its id if its record is gone."""
+        if command_id in self.sends:
+            return self.sends[command_id][0]
+        return int(murmur2(command_id.encode()) & 0x7FFFFFFF) % len(self.begins)
+
+
+async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
+    """Say what is lost and what is known of it; make it anew if that is wanted."""
+    kafka = KafkaClients(config.kafka, config.topics)
+    has_members = await kafka.has_members(config.kafka.group_id)
+    if has_members is not False:
+        why = "has members: stop its workers" if has_members else "may not be described"
+        remark(f"group {config.kafka.group_id} {why}")
+        return FAILED
+    offsets = await offsets_of(config)
+    await topics.create_state(config)
+    kept = await last_kept(kafka, config.topics.state)
+    gone = lost(kept, {each: offsets.get(each) for each in kept}, config.kafka.group_id)
+    if not gone:
+        say("nothing is lost")
+        return OK
+    told = await _told(kafka, config)
+    made = {each: await _made(kafka, config, told, each, gone) for each in gone}
+    for number, rebuilt in made.items():
+        say(_line(number, gone[number], rebuilt, told, offsets.get(number)))
+    if dry_run:
+        return OK
+    if not is_agreed and not _asked():
+        return REJECTED
+    for number, rebuilt in made.items():
+        position = Position(
+            config.kafka.group_id,
+            offsets.get(number, told.begins[number]),
+            told.topic_id,
+            len(told.begins),
+            len(kept),
+        )
+        await put_back(kafka, number, _records(config, number, rebuilt), position)
+    say(f"{len(gone)} partitions were rebuilt, workers may be started")
+    return OK
+
+
+async def _told(kafka: KafkaClients, config: Config) -> Told:
+    """Read what was told, then the commands that it was told of."""
+    told = Told()
+    async for batch in read(kafka, config.topics.events, STABLE_END):
+        for record in batch:
+            event = events.read(record)
+            if event.kind in _ANSWERS:
+                told.answered.add((event.data["partition"], event.data["offset"]))
+            elif event.command_id is not None:
+                told.events[event.command_id].append(event)
+    async with kafka.reader(config.topics.commands) as consumer:
+        partitions = list(consumer.assignment())
+        doing = "reading the commands"
+        begins = await bounded(consumer.beginning_offsets(partitions), doing)
+        ends = await bounded(consumer.end_offsets(partitions), doing)
+        told.begins = {each.partition: offset for each, offset in begins.items()}
+        told.ends = {each.partition: offset for each, offset in ends.items()}
+        told.topic_id = await kafka.topic_id(consumer)
+    async for batch in read(kafka, config.topics.commands, STABLE_END):
+        for record in batch:
+            _note(told, config, record)
+    return told
+
+
+def _note(told: Told, config: Config, record: Any) -> None:
+    """Keep the record that a command was accepted from: it has no other answer."""
+    if (record.partition, record.offset) in told.answered:
+        return
+    try:
+        command = commands.decode(
+            record.value, record.headers, max_objects=config.limits.max_objects
+        )
+    except InvalidRecord:
+        return
+    if isinstance(command, Send) and command.command_id in told.events:
+        told.sends.setdefault(command.command_id, (record.partition, command))
+
+
+async def _made(
+    kafka: KafkaClients,
+    config: Config,
+    told: Told,
+    partition: int,
+    gone: dict[int, str],
+) -> list[Rebuilt]:
+    """Return what is to be written to one partition."""
+    try:
+        _, routes = route_table.read(config.routes_file)
+    except ConfigurationError:
+        routes = {}
+    still = await _still_known(kafka, config)
+    now = Clock().now()
+    made = []
+    for command_id, of in told.events.items():
+        if told.partition(command_id) != partition:
+            continue
+        where, sequence = still.get(command_id, (partition, 0))
+        latest = max(int(each.data["sequence"]) for each in of)
+        if where not in gone or sequence >= latest:
+            continue
+        _, command = told.sends.get(command_id, (partition, None))
+        route = routes.get(of[-1].data["route"])
+        rebuilt = rebuild(of, command, route, now)
+        if not _is_forgotten(rebuilt, config, now):
+            made.append(rebuilt)
+    return made
+
+
+def _is_forgotten(rebuilt: Rebuilt, config: Config, now: datetime) -> bool:
+    """Whether it ended longer ago than ids are remembered."""
+    if isinstance(rebuilt.snapshot, Delivery):
+        return False
+    return rebuilt.snapshot.finished_at + config.dedupe_window < now.astimezone(UTC)
+
+
+async def _still_known(
+    kafka: KafkaClients, config: Config
+) -> dict[str, tuple[int, int]]:
+    """Return the partition and the sequence of every command that is still known."""
+    latest: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+    async for batch in read(kafka, config.topics.state, STABLE_END):
+        for record in batch:
+            keep(latest[record.partition], record.key, record.value)
+    return {
+        key.decode(): (number, snapshots.decode(value).sequence)
+        for number, values in latest.items()
+        for key, value in values.items()
+    }
+
+
+def _records(config: Config, partition: int, made: list[Rebuilt]) -> Iterator[Record]:
+    envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
+    for each in made:
+        key, value = each.snapshot.command_id.encode(), snapshots.encode(each.snapshot)
+        yield Record(config.topics.state, key, value, partition=partition)
+        if each.event is not None:
+            yield envelope.event(each.event, Clock().now())
+
+
+def _line(
+    number: int, why: str, made: list[Rebuilt], told: Told, offset: int | None
+) -> str:
+    """Say what becomes of a partition, and what nobody can tell any more."""
+    held = sum(each.event is not None for each in made)
+    still = sum(isinstance(each.snapshot, Delivery) for each in made) - held
+    missing = told.begins[number]
+    retention = f"; commands before offset {missing} are gone" if missing else ""
+    return (
+        f"partition {number}: {why}; {still} followed again,"
+        f" {len(made) - held - still} remembered, {held} held; goes on at"
+        f" {offset if offset is not None else missing}{retention}"
+    )
+
+
+def _asked() -> bool:
+    """Ask an operator; without a terminal, nobody can say yes."""
+    if not sys.stdin.isatty():
+        remark("say --yes to have it written")
+        return False
+    remark("write this? [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

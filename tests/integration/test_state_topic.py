@@ -1,0 +1,191 @@
+"""The state topic is the memory: whose it is, and what happens when it is not whole."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from jetworker.core.errors import ConfigurationError
+from jetworker.kafka import topics
+from tests.support.invariants import judge
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@asynccontextmanager
+async def administrating(system: System) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def remake(system: System, topic: str) -> None:
+    """Delete a topic and make it anew, as an operator would."""
+    async with administrating(system) as admin:
+        await admin.delete_topics([topic])
+
+        async def is_gone() -> bool:
+            return topic not in await admin.list_topics()
+
+        await until(is_gone, f"no {topic}")
+    if topic == system.config.topics.state:
+        with pytest.raises(ConfigurationError, match="state rebuild"):
+            await topics.create(system.config, partitions=system.partitions)
+        await topics.create_state(system.config)
+    else:
+        await topics.create(system.config, partitions=system.partitions)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command of the command line answered."""
+
+    code: int
+    output: str
+    error: str
+
+
+async def command(system: System, *arguments: str) -> Done:
+    """Run a command of the command line."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "jetworker",
+        *arguments,
+        env=system.environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, error = await process.communicate()
+    assert process.returncode is not None
+    return Done(process.returncode, output.decode(), error.decode())
+
+
+async def says(worker: WorkerProcess, text: str) -> None:
+    """Wait until a worker is not ready, and says so in these words."""
+
+    async def told() -> bool:
+        if not worker.port:
+            await worker._is_ready()  # noqa: SLF001 -- it learns its port
+            return False
+        answer = await worker.get("/readyz?verbose")
+        return answer.status_code == 503 and text in answer.text
+
+    await until(told, f"a worker that says: {text}")
+
+
+async def test_another_group_waits_for_the_owner_and_goes_on_where_it_was(
+    system: System,
+) -> None:
+    first = [a_command(f"g-{n}") for n in range(6)]
+    owner = await (await system.worker()).ready()
+    await system.publish(*first)
+    await system.terminal(6)
+
+    other = f"{system.name}-renamed"
+    waiting = await system.worker(JETWORKER_KAFKA__GROUP_ID=other)
+    await says(waiting, f"the state belongs to group {system.name}")
+    assert other in (await waiting.get("/readyz?verbose")).text
+    await owner.stop()
+    await waiting.ready()
+    await system.publish(a_command("g-last"))
+    events = await system.terminal(7)
+
+    judge(events, [*first, a_command("g-last")], system.jet)
+    assert [e.kind for e in events if e.kind.startswith("command.")] == []
+
+
+async def test_a_group_that_takes_over_does_so_at_once_and_the_former_stands_back(
+    system: System,
+) -> None:
+    first = [a_command(f"t-{n}") for n in range(6)]
+    former = await (await system.worker()).ready()
+    await system.publish(*first)
+    await system.terminal(6)
+
+    heir = await system.worker(
+        JETWORKER_KAFKA__GROUP_ID=f"{system.name}-2",
+        JETWORKER_KAFKA__TAKES_OVER=system.name,
+    )
+    await heir.ready()
+    more = [a_command(f"u-{n}") for n in range(12)]
+    await system.publish(*more)
+    events = await system.terminal(18)
+
+    judge(events, first + more, system.jet)
+    assert [e.kind for e in events if e.kind.startswith("command.")] == []
+    await says(former, f"the state belongs to group {system.name}-2")
+
+
+async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
+    system: System,
+) -> None:
+    first = [a_command(f"r-{n}") for n in range(12)]
+    worker = await (await system.worker()).ready()
+    await system.publish(*first)
+    await system.terminal(12)
+    await worker.stop()
+
+    await remake(system, system.config.topics.commands)
+    more = [a_command(f"r-{n}") for n in range(20, 28)]
+    await system.publish(*more, first[0])
+    worker = await (await system.worker()).ready()
+    events = await system.terminal(20)
+
+    async def answered() -> bool:
+        events = await system.events()
+        return any(e.kind == "command.duplicate" for e in events)
+
+    await until(answered, "the answer to the repeated command")
+    judge(events, first + more, system.jet)
+    metrics = (await worker.get("/metrics")).text
+    assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
+
+
+async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -> None:
+    first = [a_command(f"l-{n}") for n in range(8)]
+    worker = await (await system.worker()).ready()
+    await system.publish(*first)
+    await system.terminal(8)
+    await worker.stop()
+
+    await remake(system, system.config.topics.state)
+    await system.publish(*first)
+    worker = await system.worker()
+    await says(worker, "state lost")
+
+    assert worker.process.returncode is None
+    assert {len(each) for each in system.jet.creations().values()} == {1}
+    metrics = (await worker.get("/metrics")).text
+    assert "jetworker_state_lost_partitions 4.0" in metrics
+    assert "jetworker state rebuild" in worker.log.read_text()
+    refused = await command(system, "state", "rebuild", "--yes")
+    assert refused.code == 1
+    assert "has members" in refused.error
+    await worker.stop()
+
+    tried = await command(system, "state", "rebuild", "--dry-run")
+    assert tried.code == 0
+    assert tried.output.count("is empty") == 4
+    again = await command(system, "state", "rebuild", "--yes")
+    assert (again.code, "4 partitions were rebuilt" in again.output) == (0, True)
+    whole = await command(system, "state", "rebuild", "--yes")
+    assert (whole.code, whole.output) == (0, "nothing is lost\n")
+
+    await (await system.worker()).ready()
+
+    async def answered() -> bool:
+        events = await system.events()
+        return sum(e.kind == "command.duplicate" for e in events) == 8
+
+    await until(answered, "the answers to the repeated commands")
+    judge(await system.events(), first, system.jet)
