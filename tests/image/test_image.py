@@ -25,7 +25,7 @@ from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import Site
 from tests.support.programs import IMAGE
 from tests.support.system import System, WorkerProcess, a_command
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 # The first one builds.
 pytestmark = [pytest.mark.platform(*IMAGE), pytest.mark.timeout(500)]
@@ -137,7 +137,7 @@ class Contained(WorkerProcess):
     @override
     async def stop(self) -> int:
         os.kill(self.pid(), signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 40)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.terminal import see
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.integration
 JETWORKER = (sys.executable, "-m", "jetworker")
@@ -47,7 +47,7 @@ async def started(system: System, *arguments: str) -> asyncio.subprocess.Process
 async def run(system: System, *arguments: str) -> Ran:
     """Run a command to its end."""
     process = await started(system, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(), 40)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     assert b"Traceback" not in err
     return Ran(process.returncode, out.decode(), err.decode())
@@ -201,7 +201,7 @@ async def test_watch_prints_events_as_lines_and_ends_with_its_command(
 
     await until(are_listening, "a line of each")
     system.jet.jobs["job-other"].paused = False
-    out, _ = await asyncio.wait_for(watching[0].communicate(), 40)
+    out, _ = await asyncio.wait_for(watching[0].communicate(), PATIENCE)
     watching[1].terminate()
     await watching[1].wait()
 

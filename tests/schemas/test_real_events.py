@@ -20,6 +20,7 @@ from jetworker.config.model import TopicsConfig
 from jetworker.wire import asyncapi
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System
+from tests.support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
 
@@ -98,7 +99,7 @@ async def _capture(folder: Path) -> Captured:
         )
     finally:
         process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 60)
+        await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 def _let_be_interrupted() -> None:
@@ -108,7 +109,7 @@ def _let_be_interrupted() -> None:
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
     assert process.stdout is not None
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         while line := await process.stdout.readline():
             yield line.decode().rstrip()
 

@@ -20,6 +20,7 @@ from jetworker.worker.following.poll import Followed, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
+from tests.support.waiting import PATIENCE
 
 PACE = Pace(timedelta(milliseconds=20), timedelta(seconds=10))
 
@@ -80,7 +81,7 @@ async def questions(
     for each in deliveries:
         follower.take(DeliveryHandle(OneDelivery(each), each.command_id))
     running = asyncio.create_task(follower.run())
-    await asyncio.wait_for(poll.changed.wait(), 10)
+    await asyncio.wait_for(poll.changed.wait(), PATIENCE)
     running.cancel()
     return poll.asked
 

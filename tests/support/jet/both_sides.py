@@ -181,7 +181,7 @@ async def watched(
     async with asyncio.timeout(PATIENCE):
         while not seen or seen[-1].state not in sandboxes.FINAL:
             seen.append(await jet.get_delivery(job.job_id, delivery))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between looks
     return seen
 
 

@@ -131,6 +131,7 @@ class JetServer:
             return _refuse(401, "Unauthorized")
         if "job" in request.match_info and request.match_info["job"] not in self.jobs:
             return _refuse(404, "no such job")
+        # The fault: so long an answer takes.
         await asyncio.sleep(self.delays.get(request.match_info.get("job", ""), 0.0))
         response: web.StreamResponse = await handler(request)
         self.on_applied(operation)

@@ -82,7 +82,7 @@ class Site:
             while not seen or seen[-1]["state"] not in FINAL:
                 shown = await self.ask("GET", delivery)
                 seen += [shown] if seen[-1:] != [shown] else []
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause)  # between looks
         return seen
 
     async def copied(self, *paths: str, job: str = "copy") -> Document:

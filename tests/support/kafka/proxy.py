@@ -87,7 +87,7 @@ class KafkaProxy:
             seconds = self.delay(keys.pop(correlation, -1))
             if seconds:
                 self.delayed += 1
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(seconds)  # the fault
             writer.write(frame)
             await writer.drain()
 
