@@ -72,7 +72,7 @@ async def check(environ: Mapping[str, str], *, offline: bool, as_json: bool) -> 
     except ConfigurationError as exc:
         checks.tell("settings", wrong=str(exc))
         return checks.end()
-    checks.tell("settings")
+    checks.tell("settings", note=config.warning)
     routes = _check_routes(config, checks)
     if not offline:
         await _check_topics(config, checks)

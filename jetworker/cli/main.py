@@ -474,6 +474,31 @@ def jobs_create(
     _leave(jobs.create_job(config, os.environ, name, between, as_json=as_json))
 
 
+@jobs_cli.command("observe")
+def jobs_observe(
+    route: str,
+    for_: Annotated[
+        str, typer.Option("--for", help="Go on looking for so long, as 2m.")
+    ] = "0s",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure what Jet shows of a route's job, and what that means for a lost start."""
+    from jetworker.cli import observe
+
+    config, seconds = _load_config(), _seconds(for_)
+    _leave(observe.observe(config, os.environ, route, seconds, as_json=as_json))
+
+
+def _seconds(text: str) -> float:
+    from jetworker.wire.durations import parse
+
+    try:
+        return parse(text).total_seconds()
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--for") from exc
+
+
 @jobs_cli.command("pause")
 def jobs_pause(job: JobArgument, *, as_json: Json = False) -> None:
     """Pause a job."""

@@ -42,6 +42,8 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
         facts = Report(parts, config, metrics, Clock(), stopping.is_set)
         probes = HttpServer(facts, registry)
         port = await _listen(probes, config)
+        if config.warning is not None:
+            log.warning("a setting is unwise", because=config.warning)
         log.info("probes, metrics and status are served", port=port)
         try:
             await _checked(config, stopping)

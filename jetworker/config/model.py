@@ -425,3 +425,24 @@ class Config(Part):
     limits: LimitsConfig = LimitsConfig()
     http: HttpConfig = HttpConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
+
+    @property
+    def warning(self) -> str | None:
+        """
+        Say that what has ended is forgotten too soon, None if it is not (A9).
+
+        A delivery whose command is forgotten looks like nobody's, and stands in the way
+        of every start that is still unknown.
+        """
+        doubted_for = (
+            2 * self.starts.settle
+            + self.kafka.session_timeout
+            + self.jet.request_timeout
+        )
+        if self.dedupe_window >= doubted_for:
+            return None
+        return (
+            f"JETWORKER_DEDUPE_WINDOW: {self.dedupe_window.total_seconds():g} s is shorter"
+            f" than a start can be unknown ({doubted_for.total_seconds():g} s: twice"
+            " settle, session and request timeout); lost starts may be held for it"
+        )

@@ -129,7 +129,7 @@ def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
     behind as ghosts.
     """
     left = leave_ghost(delivery)
-    bound = found.attempt or _attempt_at(left.posts, found.created_on)
+    bound = _attempt_at(left.posts, found.created_on)
     adopted = replace(
         left,
         delivery_id=found.delivery_id,
@@ -141,11 +141,11 @@ def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
 
 
 def _attempt_at(posts: tuple[Ghost, ...], created_on: datetime | None) -> int:
-    """Return the last attempt that can have made a delivery then, 0 if none can."""
+    """Return the only attempt that can have made a delivery then, 0 if there is none."""
     if created_on is None:
         return 0
-    can = (each.attempt for each in posts if each.window.contains(created_on))
-    return max(can, default=0)
+    can = [each.attempt for each in posts if each.window.contains(created_on)]
+    return can[0] if len(can) == 1 else 0
 
 
 def leave_ghost(delivery: Delivery) -> Delivery:

@@ -55,16 +55,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """
-    A look-up, or an operator, says which delivery is ours.
-
-    *attempt* is the one that made it, as far as a look-up tells; 0 for an operator's
-    word, which tells nothing of when it was made.
-    """
+    """A look-up, or an operator, says which delivery is ours."""
 
     delivery_id: DeliveryId
     created_on: datetime | None
-    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

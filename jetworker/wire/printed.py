@@ -51,6 +51,33 @@ class JobsData(Data):
     jobs: tuple[JobData, ...]
 
 
+class ObservedJobData(Data):
+    """
+    What `jetworker jobs observe` prints: what Jet shows of the deliveries known to us.
+
+    *meaning* is what a lost start would become now; *missing* are the proofs that its
+    absence would lack, *listing* and *exclusive* whether these may be stated.
+    """
+
+    route: str
+    job_id: str
+    looks: Count
+    listed: Count
+    known: Count
+    known_listed: Count
+    gaps: tuple[str, ...]
+    oldest_listed: str | None
+    states: dict[str, Count]
+    path_forms: tuple[str, ...]
+    sizes_tell: bool
+    clock_difference_seconds: float | None
+    listed_after_seconds: float | None
+    missing: tuple[str, ...]
+    meaning: str
+    listing: str
+    exclusive: str
+
+
 class TopicData(Data):
     """One topic; created is false where it existed and was left as it is."""
 

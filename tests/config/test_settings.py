@@ -149,3 +149,11 @@ def test_a_line_feed_at_the_end_of_a_variable_is_no_part_of_a_secret() -> None:
 
 def test_an_ipv6_address_may_be_written_as_in_a_url() -> None:
     assert load(BASE | {"JETWORKER_HTTP__HOST": "[::1]"}).http.host == "::1"
+
+
+def test_a_window_shorter_than_a_start_can_be_unknown_is_warned_of() -> None:
+    short = load(BASE | {"JETWORKER_DEDUPE_WINDOW": "1m"})
+
+    assert load(BASE).warning is None
+    assert short.warning is not None
+    assert "60 s is shorter than a start can be unknown (80 s:" in short.warning

@@ -440,12 +440,17 @@ def test_an_operator_s_adopt_settles_the_post_only_if_it_can_have_made_it(
     assert step.delivery.posts == left
 
 
-def test_what_is_found_to_be_of_an_earlier_attempt_leaves_the_latest_behind() -> None:
+def test_what_two_attempts_can_have_made_settles_neither_of_their_posts() -> None:
+    """The other one's may exist as well, in the window of either."""
     later = a_delivery(State.UNCERTAIN, attempt=2, posts=(a_ghost(1),))
+    before = replace(a_ghost(1), window=Window(NOW - 9 * SECOND, NOW - 8 * SECOND))
+    apart = replace(later, posts=(before,))
 
-    step = transition(later, Found(OTHER, NOW, attempt=1), NOW, POLICY)
+    either = transition(later, Found(OTHER, NOW), NOW, POLICY).delivery
+    latest = transition(apart, Found(OTHER, NOW), NOW, POLICY).delivery
 
-    assert step.delivery.posts == (a_ghost(2),)
+    assert either.posts == (a_ghost(1), a_ghost(2))
+    assert latest.posts == (before,)
 
 
 def test_a_doubt_narrows_the_window_and_never_widens_it() -> None:

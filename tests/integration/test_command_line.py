@@ -321,3 +321,37 @@ async def test_check_says_what_is_wrong_a_line_each(
     assert lines["route gone"] != "ok"
     assert lines["route unnamed"] != "ok"
     assert not checked.err
+
+
+async def test_jobs_observe_measures_what_jet_shows_and_changes_nothing(
+    system: System,
+) -> None:
+    await (await system.worker()).ready()
+    names = [f"seen-{number}" for number in range(4)]
+    await system.publish(
+        *(
+            a_command(
+                each,
+                objects=[{"relativePath": f"/show/{each}.mov", "sizeInBytes": 10}],
+            )
+            for each in names
+        )
+    )
+    await system.terminal(len(names))
+    await asyncio.sleep(2.5)  # they are older than settle then
+    made = system.jet.count("start_delivery")
+
+    told = await run(system, "jobs", "observe", "archive", "--json")
+    table = await run(system, "jobs", "observe", "archive")
+    unknown = await run(system, "jobs", "observe", "nowhere")
+
+    seen = json.loads(told.out)
+    assert (seen["listed"], seen["known"], seen["knownListed"]) == (4, 4, 4)
+    assert seen["pathForms"] == ["file:///storage (raw)", "file:///storage (unescaped)"]
+    assert seen["missing"] == ["few_known"]
+    assert seen["listing"] == "supported by 4 known deliveries, none was missing"
+    assert seen["exclusive"] == "supported: every delivery since our first is known"
+    assert "listed\t4 of 4 known, 4 in all" in table.out
+    assert "adopted by its files" in table.out
+    assert unknown.code == 78
+    assert system.jet.count("start_delivery") == made

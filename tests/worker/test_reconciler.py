@@ -288,7 +288,7 @@ async def test_on_an_exclusive_job_the_only_one_is_adopted_while_it_runs() -> No
     async with running(job, routes=[EXCLUSIVE]):
         found = await told(*job.owners)
 
-    assert found == [[Found(DeliveryId("d-1"), NOW + SECOND, attempt=1)]]
+    assert found == [[Found(DeliveryId("d-1"), NOW + SECOND)]]
 
 
 async def test_a_refuted_statement_is_believed_no_more_and_is_counted() -> None:

@@ -451,8 +451,7 @@ class Reconciler:
                 delivery_id=wanted,
                 by=decision.by,
             )
-            found = Found(wanted, decision.created_on, decision.post.attempt)
-            await case.handle.apply(found)
+            await case.handle.apply(Found(wanted, decision.created_on))
             reach(Point.ADOPTED)
             return True
 
