@@ -25,6 +25,8 @@ from jetworker.worker.route_table import RouteTable
 
 log = structlog.get_logger()
 
+_CLOSING = 5.0  # seconds
+
 
 async def run(config: Config, environ: Mapping[str, str]) -> None:
     """
@@ -69,7 +71,9 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
         await stopping.wait()
         log.info("stopping: no new work is taken, starts in flight are let end")
         # A hung Kafka must not keep the process: what is not committed is restored.
-        limit = config.shutdown.timeout.total_seconds()
+        # Closing what hangs takes time, too: the whole stop is to fit.
+        whole = config.shutdown.timeout.total_seconds()
+        limit = max(whole / 2, whole - _CLOSING)
         _, late = await asyncio.wait([working], timeout=limit)
         if late:
             log.warning("the stop took too long, the rest is left to the next owner")

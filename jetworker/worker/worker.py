@@ -85,6 +85,11 @@ class Worker:
                     delay_seconds=round(delay.total_seconds(), 1),
                 )
                 await wait(stopping, delay.total_seconds())
+            except asyncio.CancelledError:
+                # The stop took too long. What is in flight is an unknown start for the
+                # next owner; waiting for it again could outlast the time to be killed.
+                await self._end(list(self._partitions), is_late=True)
+                raise
             finally:
                 await self._end(list(self._partitions))
 
@@ -114,12 +119,13 @@ class Worker:
             reach(Point.DRAINED)
         self._services.metrics.partitions_assigned.set(len(self._partitions))
 
-    async def _end(self, partitions: Sequence[int]) -> None:
-        """Drain partitions side by side, then close them."""
+    async def _end(self, partitions: Sequence[int], *, is_late: bool = False) -> None:
+        """Drain partitions side by side, unless it *is_late*, then close them."""
         ending = [
             self._partitions[each] for each in partitions if each in self._partitions
         ]
-        await asyncio.gather(*(each.drain() for each in ending))
+        if not is_late:
+            await asyncio.gather(*(each.drain() for each in ending))
         for number in partitions:
             self._partitions.pop(number, None)
         await asyncio.gather(*(each.close() for each in ending))
