@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 import structlog
 from prometheus_client import CollectorRegistry
 
-from jetworker.config.load import credentials_source
+from jetworker.config.load import credentials_source, kafka_source
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.http.report import Report
@@ -122,7 +122,7 @@ async def _opened(
         user_agent=f"jetworker/{VERSION}",
     ) as jet:
         outside = Outside(
-            KafkaClients(config.kafka, config.topics),
+            KafkaClients(config.kafka, config.topics, kafka_source(config, environ)),
             jet,
             RouteTable(config.routes_file, metrics),
             clock,

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from jetworker.config.model import Config
+from jetworker.config.model import Config, KafkaConfig
 from jetworker.core.errors import ConfigurationError
 
 PREFIX = "JETWORKER_"
@@ -38,6 +38,23 @@ def load(environ: Mapping[str, str]) -> Config:
         problems = exc.errors(include_url=False, include_input=False)
         found = "; ".join(_explain(problem) for problem in problems)
         raise ConfigurationError(found) from exc
+
+
+_IDENTITY = ("group_id", "group_instance_id", "session_timeout", "transaction_timeout")
+
+
+def kafka_source(
+    config: Config, environ: Mapping[str, str]
+) -> Callable[[], KafkaConfig]:
+    """Return what reads Kafka's settings anew at every call; raises ConfigurationError."""
+
+    def read() -> KafkaConfig:
+        now = load(environ).kafka
+        # Who we are stays as it was: it was checked, and others know us by it.
+        same = {name: getattr(config.kafka, name) for name in _IDENTITY}
+        return now.model_copy(update=same)
+
+    return read
 
 
 def credentials_source(

@@ -6,6 +6,8 @@ What can go wrong, split by what the caller does next.
     |-- ConfigurationError     exit 78 with one line that names the cure
     |-- InvalidRecord          park the record, answer it, go on
     |-- StoreError             this partition's life is over: drop it and restore
+    |   |-- Deaf               ... because this client will never read again: a new one
+    |   |-- InputGap           ... because commands are gone unread: tell how many
     |   |-- Fenced             ... because another worker owns the partition now
     |   |-- NotAllowed         ... because a right is missing
     |   |-- OwnedElsewhere     ... because another group owns the state: wait for it
@@ -49,6 +51,18 @@ class StoreError(JetworkerError):
 
 class Fenced(StoreError):
     """Another worker has opened this partition's transactional id."""
+
+
+class Deaf(StoreError):
+    """A member of the group that is of no more use; another one is made."""
+
+
+class InputGap(StoreError):
+    """What a partition would have read next is not there any more."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__("commands that were to be read next are gone")
+        self.partition = partition
 
 
 class NotAllowed(StoreError):

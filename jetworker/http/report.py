@@ -42,7 +42,8 @@ class Report:
         behind = sorted(worker.assigned - worker.lives.keys())
         is_late = self.parts.watchdog.lag > _LATE
         return {
-            "group": None if worker.has_joined else "the group is not joined yet",
+            "group": worker.deafness
+            or (None if worker.has_joined else "the group is not joined yet"),
             "partitions": f"not restored yet: {behind}" if behind else None,
             "state": _hindered(worker.hindrances),
             "token": None if jet.has_signed_in else "no token was obtained yet",

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -28,8 +28,9 @@ from aiokafka.errors import (
 )
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
-from jetworker.core.errors import Fenced, NotAllowed, StoreError
+from jetworker.core.errors import ConfigurationError, Fenced, NotAllowed, StoreError
 from jetworker.kafka import lenient_records, topic_ids
+from jetworker.kafka.pulse import Pulse
 from jetworker.kafka.sign_in import client_options
 
 log = structlog.get_logger()
@@ -60,9 +61,24 @@ _READER: dict[str, Any] = {
 class KafkaClients:
     """Opens producers, readers and the group's member for one worker."""
 
-    def __init__(self, config: KafkaConfig, topics: TopicsConfig) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topics: TopicsConfig,
+        current: Callable[[], KafkaConfig] | None = None,
+    ) -> None:
+        """Take *current* to read the settings anew: secrets and addresses change."""
         self.config = config
         self.topics = topics
+        self._current = current or (lambda: config)
+
+    def _options(self) -> dict[str, Any]:
+        """Return what a client connects with, as it is now; raises StoreError."""
+        try:
+            return client_options(self._current())
+        except (ConfigurationError, ValueError) as exc:
+            msg = f"the settings cannot be used as they are now: {exc}"
+            raise StoreError(msg) from exc
 
     @asynccontextmanager
     async def producer(self, transactional_id: str) -> AsyncIterator[AIOKafkaProducer]:
@@ -75,7 +91,7 @@ class KafkaClients:
         """
         timeout = self.config.transaction_timeout.total_seconds()
         producer = AIOKafkaProducer(
-            **client_options(self.config),
+            **self._options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=int(timeout * 1000),
             retry_backoff_ms=2,
@@ -100,7 +116,7 @@ class KafkaClients:
         """
         consumer = AIOKafkaConsumer(
             *([what] if isinstance(what, str) else []),
-            **client_options(self.config),
+            **self._options(),
             **{**_READER, **options},
             enable_auto_commit=False,
             max_partition_fetch_bytes=_FETCH_LIMIT,
@@ -114,7 +130,7 @@ class KafkaClients:
         finally:
             await _close(consumer)
 
-    def member(self) -> AIOKafkaConsumer:
+    def member(self, pulse: Pulse) -> AIOKafkaConsumer:
         """
         Make a consumer that will be a member of the group; see `joined`.
 
@@ -123,8 +139,8 @@ class KafkaClients:
         rebalance to be noticed within seconds.
         """
         session = int(self.config.session_timeout.total_seconds() * 1000)
-        return AIOKafkaConsumer(
-            **client_options(self.config),
+        consumer = AIOKafkaConsumer(
+            **self._options(),
             group_id=self.config.group_id,
             group_instance_id=self.config.group_instance_id,
             isolation_level="read_committed",
@@ -138,6 +154,8 @@ class KafkaClients:
             metadata_max_age_ms=30_000,
             partition_assignment_strategy=[StickyPartitionAssignor],
         )
+        pulse.watch(consumer)
+        return consumer
 
     @asynccontextmanager
     async def joined(
@@ -159,7 +177,7 @@ class KafkaClients:
 
     async def has_members(self, group_id: str) -> bool | None:
         """Return whether a group has members, None if we may not ask."""
-        admin = AIOKafkaAdminClient(**client_options(self.config))
+        admin = AIOKafkaAdminClient(**self._options())
         doing = f"asking for the members of group {group_id}"
         try:
             await bounded(admin.start(), doing)

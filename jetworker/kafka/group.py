@@ -1,7 +1,9 @@
 """The consumer group: what it gives us, what it takes back, and what we read of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -10,12 +12,15 @@ from aiokafka.errors import KafkaError
 from typing_extensions import override
 
 from jetworker.config.model import Config
-from jetworker.core.errors import StoreError
+from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.core.resumption import Input
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.pulse import Pulse
 from jetworker.kafka.sign_in import client_options
+from jetworker.runtime.clock import Clock
 
 _POLL_MS = 200
+_PATIENCE = 5.0
 _RECORDS_AT_ONCE = 500
 
 
@@ -29,32 +34,61 @@ class Assignee(Protocol):
         """Give these back; heartbeats go on meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """New records of a partition; *position* is the next offset, behind all of them."""
+
+    records: list[Any]
+    position: int
+
+
 class ConsumerGroup(ConsumerRebalanceListener):
     """
     Our membership of the group, one client after another.
 
     What is assigned is paused until somebody takes it: every rebalance makes it anew,
-    and until it is restored nothing of it may be read.
+    and until it is restored nothing of it may be read. A client that is deaf for longer
+    than a session is given up: the next one reads settings and certificates anew.
     """
 
-    def __init__(self, kafka: KafkaClients, assignee: Assignee) -> None:
+    def __init__(self, kafka: KafkaClients, assignee: Assignee, clock: Clock) -> None:
         self._kafka = kafka
         self._assignee = assignee
+        self._clock = clock
         self._consumer: AIOKafkaConsumer
+        self._pulse = Pulse(clock.monotonic)
+        self._failing_since: float | None = None
+        self._expected: dict[int, int] = {}
+        self._topic_id: str | None = None
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
         """Be a member; raises StoreError if Kafka does not let us."""
         # The first assignment comes while it joins: it is ours before.
-        self._consumer = consumer = self._kafka.member()
+        self._pulse, self._failing_since = Pulse(self._clock.monotonic), None
+        self._consumer = consumer = self._kafka.member(self._pulse)
         async with self._kafka.joined(consumer, self):
+            self._topic_id = await self._kafka.topic_id(consumer)
             yield
+
+    @property
+    def deafness(self) -> str | None:
+        """Why nothing is heard of Kafka, if that lasts longer than a session."""
+        session = self._kafka.config.session_timeout.total_seconds()
+        if self._pulse.silence > session:
+            return f"no heartbeat was answered for {self._pulse.silence:.0f} s"
+        if self._failing_since is not None:
+            seconds = self._clock.monotonic() - self._failing_since
+            if seconds > session:
+                return f"no commands could be read for {seconds:.0f} s"
+        return None
 
     @override
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Pause what is assigned, and say so."""
         partitions = sorted(assigned)
         self._consumer.pause(*partitions)
+        self._expected.clear()
         await self._assignee.on_assigned([each.partition for each in partitions])
 
     @override
@@ -62,16 +96,107 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """Say what is to be given back."""
         await self._assignee.on_revoked([each.partition for each in sorted(revoked)])
 
-    async def poll(self) -> dict[int, list[Any]]:
-        """Return new records by partition, after a while if none; raises StoreError."""
+    async def poll(self) -> dict[int, Batch]:
+        """
+        Return what is new of the partitions that are read, after a while if nothing is.
+
+        A batch without records passes over what no reader is given: control records,
+        and what was aborted. Raises Deaf if a new client is needed, StoreError if this
+        one may be asked again, and InputGap if a log is not what it was.
+        """
+        if (deafness := self.deafness) is not None:
+            raise Deaf(deafness)
         try:
-            batches = await self._consumer.getmany(
-                timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE
-            )
+            # It waits for as long as a rebalance lasts, whatever it is told.
+            async with asyncio.timeout(_PATIENCE):
+                found = await self._consumer.getmany(
+                    timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE
+                )
+        except TimeoutError:
+            return {}
         except KafkaError as exc:
+            if self._failing_since is None:
+                self._failing_since = self._clock.monotonic()
             msg = f"reading commands: {type(exc).__name__}: {exc}"
             raise StoreError(msg) from exc
-        return {each.partition: records for each, records in batches.items()}
+        self._failing_since = None
+        batches = {}
+        for commands, records in self._all_read(found):
+            batch = await self._checked(commands, records)
+            if batch is not None:
+                batches[commands.partition] = batch
+        return batches
+
+    def _all_read(
+        self, found: dict[TopicPartition, list[Any]]
+    ) -> list[tuple[TopicPartition, list[Any]]]:
+        read = self._consumer.assignment() - self._consumer.paused()
+        return [(each, found.get(each, [])) for each in sorted(read | found.keys())]
+
+    async def _checked(
+        self, commands: TopicPartition, records: list[Any]
+    ) -> Batch | None:
+        """Return a batch, having made sure that nothing before it was lost unread."""
+        number = commands.partition
+        expected = self._expected.get(number)
+        if expected is None:
+            return Batch(records, records[-1].offset + 1) if records else None
+        if records:
+            position = records[-1].offset + 1
+        elif commands in self._consumer.assignment():
+            position = await bounded(self._consumer.position(commands), "reading")
+        else:
+            return None
+        first = records[0].offset if records else position
+        if first < expected:
+            msg = f"partition {number} of {commands.topic} went back: it was remade or cut"
+            raise Deaf(msg)
+        if first > expected:
+            asked = self._consumer.beginning_offsets([commands])
+            begins = await bounded(asked, "asking for the beginning")
+            if begins[commands] > expected:
+                raise InputGap(number)
+        self._expected[number] = position
+        return Batch(records, position) if records or position > expected else None
+
+    async def lags(self) -> dict[int, int]:
+        """
+        Return how many records of each partition are there to be taken, as of now.
+
+        Raises Deaf if the commands topic is another one by now, and StoreError.
+        """
+        topic_id = await self._kafka.topic_id(self._consumer)
+        if topic_id != self._topic_id:
+            msg = "the commands topic is another one"
+            raise Deaf(msg)
+        ours = [self._commands(number) for number in self._expected]
+        assigned = [each for each in ours if each in self._consumer.assignment()]
+        if not assigned:
+            return {}
+        ends = await bounded(
+            self._consumer.end_offsets(assigned), "asking for the ends"
+        )
+        return {
+            each.partition: max(0, end - self._expected.get(each.partition, end))
+            for each, end in ends.items()
+        }
+
+    def hidden(self) -> list[int]:
+        """Return the partitions whose next records an open transaction hides."""
+        return [
+            number
+            for number, expected in self._expected.items()
+            if self._is_hidden(self._commands(number), expected)
+        ]
+
+    def _is_hidden(self, commands: TopicPartition, expected: int) -> bool:
+        if commands not in self._consumer.assignment():
+            return False
+        stable = self._consumer.last_stable_offset(commands)
+        high = self._consumer.highwater(commands)
+        if stable is None or high is None:
+            return False
+        return bool(expected >= stable and high > stable)
 
     async def committed(self, partition: int) -> int | None:
         """Return where the group stands, None if nowhere."""
@@ -105,6 +230,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
 
     def begin(self, partition: int, offset: int) -> None:
         """Read a partition from an offset on."""
+        self._expected[partition] = offset
         self._consumer.seek(self._commands(partition), offset)
         self._consumer.resume(self._commands(partition))
 

@@ -114,7 +114,7 @@ class StateStore:
         taken: list[tuple[Write, asyncio.Future[None]]] = []
         try:
             while True:
-                taken = [await self._waiting.get()]
+                taken = [await self._next()]
                 while not self._waiting.empty() and len(taken) < _BATCH_STEPS:
                     taken.append(self._waiting.get_nowait())
                 await self._commit([step for step, _ in taken])
@@ -127,6 +127,19 @@ class StateStore:
                 taken.append(self._waiting.get_nowait())
             for _, done in taken:
                 _give_up(done)
+
+    async def _next(self) -> "tuple[Write, asyncio.Future[None]]":
+        """
+        Return the next step, or an empty one where nothing comes for a session.
+
+        Who commits nothing would not notice that it was fenced, or that Kafka does not
+        take its transactions any more.
+        """
+        try:
+            async with asyncio.timeout(self._config.session_timeout.total_seconds()):
+                return await self._waiting.get()
+        except TimeoutError:
+            return Write(()), asyncio.get_running_loop().create_future()
 
     @classmethod
     @asynccontextmanager

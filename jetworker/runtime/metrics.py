@@ -229,6 +229,9 @@ class Metrics:
         self.commands_skipped_total = self._counter(
             "commands_skipped_total", "Offsets that retention took unread."
         )
+        self.commands_lag = self._gauge(
+            "commands_lag", "Readable commands that are not taken yet.", "partition"
+        )
         self.state_lost_partitions = self._gauge(
             "state_lost_partitions", "Partitions of ours whose state is lost."
         )

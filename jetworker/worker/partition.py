@@ -12,15 +12,14 @@ Its life, in this order (each line is why the next is safe):
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
-from jetworker.core.errors import OwnedElsewhere, StateLost
+from jetworker.core.errors import OwnedElsewhere, StateLost, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.core.resumption import Cause, Gap
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.group import ConsumerGroup
+from jetworker.kafka.group import Batch, ConsumerGroup
 from jetworker.kafka.state_store import StateStore
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import leaves, report_end
@@ -63,6 +62,7 @@ class Partition:
         self.live: Deliveries | None = None
         self.hindrance: str | None = None
         self._told_at = 0.0
+        self._failed: asyncio.Future[None] | None = None
         self._task = asyncio.create_task(self._keep(), name=f"partition {number}")
 
     async def drain(self) -> None:
@@ -76,12 +76,23 @@ class Partition:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def receive(self, records: list[Any]) -> None:
-        """Take records; where nothing lives they are left: they come again."""
+    def receive(self, batch: Batch) -> None:
+        """
+        Take records; where nothing lives they are left: they come again.
+
+        Without records, the offset moves past what no reader is given.
+        """
         if self.live is None or self.live.is_draining:
             return
-        for record in records:
+        for record in batch.records:
             _ = intake.receive(self.live, record)  # answered when it is durable
+        if not batch.records:
+            _ = self.live.commit((), batch.position)
+
+    def fail(self, error: StoreError) -> None:
+        """End this life: it is taken over again, and finds out where it stands."""
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     def relieve(self) -> None:
         """Stop taking commands while too many wait; nothing else is stopped."""
@@ -141,6 +152,7 @@ class Partition:
             self.hindrance = None
             store, offset = taken.store, taken.store.offset
             deliveries = Deliveries(self._number, store, self._options, self._services)
+            failed = self._failed = asyncio.get_running_loop().create_future()
             try:
                 await deliveries.restore(taken.latest)
                 taken.latest.clear()
@@ -149,6 +161,7 @@ class Partition:
                     tasks.create_task(
                         _keep_house(deliveries), name=f"house {self._number}"
                     )
+                    tasks.create_task(_until(failed), name=f"input {self._number}")
                     deliveries.resume()
                     reach(Point.RESTORED)
                     self.live = deliveries
@@ -201,6 +214,11 @@ class Partition:
             remembered=len(deliveries.memory),
             seconds=round(seconds, 3),
         )
+
+
+async def _until(failed: "asyncio.Future[None]") -> None:
+    """Wait for an error that somebody else has found."""
+    await failed
 
 
 async def _keep_house(deliveries: Deliveries) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from jetworker.core.errors import StoreError
+from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import ConsumerGroup
@@ -16,6 +16,9 @@ from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.partition import Partition
 
 log = structlog.get_logger()
+
+_TOLD_EVERY = 60.0
+_LOOK_EVERY = 5.0
 
 
 class Worker:
@@ -39,10 +42,16 @@ class Worker:
         self._services = services
         self._drain_timeout = drain_timeout
         self._share = share
-        self._group = ConsumerGroup(kafka, self)
+        self._group = ConsumerGroup(kafka, self, services.clock)
         self._partitions: dict[int, Partition] = {}
         self._backoff = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
         self.has_joined = False
+        self._outage: str | None = None
+        self._said: tuple[str, type[StoreError]] | None = None
+        self._said_at = 0.0
+        self._lagging: set[int] = set()
+        self._hidden: set[int] = set()
+        self._told_hidden_at = 0.0
 
     @property
     def lives(self) -> dict[int, Deliveries]:
@@ -61,6 +70,11 @@ class Worker:
         found = {number: each.hindrance for number, each in self._partitions.items()}
         return {number: each for number, each in found.items() if each is not None}
 
+    @property
+    def deafness(self) -> str | None:
+        """Why nothing was heard of Kafka for longer than a session."""
+        return self._outage or self._group.deafness
+
     async def run(self, stopping: asyncio.Event) -> None:
         """
         Work until *stopping*; Kafka being away is waited out.
@@ -73,17 +87,14 @@ class Worker:
         while not stopping.is_set():
             try:
                 async with self._group.joined():
-                    failures = 0
+                    failures, self._outage = 0, None
                     await self._read(stopping)
                     await self._end(list(self._partitions))
             except StoreError as exc:
                 failures += 1
+                self._outage = f"the group is not joined: {exc}"
                 delay = self._backoff.delay(failures, self._services.clock.jitter())
-                log.warning(
-                    "kafka is not reachable, joining the group is tried again",
-                    error=str(exc),
-                    delay_seconds=round(delay.total_seconds(), 1),
-                )
+                self._complain("the group is joined again with a new client", exc)
                 await wait(stopping, delay.total_seconds())
             except asyncio.CancelledError:
                 # The stop took too long. What is in flight is an unknown start for the
@@ -92,6 +103,14 @@ class Worker:
                 raise
             finally:
                 await self._end(list(self._partitions))
+
+    def _complain(self, what: str, exc: StoreError) -> None:
+        """Log a complaint about Kafka, once a change and once a minute."""
+        said, now = (what, type(exc)), self._services.clock.monotonic()
+        if said == self._said and now < self._said_at + _TOLD_EVERY:
+            return
+        self._said, self._said_at = said, now
+        log.warning(what, error=str(exc))
 
     async def on_assigned(self, partitions: Sequence[int]) -> None:
         """Restore what is assigned in tasks of their own: no heartbeats run meanwhile."""
@@ -133,15 +152,44 @@ class Worker:
             self._share(len(self._partitions) / max(1, self._group.partitions))
 
     async def _read(self, stopping: asyncio.Event) -> None:
+        """Read until *stopping*; raises Deaf if that needs a new client."""
+        looked_at = self._services.clock.monotonic()
         while not stopping.is_set():
             try:
                 batches = await self._group.poll()
+                if self._services.clock.monotonic() >= looked_at + _LOOK_EVERY:
+                    looked_at = self._services.clock.monotonic()
+                    await self._look()
+            except Deaf:
+                raise
+            except InputGap as exc:
+                self._partitions[exc.partition].fail(exc)
+                continue
             except StoreError as exc:
-                log.warning("kafka gave no records, asking again", error=str(exc))
+                self._complain("kafka gave no records, asking again", exc)
                 await wait(stopping, 0.5)
                 continue
-            for number, records in batches.items():
+            for number, batch in batches.items():
                 if number in self._partitions:
-                    self._partitions[number].receive(records)
+                    self._partitions[number].receive(batch)
             for partition in self._partitions.values():
                 partition.relieve()
+
+    async def _look(self) -> None:
+        """Look at how far we are behind, and whether anything hides what is next."""
+        lags = await self._group.lags()
+        for number in self._lagging - lags.keys():
+            self._services.metrics.commands_lag.remove(str(number))
+        for number, lag in lags.items():
+            self._services.metrics.commands_lag.labels(str(number)).set(lag)
+        self._lagging = set(lags)
+        hidden = set(self._group.hidden())
+        now = self._services.clock.monotonic()
+        if (lasting := hidden & self._hidden) and now >= self._told_hidden_at:
+            self._told_hidden_at = now + _TOLD_EVERY
+            log.warning(
+                "an open transaction hides commands from every reader:"
+                " look at Kafka's PartitionsWithLateTransactionsCount",
+                partitions=sorted(lasting),
+            )
+        self._hidden = hidden

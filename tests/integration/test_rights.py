@@ -98,3 +98,28 @@ async def test_the_rights_that_the_readme_asks_for_are_enough_and_needed(
     assert f"TopicAuthorizationFailedError: {tell.name}" in log
     assert log.count("in the clear") == 1
     assert PASSWORD not in log
+
+
+async def test_a_right_to_the_group_that_comes_back_is_enough_to_go_on(
+    guarded_system: System,
+) -> None:
+    system = guarded_system
+    await grant(system.kafka, rights(system))
+    worker = await (await system.worker()).ready()
+    await system.publish(a_command("w-1"))
+    await system.terminal(1)
+
+    reading = Right(Resource.GROUP, system.name, Operation.READ)
+    await withdraw(system.kafka, reading)
+
+    async def is_not_ready() -> bool:
+        return (await worker.get("/readyz")).status_code != 200
+
+    await until(is_not_ready, "a worker that is not ready")
+    await grant(system.kafka, [reading])
+    await system.publish(a_command("w-2"))
+    events = await system.terminal(2)
+
+    judge(events, [a_command("w-1"), a_command("w-2")], system.jet)
+    await worker.ready()
+    assert worker.process.returncode is None

@@ -1,16 +1,19 @@
 """The state topic is the memory: whose it is, and what happens when it is not whole."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.core.errors import ConfigurationError
 from jetworker.kafka import topics
+from jetworker.kafka.group import offsets_of
 from tests.support.invariants import judge
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
@@ -189,3 +192,50 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
 
     await until(answered, "the answers to the repeated commands")
     judge(await system.events(), first, system.jet)
+
+
+async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=system.kafka, transactional_id=f"{system.name}-publisher"
+    )
+    await producer.start()
+    commands = [a_command(f"q-{n}") for n in range(4)]
+    try:
+        for each in commands:
+            async with producer.transaction():
+                value, key = json.dumps(each).encode(), each["commandId"].encode()
+                await producer.send(system.config.topics.commands, value, key)
+    finally:
+        await producer.stop()
+    events = await system.terminal(4)
+
+    async def has_no_lag() -> bool:
+        offsets = await offsets_of(system.config)
+        ends = await ends_of(system)
+        return all(offsets.get(number) == end for number, end in ends.items() if end)
+
+    await until(has_no_lag, "a group that has read all there is")
+    judge(events, commands, system.jet)
+
+    async def says_so() -> bool:
+        lines = (await worker.get("/metrics")).text.splitlines()
+        lags = [each for each in lines if each.startswith("jetworker_commands_lag{")]
+        return len(lags) == 4 and all(each.endswith(" 0.0") for each in lags)
+
+    await until(says_so, "lags of 0")
+
+
+async def ends_of(system: System) -> dict[int, int]:
+    """Return the high watermarks of the commands topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka)
+    await consumer.start()
+    try:
+        topic = system.config.topics.commands
+        every = [TopicPartition(topic, n) for n in range(system.partitions)]
+        ends = await consumer.end_offsets(every)
+    finally:
+        await consumer.stop()
+    return {each.partition: end for each, end in ends.items()}

@@ -139,7 +139,7 @@ async def test_the_offset_moves_with_its_step_(
     async with running(store_kafka) as store:
         await store.submit(Write((snapshot(store_kafka, b"a"),), offset=5))
         await store.submit(Write((snapshot(store_kafka, b"b"),)))
-    group = ConsumerGroup(store_kafka, Nobody())
+    group = ConsumerGroup(store_kafka, Nobody(), Clock())
     async with group.joined():
         assert [await group.committed(each) for each in (0, 1)] == [5, None]
 

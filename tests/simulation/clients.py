@@ -12,8 +12,9 @@ from typing_extensions import override
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.pulse import Pulse
 from tests.simulation.broker import Broker
-from tests.simulation.consumers import GroupMember, Reader
+from tests.simulation.consumers import HEARTBEAT, GroupMember, Reader
 from tests.simulation.group import Group
 from tests.simulation.node import Node
 from tests.simulation.producer import Producer
@@ -79,11 +80,18 @@ class SimulatedKafka(KafkaClients):
         )
 
     @override
-    def member(self) -> Any:
+    def member(self, pulse: Pulse) -> Any:
         """Make a member of the group."""
+        self._pulse = pulse
         return GroupMember(
             self._broker, self._group, self._node, self.trouble, self.config.group_id
         )
+
+    async def _beat(self, pulse: Pulse) -> None:
+        """Be answered every heartbeat, for ever."""
+        while True:
+            pulse.beat()
+            await asyncio.sleep(HEARTBEAT)
 
     @asynccontextmanager
     @override
@@ -93,10 +101,12 @@ class SimulatedKafka(KafkaClients):
         """Be in the group."""
         member: GroupMember = consumer
         following = asyncio.create_task(member.follow(listener))
+        beating = asyncio.create_task(self._beat(self._pulse))
         try:
             yield
         finally:
             following.cancel()
+            beating.cancel()
             if not self._node.is_dead:
                 await self._node.gate()
                 self._group.leave(member)

@@ -190,6 +190,20 @@ class GroupMember:
         if partition in self._positions:
             self._positions[partition] = offset
 
+    async def position(self, partition: TopicPartition) -> int:
+        """Return where it stands."""
+        sought = self._positions[partition]
+        assert sought is not None
+        return sought
+
+    def last_stable_offset(self, partition: TopicPartition) -> int:
+        """Return where what is readable ends."""
+        return self._broker.logs[partition].stable_end
+
+    def highwater(self, partition: TopicPartition) -> int:
+        """Return where the log ends."""
+        return self._broker.logs[partition].end
+
     async def committed(self, partition: TopicPartition) -> int | None:
         """Return where the group stands."""
         self._trouble.strike()
