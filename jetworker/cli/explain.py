@@ -8,7 +8,7 @@ from typing import assert_never
 from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
-from jetworker.core.delivery import Delivery, ReasonCode, State
+from jetworker.core.delivery import Delivery, FailedObjects, ReasonCode, State
 from jetworker.core.finished import Finished
 from jetworker.kafka.reader import find
 from jetworker.wire import times
@@ -114,6 +114,15 @@ def _finished(finished: Finished) -> Iterator[tuple[str, str]]:
     if finished.progress is not None:
         failed = finished.progress.failed.count
         yield "moved", f"{finished.progress.transferred.count} objects, {failed} failed"
+    yield from _failed(finished.failed_objects)
+
+
+def _failed(failed: FailedObjects | None) -> Iterator[tuple[str, str]]:
+    if failed is None:
+        return
+    yield "failed", "1 object" if failed.count == 1 else f"{failed.count} objects"
+    for path in failed.paths:
+        yield "", path
 
 
 def _when(name: str, moment: datetime | None) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,7 @@ async def list_profiles(
 ) -> int:
     """Print the storage profiles."""
     async with jet_client(config, environ) as jet:
-        profiles = await jet.list_profiles()
+        profiles = (await jet.list_profiles()).items
     if as_json:
         found = (
             ProfileData(profile_id=each.profile_id, name=each.name, type=each.kind)
@@ -56,7 +56,7 @@ async def list_jobs(
 ) -> int:
     """Print the jobs."""
     async with jet_client(config, environ) as jet:
-        jobs = await jet.list_jobs()
+        jobs = (await jet.list_jobs()).items
     if as_json:
         output.document(JobsData(jobs=tuple(map(_data, jobs))))
     else:
@@ -91,7 +91,7 @@ async def set_paused(
 ) -> int:
     """Pause or resume a job, by id or name, and print how it is afterwards."""
     async with jet_client(config, environ) as jet:
-        jobs = await jet.list_jobs()
+        jobs = (await jet.list_jobs()).items
         found = [job for job in jobs if wanted in (job.job_id, job.name)]
         if len(found) != 1:
             msg = f"job {wanted!r}: {len(found)} are called so at Jet"

@@ -16,6 +16,7 @@ from jetworker.core.command import (
     DeliveryId,
     Reject,
     Rejection,
+    Resolution,
     Resolve,
     Send,
 )
@@ -132,6 +133,19 @@ def _judge_resolve(command: Resolve, known: Known) -> Admission:
         return Reject(Rejection.NOT_HELD, message, command.command_id)
     if isinstance(known, Delivery) and known.pending is not None:
         message = "an earlier adopt is still being checked with Jet"
+        return Reject(Rejection.NOT_HELD, message, command.command_id)
+    if isinstance(known, Delivery) and known.intent is None:
+        return _judge_defect(command, known)
+    return Apply(command)
+
+
+def _judge_defect(command: Resolve, known: Delivery) -> Admission:
+    """Judge an order on what is held for a defect of ours: nothing of it is unknown."""
+    if command.action is Resolution.ADOPT and command.delivery_id != known.delivery_id:
+        message = "no start of the command is unknown that could have made it"
+        return Reject(Rejection.NOT_ADOPTABLE, message, command.command_id)
+    if command.action is Resolution.RESEND and known.delivery_id is not None:
+        message = "it was started; adopt its own delivery, or abandon it"
         return Reject(Rejection.NOT_HELD, message, command.command_id)
     return Apply(command)
 

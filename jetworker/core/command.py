@@ -92,6 +92,7 @@ class Rejection(StrEnum):
     NOT_CANCELLABLE = "not_cancellable"
     NOT_HELD = "not_held"
     NOT_ADOPTABLE = "not_adoptable"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

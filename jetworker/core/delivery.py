@@ -89,6 +89,7 @@ class ReasonCode(StrEnum):
     DELIVERY_NOT_FOUND = "delivery_not_found"
     ABANDONED = "abandoned"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,18 @@ class Requested:
 
     count: int
     bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedObjects:
+    """
+    What failed of a delivery that has ended.
+
+    *paths* are as the command wrote them, as far as Jet names them, at most 20.
+    """
+
+    count: int
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +166,14 @@ class Transfer:
     def is_final(self) -> bool:
         """Whether Jet has ended it."""
         return is_final_in_jet(self.jet_state)
+
+    @property
+    def failed(self) -> int:
+        """How many of its objects have failed, one at least where it shows a failure."""
+        counted = self.progress.failed.count if self.progress else 0
+        is_unclear = self.progress is not None and not self.progress.is_failed_known
+        has_failed = (self.jet_state or "").upper() == "FAILED"
+        return max(counted, int(is_unclear or has_failed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +228,7 @@ class Delivery:
     when the bound delivery can have been made, until *created_on* was read; *ended_on*
     is when Jet last changed it. *sample* is the hash of one path with a folder: what is
     needed to learn from it what the job shows. *orders* wait behind *pending*.
+    *read_at* is the partition and the offset of its command's record.
     """
 
     command_id: CommandId
@@ -245,13 +267,33 @@ class Delivery:
     folders: bool = False
     orders: tuple[WaitingOrder, ...] = ()
     unknown: bytes | None = None
+    read_at: tuple[int, int] | None = None
+    failed_objects: FailedObjects | None = None
+
+    @property
+    def failed(self) -> int:
+        """
+        How many objects have failed, by Jet's summary or by the transfers.
+
+        Whichever shows more: no failure is taken back by a summary that leaves it out.
+        A count that Jet gave and that cannot be read is not zero: the transfers
+        decide, and without any it counts as one.
+        """
+        by_transfers = sum(each.failed for each in self.transfers)
+        if self.progress is None:
+            return by_transfers
+        is_unclear = not self.progress.is_failed_known and not self.transfers
+        return max(self.progress.failed.count, by_transfers, int(is_unclear))
 
     @property
     def deadline_at(self) -> datetime | None:
         """When it must have ended, None if the route does not say."""
         if self.started_at is None or self.terms.deadline is None:
             return None
-        return self.started_at + self.terms.deadline
+        try:
+            return self.started_at + self.terms.deadline
+        except OverflowError:  # later than any calendar shows: never
+            return None
 
 
 class EventType(StrEnum):

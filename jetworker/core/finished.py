@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID  # noqa: TID251 -- a parser of ids here, not a source of them
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
-from jetworker.core.delivery import Delivery, Reason, Requested, State
+from jetworker.core.delivery import Delivery, FailedObjects, Reason, Requested, State
 from jetworker.core.observation import Progress
 from jetworker.core.post import Ghost, Window
 
 _HEAD = struct.Struct(">8sBI")
+_LATEST = 2**32 - 1  # seconds: as far as four bytes reach
 _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
@@ -54,6 +55,7 @@ class Finished:
     folders: bool = False
     posts: tuple[Ghost, ...] = ()
     unknown: bytes | None = None
+    failed_objects: FailedObjects | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def finish(delivery: Delivery) -> Finished:
         folders=delivery.folders,
         posts=delivery.posts,
         unknown=delivery.unknown,
+        failed_objects=delivery.failed_objects,
     )
 
 
@@ -148,7 +151,7 @@ def _pack(finished: Finished) -> bytes:
     head = _HEAD.pack(
         finished.fingerprint[:8],
         _STATES.index(finished.state),
-        int(finished.finished_at.timestamp()),
+        min(max(0, int(finished.finished_at.timestamp())), _LATEST),
     )
     return head + _pack_id(finished.delivery_id or "")
 

@@ -48,6 +48,9 @@ stateDiagram-v2
 ```
 
 A final state is final: late news about a finished delivery changes nothing.
+
+`set_aside` stands beside the table: it ends or holds a delivery on which our own code
+failed, from any state, without asking the code that may be what fails.
 """
 
 from datetime import datetime
@@ -95,8 +98,24 @@ def accept(command: Send, origin: Origin, now: datetime) -> Transition:
         metadata=command.metadata,
         traceparent=origin.traceparent,
         expires_at=command.expires_at,
+        read_at=(origin.partition, origin.offset),
     )
     return transitions.tell(delivery, EventType.ACCEPTED)
+
+
+def set_aside(delivery: Delivery, now: datetime) -> Transition:
+    """
+    Take a delivery on which our own code failed out of the way of the others.
+
+    What was certainly not started has failed. Anything else is held: Jet may be at
+    work on it, and an operator decides.
+    """
+    if delivery.state.is_final:
+        return Transition(delivery)
+    if delivery.state in {State.ACCEPTED, State.WAITING} and not delivery.attempt:
+        message = "the worker failed on it, which is a defect to be reported"
+        return transitions.fail(delivery, ReasonCode.INTERNAL_ERROR, message, now)
+    return transitions.hold_defect(delivery)
 
 
 def transition(

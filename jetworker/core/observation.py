@@ -2,9 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from jetworker.core.command import DeliveryId, JobId, ProfileId, TransferId
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[_T]):
+    """
+    What a listing shows: *items* that could be read, of *shown* in all.
+
+    *has_more*: Jet says that there is more. What is not among the items may exist all
+    the same, unless the listing *is_whole*.
+    """
+
+    items: tuple[_T, ...]
+    shown: int = 0
+    has_more: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was shown and read."""
+        return not self.has_more and len(self.items) == self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +38,25 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Jet's `deliverySummary` or `transferProgress`."""
+    """
+    Jet's `deliverySummary` or `transferProgress`.
+
+    Not *is_failed_known*: Jet gave a failed count that cannot be read. It is not zero.
+    """
 
     transferred: Tally = Tally()
     skipped: Tally = Tally()
     failed: Tally = Tally()
+    is_failed_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JetDelivery:
-    """One answer to "get delivery"; *state* is Jet's word, verbatim."""
+    """
+    One answer to "get delivery"; *state* is Jet's word, verbatim.
+
+    *asked_at* is when the question left (monotonic): answers may overtake each other.
+    """
 
     delivery_id: DeliveryId
     state: str
@@ -34,11 +64,16 @@ class JetDelivery:
     progress: Progress | None = None
     transfer_ids: tuple[TransferId, ...] = ()
     modified_on: datetime | None = None
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class JetTransfer:
-    """One transfer, alone or from the listing; *expected* is its manifest's summary."""
+    """
+    One transfer, alone or from the listing; *expected* is its manifest's summary.
+
+    *asked_at* is when the question left (monotonic).
+    """
 
     transfer_id: TransferId
     state: str
@@ -46,6 +81,7 @@ class JetTransfer:
     is_retry: bool = False
     progress: Progress | None = None
     expected: Tally | None = None
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +138,16 @@ class StartNotSent:
 
 @dataclass(frozen=True, slots=True)
 class StartAnswered:
-    """An answer without a deliveryId; *message* is what Jet said, without URLs, short."""
+    """
+    An answer without a deliveryId; *message* is what Jet said, without URLs, short.
+
+    Not *is_jets*: its body is no JSON object, so it is not Jet's word but that of
+    something in front of it.
+    """
 
     status: int
     message: str
+    is_jets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

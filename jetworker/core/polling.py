@@ -1,14 +1,26 @@
-"""What the follower concludes from what it saw: estimated ends, and listings."""
+"""
+What the follower concludes from what it saw: estimated ends, listings, and their order.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Answers overtake each other. They are told in the order in which Jet was *asked*: what
+was asked before the last answer told had come is dropped, for the delivery and for each
+of its transfers. Two questions that were on their way at once may have been answered in
+either order, whatever the order in which they left. So counts run backwards only where
+Jet's own do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from jetworker.core.command import TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.observation import JetDelivery, JetTransfer, Progress, Tally
 from jetworker.core.trigger import StatusObserved
 
 _IN_PROGRESS = "IN_PROGRESS"
+_LONGEST = 365 * 86400.0  # no estimate is of use beyond, and timedeltas end
+_MOST = 2**53 - 1
+_LONGEST_SILENCE = 300.0
 _BEFORE = frozenset({None, "CREATED", "QUEUED", "SCHEDULED", _IN_PROGRESS})
 
 
@@ -30,11 +42,101 @@ class Speed:
         """Return the estimated time to the end, None where it cannot be told."""
         if self.left is None or not self.rate:
             return None
-        return timedelta(seconds=max(0.0, self.left / self.rate - (now - self.at)))
+        seconds = min(self.left / self.rate, _LONGEST) - (now - self.at)
+        return timedelta(seconds=max(0.0, seconds))
 
     def age(self, seconds: float, failures: int) -> timedelta:
         """Return the age that paces questions; failures make them rarer."""
-        return timedelta(seconds=seconds + 10 * min(failures, 60))
+        return timedelta(seconds=min(seconds, _LONGEST) + 10 * min(failures, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """
+    When the last answers told of one delivery had come, in monotonic seconds.
+
+    *own* are the counts that Jet last gave for the delivery itself, no sum of ours.
+    *has_run_back*: Jet's counts ran backwards, and it is not told yet.
+    """
+
+    delivery_at: float = float("-inf")
+    transfers_at: Mapping[TransferId, float] = field(default_factory=dict)
+    own: Progress | None = None
+    has_run_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """
+    Jet's own 404s about one thing, in a row; times are monotonic seconds.
+
+    Anything else that Jet says about it ends the row, and so does a long silence.
+    """
+
+    first_at: float
+    last_at: float
+    times: int = 1
+
+    @property
+    def lasted(self) -> float:
+        """Seconds from the first of them to the last."""
+        return self.last_at - self.first_at
+
+
+def denied_again(before: Denied | None, now: float) -> Denied:
+    """Return the row with one more 404 in it."""
+    if before is None or now - before.last_at > _LONGEST_SILENCE:
+        return Denied(now, now)
+    return replace(before, last_at=now, times=before.times + 1)
+
+
+def in_order(
+    told: Told, seen: StatusObserved, now: float
+) -> tuple[Told, StatusObserved | None]:
+    """
+    Return what of *seen*, which came just now, is told, and what is told after it.
+
+    None if all of it had been asked before the last answers came.
+    """
+    shown, at = seen.delivery, told.delivery_at
+    if shown is not None and shown.asked_at < at:
+        shown = None
+    if shown is not None:
+        at = now
+    known = told.transfers_at
+    transfers = tuple(
+        each
+        for each in seen.transfers
+        if each.asked_at >= known.get(each.transfer_id, float("-inf"))
+    )
+    if shown is None and not transfers:
+        return told, None
+    latest = {each.transfer_id: now for each in transfers}
+    after = replace(told, delivery_at=at, transfers_at={**known, **latest})
+    return after, replace(seen, delivery=shown, transfers=transfers)
+
+
+def of_answer(
+    told: Told, delivery: Delivery, shown: JetDelivery
+) -> tuple[Told, StatusObserved]:
+    """
+    Return the observation that Jet's own answer about a delivery makes.
+
+    Counts that are lower than Jet's own before are told: Jet tries again. Those that are
+    only lower than a sum of its transfers lag behind.
+    """
+    has_run_back = told.has_run_back or ran_back(told.own, shown.progress)
+    is_back = has_run_back and ran_back(delivery.progress, shown.progress)
+    own = shown.progress or told.own
+    after = replace(told, own=own, has_run_back=is_back)
+    return after, StatusObserved(shown, is_back=is_back)
+
+
+def ran_back(before: Progress | None, now: Progress | None) -> bool:
+    """Whether Jet's own counts are lower than Jet's own before."""
+    if before is None or now is None:
+        return False
+    return now.transferred.bytes < before.transferred.bytes
 
 
 def estimate(
@@ -53,31 +155,39 @@ def measure(
     return _speed(seen, delivery.requested.bytes, moved, now, seen.listed_at)
 
 
-def from_listing(
-    delivery: Delivery, transfers: tuple[JetTransfer, ...]
-) -> StatusObserved:
+def of_listing(
+    told: Told, delivery: Delivery, transfers: tuple[JetTransfer, ...]
+) -> tuple[Told, StatusObserved]:
     """
     Return the observation that a listing makes.
 
     A delivery with a transfer in progress is in progress; its counts are the sum of
-    its transfers', as far as they are ahead of what Jet last said itself. A word of
-    Jet's that is not known is left for Jet itself to change.
+    its transfers', as far as they are ahead of what Jet last said itself, or one of
+    them has run backwards. A word of Jet's that is not known is left for Jet itself to
+    change.
     """
     if delivery.jet_state not in _BEFORE or delivery.delivery_id is None:
-        return StatusObserved(None, transfers)
+        return told, StatusObserved(None, transfers)
     total = _total(delivery, transfers)
     before = delivery.progress or Progress()
+    known = {t.transfer_id: t.progress for t in delivery.transfers}
+    has_run_back = told.has_run_back or any(
+        ran_back(known.get(t.transfer_id), t.progress) for t in transfers
+    )
     is_ahead = total.transferred.bytes >= before.transferred.bytes
-    progress = total if is_ahead else delivery.progress
+    is_back = has_run_back and not is_ahead
+    progress = total if is_ahead or is_back else delivery.progress
     ids = tuple(t.transfer_id for t in delivery.transfers)
-    return StatusObserved(
+    return replace(told, has_run_back=is_back), StatusObserved(
         JetDelivery(
             delivery.delivery_id,
             _IN_PROGRESS,
             progress=progress,
             transfer_ids=ids,
+            asked_at=max((t.asked_at for t in transfers), default=0.0),
         ),
         transfers,
+        is_back=is_back,
     )
 
 
@@ -94,7 +204,9 @@ def _total(delivery: Delivery, transfers: tuple[JetTransfer, ...]) -> Progress:
 
 
 def _sum(tallies: Sequence[Tally]) -> Tally:
-    return Tally(sum(t.count for t in tallies), sum(t.bytes for t in tallies))
+    """Add up; what is published must be a number that every reader can hold."""
+    count, size = sum(t.count for t in tallies), sum(t.bytes for t in tallies)
+    return Tally(min(count, _MOST), min(size, _MOST))
 
 
 def _speed(

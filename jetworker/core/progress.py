@@ -2,7 +2,7 @@
 What an observation of Jet tells: which transfers and counts changed, and the end.
 
 Delivery state decides, not its transfers: batches and retries add transfers later.
-COMPLETED with failed objects is failed. Unknown states are in progress. A delivery
+COMPLETED with failed objects is failed, whether the summary says so or a transfer. Unknown states are in progress. A delivery
 that Jet has ended waits for the last word on its transfers, unless the observation
 is conclusive.
 """
@@ -16,6 +16,7 @@ from jetworker.core.delivery import (
     Delivery,
     Event,
     EventType,
+    FailedObjects,
     Reason,
     ReasonCode,
     State,
@@ -29,6 +30,8 @@ from jetworker.core.observation import (
 )
 from jetworker.core.trigger import StatusObserved
 
+MOST_PATHS = 20
+_MOST_TRANSFERS = 5000  # of a delivery: its snapshot must fit into a record
 Ending: TypeAlias = tuple[State, EventType, Reason | None]
 
 _TRANSFER_EVENTS = {
@@ -58,17 +61,29 @@ def observe(
     if known.created_on is None:
         known = replace(known, created_on=seen.delivery.created_on)
     if not is_final_in_jet(seen.delivery.state):
-        changed, more = _observe_delivery(known, seen.delivery, now, interval)
+        changed, more = _observe_delivery(
+            known, seen.delivery, now, interval, is_back=seen.is_back
+        )
         return Observed(changed, events + more)
     if not seen.conclusive and any(not t.is_final for t in known.transfers):
         return Observed(known, events)
-    final = replace(
-        known,
-        jet_state=seen.delivery.state,
-        progress=seen.delivery.progress or known.progress,
-        ended_on=seen.delivery.modified_on,
+    final = _with_failures(
+        replace(
+            known,
+            jet_state=seen.delivery.state,
+            progress=seen.delivery.progress or known.progress,
+            ended_on=seen.delivery.modified_on,
+        ),
+        seen.failed_paths,
     )
     return Observed(final, events, _ending(final))
+
+
+def would_fail(delivery: Delivery, shown: JetDelivery) -> bool:
+    """Whether what Jet has ended so has failed objects, which it may name."""
+    progress = shown.progress or delivery.progress
+    ended = replace(delivery, jet_state=shown.state, progress=progress)
+    return ended.failed > 0 or shown.state.upper() == "FAILED"
 
 
 def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
@@ -76,14 +91,23 @@ def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
     return tuple(t.transfer_id for t in delivery.transfers if not t.is_final)
 
 
+def _with_failures(delivery: Delivery, paths: tuple[str, ...]) -> Delivery:
+    failed = max(delivery.failed, len(paths))
+    if not failed:
+        return delivery
+    return replace(delivery, failed_objects=FailedObjects(failed, paths[:MOST_PATHS]))
+
+
 def _ending(delivery: Delivery) -> Ending:
     jet_state = (delivery.jet_state or "").upper()
-    failed = delivery.progress.failed.count if delivery.progress else 0
-    if jet_state == "COMPLETED" and not failed:
+    failed = delivery.failed_objects
+    if jet_state == "COMPLETED" and failed is None:
         return State.COMPLETED, EventType.COMPLETED, None
     if jet_state == "COMPLETED":
+        assert failed is not None
+        objects = "1 object" if failed.count == 1 else f"{failed.count} objects"
         reason = Reason(
-            ReasonCode.OBJECTS_FAILED, f"Jet completed it, but {failed} objects failed"
+            ReasonCode.OBJECTS_FAILED, f"Jet completed it, but {objects} failed"
         )
     elif jet_state == "FAILED":
         reason = Reason(ReasonCode.JET_FAILED, "Jet says the delivery failed")
@@ -93,10 +117,15 @@ def _ending(delivery: Delivery) -> Ending:
 
 
 def _observe_delivery(
-    delivery: Delivery, seen: JetDelivery, now: datetime, interval: timedelta
+    delivery: Delivery,
+    seen: JetDelivery,
+    now: datetime,
+    interval: timedelta,
+    *,
+    is_back: bool,
 ) -> tuple[Delivery, tuple[Event, ...]]:
     moved = seen.state != delivery.jet_state
-    progress = _farther(delivery.progress, seen.progress)
+    progress = seen.progress if is_back else _farther(delivery.progress, seen.progress)
     counted = progress != delivery.progress
     throttled = _is_throttled(delivery.counted_at, now, interval)
     if not moved and (not counted or throttled):
@@ -117,7 +146,8 @@ def _farther(told: Progress | None, seen: Progress | None) -> Progress | None:
     """
     Return the counts that are farther on: what was told is not taken back on the way.
 
-    Jet's own may lag behind the sum of its transfers; the end is as Jet says.
+    Jet's own may lag behind the sum of its transfers. Where Jet's own ran backwards,
+    and at the end, it is as Jet says.
     """
     if told is None or seen is None:
         return seen or told
@@ -129,9 +159,12 @@ def _observe_transfers(
 ) -> tuple[Delivery, tuple[Event, ...]]:
     transfers = {t.transfer_id: t for t in delivery.transfers}
     for transfer_id in seen.delivery.transfer_ids if seen.delivery else ():
-        transfers.setdefault(transfer_id, Transfer(transfer_id))
+        if len(transfers) < _MOST_TRANSFERS:
+            transfers.setdefault(transfer_id, Transfer(transfer_id))
     changes: list[Transfer] = []
     for shown in seen.transfers:
+        if shown.transfer_id not in transfers and len(transfers) >= _MOST_TRANSFERS:
+            continue
         old = transfers.get(shown.transfer_id, Transfer(shown.transfer_id))
         new = _observe_transfer(old, shown, now, interval)
         transfers[shown.transfer_id] = new

@@ -26,12 +26,15 @@ class AskJob:
 class RenewToken:
     """401: not applied; the token may just have ended."""
 
+    is_jets: bool = True
+
 
 StartMeaning: TypeAlias = (
     StartConfirmed | Blocked | Refused | Lost | AskJob | RenewToken
 )
 
 _REFUSED = frozenset({403, 405, 413, 415, 422})
+_UNKNOWN = frozenset({408, 409})
 
 
 def meaning(answer: StartAnswer) -> StartMeaning:
@@ -43,15 +46,25 @@ def meaning(answer: StartAnswer) -> StartMeaning:
             return Blocked(ReasonCode.JET_UNAVAILABLE, message)
         case StartLost(message):
             return Lost(message)
-        case StartAnswered(status, message):
-            return _by_status(status, message)
+        case StartAnswered(status, message, is_jets):
+            return _by_status(status, message, is_jets=is_jets)
         case _:
             assert_never(answer)
 
 
-def _by_status(status: int, message: str) -> StartMeaning:
+def _by_status(status: int, message: str, *, is_jets: bool) -> StartMeaning:
+    """
+    Return what a status means.
+
+    A refusal that is no JSON object comes from something in front of Jet (a proxy, a
+    firewall, an ingress without its backend): nothing was applied, and nothing is
+    decided. A 401 may be worth a new token all the same.
+    """
     if status == 401:  # noqa: PLR2004 -- HTTP's own names for itself
-        return RenewToken()
+        return RenewToken(is_jets=is_jets)
+    if 400 <= status < 500 and not is_jets and status not in _UNKNOWN:  # noqa: PLR2004
+        said = f"something in front of Jet answered {status}: {message}"
+        return Blocked(ReasonCode.JET_UNAVAILABLE, said)
     if status == 429:  # noqa: PLR2004
         return Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests")
     if status in {400, 404}:

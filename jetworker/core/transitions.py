@@ -14,6 +14,7 @@ from jetworker.core.delivery import (
     Delivery,
     Event,
     EventType,
+    FailedObjects,
     PendingAdopt,
     Reason,
     ReasonCode,
@@ -40,6 +41,7 @@ class Effect(StrEnum):
     LOOK_UP = "look_up"
     FOLLOW = "follow"
     RETIRE = "retire"
+    REST = "rest"
 
 
 def effect_of(delivery: Delivery) -> Effect:
@@ -49,6 +51,8 @@ def effect_of(delivery: Delivery) -> Effect:
             return Effect.QUEUE_START
         case State.STARTING:
             return Effect.SEND_START
+        case State.HELD if delivery.intent is None:
+            return Effect.REST  # held for a defect of ours: there is nothing to look up
         case State.UNCERTAIN | State.HELD:
             return Effect.LOOK_UP
         case State.STARTED | State.IN_PROGRESS:
@@ -128,12 +132,13 @@ def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
     The posts of the command that cannot have made it, or may have made another, stay
     behind as ghosts.
     """
+    is_ours = delivery.delivery_id == found.delivery_id  # held for a defect since
     left = leave_ghost(delivery)
     bound = _attempt_at(left.posts, found.created_on)
     adopted = replace(
         left,
         delivery_id=found.delivery_id,
-        adopted=True,
+        adopted=delivery.adopted or not is_ours,
         created_on=found.created_on,
         posts=tuple(each for each in left.posts if each.attempt != bound),
     )
@@ -151,7 +156,8 @@ def _attempt_at(posts: tuple[Ghost, ...], created_on: datetime | None) -> int:
 def leave_ghost(delivery: Delivery) -> Delivery:
     """Let the unknown post stay a rival, whatever becomes of its command (R1)."""
     intent = delivery.intent
-    assert intent is not None
+    if intent is None:  # held for a defect of ours: no post of it is unknown
+        return delivery
     ghost = Ghost(delivery.attempt, intent.window, contents_of(delivery.objects))
     return replace(delivery, posts=(*delivery.posts, ghost))
 
@@ -244,6 +250,18 @@ def lack(delivery: Delivery, message: str) -> Transition:
     return Transition(replace(delivery, reason=Reason(ReasonCode.HELD, message)))
 
 
+def hold_defect(delivery: Delivery) -> Transition:
+    """Leave what our own code failed on to an operator, and say so once."""
+    started = delivery.delivery_id is not None
+    done = "it was started" if started else "a start may have been sent"
+    message = f"the worker failed on it, which is a defect to be reported; {done}"
+    reason = Reason(ReasonCode.HELD, message)
+    if delivery.state is State.HELD and delivery.reason == reason:
+        return Transition(delivery)
+    held = replace(delivery, state=State.HELD, reason=reason, pending=None)
+    return tell(held, EventType.UNCERTAIN)
+
+
 def observe(
     delivery: Delivery, seen: StatusObserved, now: datetime, policy: Policy
 ) -> Transition:
@@ -276,9 +294,13 @@ def _finish(
     reason: Reason | None,
     now: datetime,
 ) -> Transition:
+    failed = delivery.failed_objects
+    if failed is None and delivery.failed:
+        failed = FailedObjects(delivery.failed)
     finished = replace(
         delivery,
         state=state,
+        failed_objects=failed,
         attempt=_without_refused(delivery),
         reason=reason,
         finished_at=now,

@@ -106,16 +106,20 @@ class StatusObserved:
     Jet was asked. *delivery* is None where only transfers were listed.
 
     *conclusive*: ask no further; transfers that still look alive stay as they are.
+    *failed_paths* are the objects that Jet names as failed, as the command wrote them.
+    *is_back*: Jet's own counts ran backwards, and are told as they are.
     """
 
     delivery: JetDelivery | None
     transfers: tuple[JetTransfer, ...] = ()
     conclusive: bool = False
+    failed_paths: tuple[str, ...] = ()
+    is_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Jet answered 404 for it, repeatedly."""
+    """Jet itself said 404 for five minutes and nothing else, and shows the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ whatever comes of it is a value.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -25,21 +26,26 @@ from jetworker.core.command import (
     RouteName,
     TransferId,
 )
-from jetworker.core.errors import JetNotFound, JetUnauthorized, JetUnavailable
+from jetworker.core.errors import (
+    JetNotFound,
+    JetRejected,
+    JetUnauthorized,
+    JetUnavailable,
+)
 from jetworker.core.observation import (
     JetDelivery,
     JetFile,
     JetJob,
     JetTransfer,
+    Listed,
     StartAnswer,
-    StartAnswered,
     StorageProfile,
 )
 from jetworker.core.route import Growing
 from jetworker.jet.budget import Budget, Priority
 from jetworker.jet.connection import Connection, connect
 from jetworker.jet.oauth import TokenSource
-from jetworker.jet.transport import Request, Transport
+from jetworker.jet.transport import Request, Response, Transport, read, read_start
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import jet
@@ -52,7 +58,10 @@ _UNAUTHORIZED = 401
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
 
+_PAGE = 100
+_PAGES = 100
 _T = TypeVar("_T")
+_Shown = TypeVar("_Shown", JetDelivery, JetTransfer)
 
 
 class JetClient:
@@ -103,17 +112,20 @@ class JetClient:
         Start a delivery, once (POST /v1/jobs/{jobId}/deliveries).
 
         *guard* is called directly before the first byte leaves; what it raises is
-        raised, and proves that nothing was sent. So does JetError: no token is to be
-        had, or Jet asked meanwhile that starts be held back. Its turn is taken before.
+        raised, and proves that nothing was sent. JetError proves that nothing was
+        applied: no token is to be had, another is not worth asking for, or Jet asked
+        meanwhile that starts be held back. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
-        token = await self._tokens.get()
-        answer = await self._transport.start(
-            path, jet.start_body(objects), token, guard
-        )
-        if isinstance(answer, StartAnswered) and answer.status == _UNAUTHORIZED:
-            self._tokens.invalidate(token)
-        return answer
+        body = jet.start_body(objects)
+        token, where = await self._tokens.get(), f"start_delivery {job_id}"
+        answer = await self._transport.start(path, body, token, guard)
+        if not isinstance(answer, Response):
+            return answer
+        if answer.status == _UNAUTHORIZED:
+            await self._renew(answer, token, where)
+        self._accept(answer, token, where)
+        return read_start(answer)
 
     async def get_delivery(
         self,
@@ -126,7 +138,7 @@ class JetClient:
         """Return a delivery (GET /v1/jobs/{jobId}/deliveries/{deliveryId})."""
         path = f"/v1/jobs/{_safe(job_id)}/deliveries/{_safe(delivery_id)}"
         question = Request("get_delivery", "GET", path, None, priority, route)
-        found = await self._ask(question, wire.delivery)
+        found = await self._ask_when(question, wire.delivery)
         _is_about(found.delivery_id, delivery_id)
         return found
 
@@ -141,7 +153,7 @@ class JetClient:
         """Return a transfer (GET /v1/jobs/{jobId}/transfers/{transferId})."""
         path = f"/v1/jobs/{_safe(job_id)}/transfers/{_safe(transfer_id)}"
         question = Request("get_transfer", "GET", path, None, priority, route)
-        found = await self._ask(question, wire.transfer)
+        found = await self._ask_when(question, wire.transfer)
         _is_about(found.transfer_id, transfer_id)
         return found
 
@@ -152,10 +164,15 @@ class JetClient:
         priority: Priority = Priority.POLL,
         route: RouteName | None = None,
     ) -> tuple[JetTransfer, ...]:
-        """Return the job's transfers in progress, the only ones that Jet lists."""
+        """
+        Return the job's transfers in progress, the only ones that Jet lists.
+
+        Which of them are left out tells nothing: who misses one asks for it.
+        """
         path = f"/v1/jobs/{_safe(job_id)}/transfers?state=IN_PROGRESS"
         question = Request("list_transfers", "GET", path, None, priority, route)
-        return await self._list(question, wire.transfer)
+        listed, asked_at = await self._list(question, wire.transfer)
+        return tuple(replace(each, asked_at=asked_at) for each in listed.items)
 
     def may_list_transfers(self) -> bool:
         """Whether a listing would be asked for now, and not minutes later."""
@@ -166,9 +183,9 @@ class JetClient:
     ) -> tuple[JetFile, ...]:
         """Return the files that the job transferred (GET /v1/jobs/{jobId}/files)."""
         path = f"/v1/jobs/{_safe(job_id)}/files"
-        return await self._list(
-            Request("list_files", "GET", path, None, priority), wire.file
-        )
+        question = Request("list_files", "GET", path, None, priority)
+        listed, _ = await self._list(question, wire.file)
+        return listed.items
 
     async def get_job(
         self,
@@ -184,10 +201,56 @@ class JetClient:
 
     async def list_jobs(
         self, *, priority: Priority = Priority.START, route: RouteName | None = None
-    ) -> tuple[JetJob, ...]:
-        """Return all jobs (GET /v1/jobs; no paging is documented)."""
+    ) -> Listed[JetJob]:
+        """
+        Return all jobs (GET /v1/jobs; no paging is documented).
+
+        Where Jet says that there are more, the search is read, which has pages. What
+        only the search shows has no storage profiles; see `get_job`.
+        """
         question = Request("list_jobs", "GET", "/v1/jobs", None, priority, route)
-        return await self._list(question, wire.job)
+        listed, _ = await self._list(question, wire.job)
+        if listed.is_whole:
+            return listed
+        try:
+            found = await self.search_jobs("", route=route)
+        except JetRejected:
+            return replace(listed, has_more=True)
+        jobs = {each.job_id: each for each in (*found.items, *listed.items)}
+        return Listed(tuple(jobs.values()), len(jobs), has_more=not found.is_whole)
+
+    async def search_jobs(
+        self, text: str, *, route: RouteName | None = None
+    ) -> Listed[JetJob]:
+        """
+        Return the jobs that match a text, page by page (POST /v1/jobs/search).
+
+        All of them without a text. Not whole, if a page could not be read wholly, or
+        there is no end of pages.
+        """
+        found: list[JetJob] = []
+        shown, is_readable = 0, True
+        for _ in range(_PAGES):
+            body: dict[str, Any] = {"offset": shown, "limit": _PAGE}
+            if text:
+                body["query"] = {"text": text[:100]}
+            question = Request(
+                "search_jobs",
+                "POST",
+                "/v1/jobs/search",
+                orjson.dumps(body),
+                Priority.START,
+                route,
+            )
+            page, _ = await self._list(question, wire.job, shown)
+            found += page.items
+            shown += page.shown
+            is_readable = is_readable and len(page.items) == page.shown
+            if not page.has_more and page.shown < _PAGE:
+                return Listed(tuple(found), shown, has_more=not is_readable)
+            if not page.shown:
+                break
+        return Listed(tuple(found), shown, has_more=True)
 
     async def create_job(
         self,
@@ -226,35 +289,47 @@ class JetClient:
 
     async def list_profiles(
         self, *, route: RouteName | None = None
-    ) -> tuple[StorageProfile, ...]:
+    ) -> Listed[StorageProfile]:
         """Return the storage profiles (GET /v1/storageProfiles)."""
         path = "/v1/storageProfiles"
         question = Request("list_profiles", "GET", path, None, Priority.START, route)
-        return await self._list(question, wire.profile)
+        return (await self._list(question, wire.profile))[0]
 
     async def _ask(self, question: Request, read: Callable[[Any], _T]) -> _T:
-        try:
-            return read(await self._answer(question))
-        except wire.NoAnswer as exc:
-            raise JetUnavailable(str(exc)) from exc
+        return (await self._answer(question, read))[0]
+
+    async def _ask_when(
+        self, question: Request, read: Callable[[Any], _Shown]
+    ) -> _Shown:
+        """Ask, and say in what is returned when it was asked."""
+        found, asked_at = await self._answer(question, read)
+        return replace(found, asked_at=asked_at)
 
     async def _list(
-        self, question: Request, read: Callable[[Any], _T]
-    ) -> tuple[_T, ...]:
+        self, question: Request, read: Callable[[Any], _T], before: int = 0
+    ) -> tuple[Listed[_T], float]:
+        """Return what is listed, after *before* on earlier pages, and when it was asked."""
+        return await self._answer(question, lambda each: wire.items(each, read, before))
+
+    async def _answer(
+        self, question: Request, read_as: Callable[[Any], _T]
+    ) -> tuple[_T, float]:
+        """Return an answer as it is read, and when it was asked for; raises JetError."""
+        said, asked_at = await self._said(question)
         try:
-            return wire.items(await self._answer(question), read)
+            return read_as(said), asked_at
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
 
-    async def _answer(self, question: Request) -> Any:
+    async def _said(self, question: Request) -> tuple[Any, float]:
         """
-        Return the parsed answer, asked for again where Jet gave none.
+        Return the parsed answer and when it was asked, asked for again where Jet gave none.
 
         The library, which makes a great deal of each call, hears only of those that
         failed: of the first one too, so that the waits between them are its own.
         """
         try:
-            return await self._signed_in(question)
+            return await self._said_once(question)
         except JetUnavailable as exc:
             first: JetUnavailable | None = exc
         attempts = _ATTEMPTS if question.is_repeatable else 1
@@ -269,17 +344,39 @@ class JetClient:
                 if first is not None:
                     failed, first = first, None
                     raise failed
-                return await self._signed_in(question)
+                return await self._said_once(question)
         raise AssertionError(question)
 
-    async def _signed_in(self, question: Request) -> Any:
-        """Ask once, and once more with a new token where Jet refuses the one we have."""
+    async def _said_once(self, question: Request) -> tuple[Any, float]:
+        answer = await self._signed_in(question)
+        return read(answer), answer.asked_at
+
+    async def _signed_in(self, question: Request) -> Response:
+        """Ask once, and once more with a newer token where Jet refuses the one we have."""
         token = await self._tokens.get()
-        try:
-            return await self._transport.ask(question, token)
-        except JetUnauthorized:
-            self._tokens.invalidate(token)
-            return await self._transport.ask(question, await self._tokens.get())
+        where = f"{question.operation} {question.path.split('/')[3:4]}"
+        answer = await self._transport.ask(question, token)
+        if answer.status == _UNAUTHORIZED:
+            token = await self._renew(answer, token, where)
+            answer = await self._transport.ask(question, token)
+        self._accept(answer, token, where)
+        return answer
+
+    async def _renew(self, refusal: Response, token: str, where: str) -> str:
+        """Return a newer token, if one is worth asking for; raises JetError."""
+        if self._tokens.is_worth_renewing(token, where, refusal.asked_at):
+            try:
+                return await self._tokens.get(instead_of=token)
+            except JetUnavailable as exc:
+                msg = f"Jet refuses the token, and gives no other: {exc}"
+                raise JetUnauthorized(msg) from exc
+        read(refusal)
+        raise AssertionError(refusal)
+
+    def _accept(self, answer: Response, token: str, where: str) -> None:
+        """Take note of a token that a call was allowed with."""
+        if answer.status < 400:  # noqa: PLR2004 -- HTTP
+            self._tokens.accept(token, where)
 
 
 def client_on(

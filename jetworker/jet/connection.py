@@ -49,6 +49,8 @@ class Handover:
 
 
 handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
+# Told when a question is handed its connection: it may have waited for one.
+leaving: ContextVar[Callable[[], None] | None] = ContextVar("leaving", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
     timeout = config.request_timeout.total_seconds()
     async with (
         aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_GuardedConnector(
                 limit=_QUESTIONS_AT_ONCE, ssl=ssl_context, keepalive_timeout=30
             ),
             trust_env=False,
@@ -128,7 +130,11 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
 
 
 class _GuardedConnector(aiohttp.TCPConnector):
-    """Asks the guard when a connection is there; nothing is awaited before the send."""
+    """
+    Asks the guard when a connection is there; nothing is awaited before the send.
+
+    Where a question is asked, it is only told that it leaves now.
+    """
 
     @override
     async def connect(
@@ -139,6 +145,9 @@ class _GuardedConnector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         """Return the connection, unless the guard raises."""
         connection = await super().connect(req, traces, timeout)
+        note = leaving.get()
+        if note is not None:
+            note()
         current = handover.get()
         if current is not None:
             try:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 import structlog
 
 from jetworker.core.command import JobId, ProfileId, RouteName
-from jetworker.core.errors import JobUnavailable
-from jetworker.core.observation import JetJob, StorageProfile
+from jetworker.core.errors import JetNotFound, JobUnavailable
+from jetworker.core.observation import JetJob, Listed, StorageProfile
 from jetworker.core.route import Route
+from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 
 log = structlog.get_logger()
@@ -55,25 +56,38 @@ class JobResolver:
         if route.job_id is not None:
             return await self._jet.get_job(route.job_id)
         if route.source is None or route.destination is None:
-            return self._only(route, await self._named(route))
+            return self._only(route, *await self._named(route))
         return self._existing(
-            route, await self.profiles(route), await self._named(route)
+            route, await self.profiles(route), *await self._named(route)
         )
 
     async def _find(self, route: Route) -> JobId:
         if route.source is None or route.destination is None:
-            return self._only(route, await self._named(route)).job_id
+            return self._only(route, *await self._named(route)).job_id
         profiles = await self.profiles(route)
-        existing = self._existing(route, profiles, await self._named(route))
+        existing = self._existing(route, profiles, *await self._named(route))
         if existing is not None:
             return existing.job_id
         return await self._create(route, profiles)
 
     def _existing(
-        self, route: Route, profiles: tuple[ProfileId, ProfileId], named: list[JetJob]
+        self,
+        route: Route,
+        profiles: tuple[ProfileId, ProfileId],
+        named: list[JetJob],
+        is_whole: bool,  # noqa: FBT001 -- passed on
     ) -> JetJob | None:
+        """Return the route's job among those of its name, None if there is none."""
         jobs = _between(profiles, named)
-        return self._oldest(route, jobs) if jobs else None
+        if jobs:
+            return self._oldest(route, jobs)
+        if not is_whole:
+            msg = (
+                f"job_name {route.job_name!r}: Jet lists only a part of its jobs, so"
+                " none is created; name the job by job_id"
+            )
+            raise JobUnavailable(msg)
+        return None
 
     async def _create(
         self, route: Route, profiles: tuple[ProfileId, ProfileId]
@@ -88,7 +102,8 @@ class JobResolver:
             route.job_name, *profiles, route.growing, route=route.name
         )
         log.info("a manual job was created", route=route.name, job_id=created.job_id)
-        jobs = _between(profiles, await self._named(route))
+        named, _ = await self._named(route)
+        jobs = _between(profiles, named)
         chosen = self._oldest(route, jobs or [created])
         if chosen.job_id != created.job_id:
             log.warning(
@@ -99,9 +114,23 @@ class JobResolver:
             )
         return chosen.job_id
 
-    async def _named(self, route: Route) -> list[JetJob]:
-        jobs = await self._jet.list_jobs(route=route.name)
-        return [job for job in jobs if job.name == route.job_name]
+    async def _named(self, route: Route) -> tuple[list[JetJob], bool]:
+        """Return the jobs of the route's name, and whether there are no others."""
+        listed = await self._jet.list_jobs(route=route.name)
+        named = [job for job in listed.items if job.name == route.job_name]
+        whole = [
+            job if job.profile_ids else await self._whole(route, job) for job in named
+        ]
+        return [job for job in whole if job is not None], listed.is_whole
+
+    async def _whole(self, route: Route, job: JetJob) -> JetJob | None:
+        """Return a job that was listed without its storage profiles; None if deleted."""
+        try:
+            return await self._jet.get_job(
+                job.job_id, priority=Priority.START, route=route.name
+            )
+        except JetNotFound:
+            return None
 
     async def profiles(self, route: Route) -> tuple[ProfileId, ProfileId]:
         """Return the ids of a route's storage profiles, named by id or name."""
@@ -110,9 +139,11 @@ class JobResolver:
         assert route.destination is not None
         return profile(profiles, route.source), profile(profiles, route.destination)
 
-    def _only(self, route: Route, jobs: list[JetJob]) -> JetJob:
+    def _only(self, route: Route, jobs: list[JetJob], is_whole: bool) -> JetJob:  # noqa: FBT001 -- passed on
         if len(jobs) != 1:
             many = "several jobs are" if jobs else "no job is"
+            if not is_whole:
+                many = "Jet lists only a part of its jobs; name it by job_id: none is"
             msg = f"job_name {route.job_name!r}: {many} called so at Jet"
             raise JobUnavailable(msg)
         return jobs[0]
@@ -129,13 +160,15 @@ class JobResolver:
         return ordered[0]
 
 
-def profile(profiles: Iterable[StorageProfile], wanted: str) -> ProfileId:
+def profile(listed: Listed[StorageProfile], wanted: str) -> ProfileId:
     """Return the id of the profile that is *wanted*, by id or else by its name."""
-    known = tuple(profiles)
+    known = listed.items
     by_id = [p.profile_id for p in known if p.profile_id == wanted]
     found = by_id or [p.profile_id for p in known if p.name == wanted]
-    if len(found) != 1:
-        many = "several storage profiles are" if found else "none is"
+    if len(found) != 1 or not (by_id or listed.is_whole):
+        many = "several storage profiles are" if found[1:] else "none is"
+        if not listed.is_whole:
+            many = "Jet lists only a part of them; name it by its id: none is surely"
         msg = f"storage profile {wanted!r}: {many} called so at Jet"
         raise JobUnavailable(msg)
     return found[0]

@@ -2,11 +2,18 @@
 The token: client credentials, renewed ahead, by one caller at a time.
 
 A thousand calls that meet a 401 at once renew it once: a token that was fetched after
-a call began is used without asking again. A refused renewal is not repeated in a hurry.
+a call began is used without asking again, and the old one serves everybody else until
+the new one is there. A refused renewal is not repeated in a hurry.
+
+A 401 may be one job's and not the token's (`is_worth_renewing`). It is the token's
+where the same call was allowed with it before, or nothing was yet. One place that
+refuses a new token too does not get another for half a minute, and none while the
+token is younger than a minute; nor does any place while others are allowed with it.
 """
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +30,8 @@ _TOKEN = re.compile("[!-~]+")  # what a header can carry
 _SHORTEST = 1.0
 _LONGEST = 30 * 86400.0
 _DEFAULT = 3600.0
+_YOUNG, _PATIENCE = 60.0, 30.0
+_RENEWALS = 10  # for refusals, within _PATIENCE: whoever refuses, and however often
 _BACKOFF = Backoff(timedelta(seconds=0.5), timedelta(seconds=30))
 
 
@@ -31,6 +40,7 @@ class Token:
     """A bearer token; renewed from *renew_at* on (monotonic seconds)."""
 
     value: str
+    obtained_at: float
     renew_at: float
     ends_at: float
 
@@ -60,43 +70,98 @@ class TokenSource:
         self._failures = 0
         self._not_before = 0.0
         self._last_error: JetError | None = None
+        self._accepts: set[str] = set()  # where the current token was accepted
+        self._accepted_at = -1e9
+        self._renewed_for: dict[str, float] = {}
+        self._renewals: deque[float] = deque(maxlen=_RENEWALS)
+        self._in_vain_until = -1e9
+        self._replaced: str | None = None  # the refused one that is being replaced
 
     @property
     def has_token(self) -> bool:
         """Whether a token was obtained since the start."""
         return self._token is not None
 
-    async def get(self) -> str:
-        """Return a token that is good for now; raises JetError."""
+    async def get(self, *, instead_of: str | None = None) -> str:
+        """
+        Return a token that is good for now; raises JetError.
+
+        Another than *instead_of*, which was refused.
+        """
         token = self._token
-        if token is not None and self._clock.monotonic() < token.renew_at:
-            return token.value
+        if token is not None and token.value != instead_of:
+            now = self._clock.monotonic()
+            is_being_renewed = self._lock.locked() and now < token.ends_at
+            if now < token.renew_at or is_being_renewed:
+                return token.value
         async with self._lock:
             token = self._token
-            if token is None or self._clock.monotonic() >= token.renew_at:
+            if token is not None and token.value == instead_of:
+                token = await self._renew(None)
+            elif token is None or self._clock.monotonic() >= token.renew_at:
                 token = await self._renew(token)
         return token.value
 
-    def invalidate(self, value: str) -> None:
-        """Renew before the next call, unless somebody already has."""
+    def accept(self, value: str, where: str) -> None:
+        """Take note that a call was allowed with a token; *where* says which."""
+        if self._token is not None and self._token.value == value:
+            self._accepted_at = self._clock.monotonic()
+            self._accepts.add(where)
+            self._renewed_for.pop(where, None)
+
+    def is_worth_renewing(self, value: str, where: str, asked_at: float) -> bool:
+        """
+        Whether a call that was refused is worth another with a newer token.
+
+        *asked_at* is when it was made (monotonic). A renewal that this allows counts
+        as made.
+        """
         token = self._token
-        if token is not None and token.value == value:
-            self._token = Token(value, 0.0, 0.0)
+        if token is None or token.value != value or value == self._replaced:
+            return True
+        now = self._clock.monotonic()
+        if not self._is_refused_token(token, where, asked_at, now):
+            return False
+        if len(self._renewals) == _RENEWALS and now - self._renewals[0] < _PATIENCE:
+            return False
+        self._renewals.append(now)
+        self._renewed_for[where] = now
+        self._replaced = value
+        return True
+
+    def _is_refused_token(
+        self, token: Token, where: str, asked_at: float, now: float
+    ) -> bool:
+        """Whether a refusal may be the token's, and not of one place alone."""
+        is_good = self._accepted_at > asked_at
+        if where in self._accepts and not is_good:
+            return True
+        before = self._renewed_for.get(where)
+        if before is not None:
+            self._in_vain_until = now + _PATIENCE
+        elif not is_good and now >= self._in_vain_until:
+            return True
+        latest = self._renewals[-1] if self._renewals else -1e9
+        is_young = now - token.obtained_at < _YOUNG
+        return not is_young and now - latest >= _PATIENCE
 
     async def _renew(self, old: Token | None) -> Token:
-        """Fetch a token; one that still holds is used on if Jet does not answer."""
+        """Fetch a token; an *old* one that still holds is used on if Jet gives none."""
         now = self._clock.monotonic()
         if now < self._not_before and self._last_error is not None:
+            self._replaced = None
             return self._fall_back(old, self._last_error)
         try:
             token = await self._request()
         except JetError as exc:
+            self._replaced = None
             self._failures += 1
             delay = _BACKOFF.delay(self._failures, self._clock.jitter())
             self._not_before = self._clock.monotonic() + delay.total_seconds()
             self._last_error = exc
             return self._fall_back(old, exc)
         self._failures, self._last_error, self._token = 0, None, token
+        self._accepts.clear()
         return token
 
     def _fall_back(self, old: Token | None, error: JetError) -> Token:
@@ -131,7 +196,7 @@ class TokenSource:
         self._metrics.token_expiry_timestamp_seconds.set(ends)
         # Renewed a minute ahead, or after 4/5 of a short life.
         ahead = min(60.0, life / 5)
-        return Token(value, now + life - ahead, now + life)
+        return Token(value, now, now + life - ahead, now + life)
 
 
 def _life(value: object) -> float:

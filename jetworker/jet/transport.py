@@ -32,7 +32,13 @@ from jetworker.core.observation import (
     StartNotSent,
 )
 from jetworker.jet.budget import Budget, Priority
-from jetworker.jet.connection import Connection, Handover, handover, is_timeout
+from jetworker.jet.connection import (
+    Connection,
+    Handover,
+    handover,
+    is_timeout,
+    leaving,
+)
 from jetworker.jet.way import said_by_proxy
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -59,11 +65,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back; *retry_after* in seconds, if Jet asked for patience."""
+    """
+    What came back; *retry_after* in seconds, if Jet asked for patience.
+
+    *asked_at* is when the request left (monotonic).
+    """
 
     status: int
     body: bytes
     retry_after: float | None
+    asked_at: float = 0.0
+
+    @property
+    def is_not_jets(self) -> bool:
+        """Whether it is a refusal that is no word of Jet's: no JSON object."""
+        return 400 <= self.status < 500 and not wire.is_object(self.body)  # noqa: PLR2004 -- HTTP
 
 
 def read(answer: Response) -> Any:
@@ -75,6 +91,9 @@ def read(answer: Response) -> Any:
         except wire.NoAnswer as exc:
             raise JetUnavailable(str(exc)) from exc
     said = quote_answer(answer.body)
+    if answer.is_not_jets:
+        msg = f"something in front of Jet answered {status}: {said}"
+        raise JetUnavailable(msg, answer.retry_after)
     if status == _UNAUTHORIZED:
         msg = "Jet refuses the token"
         raise JetUnauthorized(msg)
@@ -89,7 +108,8 @@ def read(answer: Response) -> Any:
 def read_start(answer: Response) -> StartAnswer:
     """Return what a start is answered with."""
     if not 200 <= answer.status < 300:  # noqa: PLR2004 -- HTTP
-        return StartAnswered(answer.status, quote_answer(answer.body))
+        said = quote_answer(answer.body)
+        return StartAnswered(answer.status, said, is_jets=not answer.is_not_jets)
     try:
         delivery_id = wire.delivery_id(wire.loads(answer.body))
     except wire.NoAnswer:
@@ -136,30 +156,30 @@ class Transport:
         heard = self._heard
         return heard is not None and heard.is_recent(self._clock.monotonic())
 
-    async def ask(self, question: Request, token: str) -> Any:
-        """Wait for its turn, ask once, and return the parsed answer; raises JetError."""
+    async def ask(self, question: Request, token: str) -> Response:
+        """Wait for its turn, and ask once; raises JetError, see `read` for the rest."""
         await self._budget.wait_turn(
             question.operation, question.priority, question.route
         )
-        return read(await self._answer(question, token))
+        return await self._answer(question, token)
 
     async def fetch_token(self, body: bytes) -> Any:
         """Ask for a token and return the parsed answer; raises JetError."""
         question = Request("token", "POST", "/oauth/token", body, Priority.TOKEN)
         await self._budget.wait_turn(question.operation, question.priority)
         answer = await self._answer(question, None)
-        if answer.status == _UNAUTHORIZED:
+        if answer.status == _UNAUTHORIZED and not answer.is_not_jets:
             raise JetRejected(answer.status, quote_answer(answer.body))
         return read(answer)
 
     async def start(
         self, path: str, body: bytes, token: str, guard: Callable[[], None]
-    ) -> StartAnswer:
+    ) -> Response | StartLost | StartNotSent:
         """
         Send one start, whose turn in the budget was taken before.
 
         Raises what *guard* raises, and JetError if Jet asked meanwhile that starts be
-        held back: nothing was sent then. Everything else is an answer.
+        held back: nothing was sent then. See `read_start` for what Jet says.
         """
         with self._handed_over(guard) as current:
             try:
@@ -173,7 +193,7 @@ class Transport:
                 said = _why(exc, self._connection.proxy)
                 return StartLost(said) if current.is_done else StartNotSent(said)
         self._obey("start_delivery", answer)
-        return read_start(answer)
+        return answer
 
     @contextmanager
     def _handed_over(self, guard: Callable[[], None]) -> Iterator[Handover]:
@@ -217,7 +237,8 @@ class Transport:
         token: str | None,
     ) -> Response:
         request = self._connection.request(method, path, body, token)
-        response = await way.handle_async_request(request)
+        with self._noted() as left_at:
+            response = await way.handle_async_request(request)
         try:
             self._hear(response)
             chunks: list[bytes] = []
@@ -233,7 +254,22 @@ class Transport:
         # A date is one of Jet's clock, which need not agree with ours.
         now = self.jet_time or self._clock.now()
         wait = times.parse(response.headers.get("retry-after"), now)
-        return Response(response.status_code, b"".join(chunks), wait)
+        return Response(response.status_code, b"".join(chunks), wait, left_at())
+
+    @contextmanager
+    def _noted(self) -> Iterator[Callable[[], float]]:
+        """Take note of when a request leaves; it may wait for a connection."""
+        left_at = self._clock.monotonic()
+
+        def leave() -> None:
+            nonlocal left_at
+            left_at = self._clock.monotonic()
+
+        reset = leaving.set(leave)
+        try:
+            yield lambda: left_at
+        finally:
+            leaving.reset(reset)
 
     def _obey(self, operation: str, answer: Response) -> None:
         """Hold back what Jet asks to hold back, and slow down when it is too much."""

@@ -23,6 +23,7 @@ _DELIVERIES = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 OPERATIONS = (
     "token",
     "list_profiles",
+    "search_jobs",
     "list_jobs",
     "get_job",
     "create_job",

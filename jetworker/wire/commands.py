@@ -42,7 +42,7 @@ from jetworker.wire.jet import JET_ID_PATTERN
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 MAX_PATH_BYTES = 1024
 MAX_METADATA_BYTES = 4096
-MAX_SIZE = 2**63 - 1
+MAX_SIZE = 2**53 - 1  # what every reader of JSON holds exactly
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,64})?([Zz]|[+-]\d\d:\d\d)",
@@ -96,6 +96,13 @@ def _moment(text: str) -> datetime | None:
     return before.replace(microsecond=0) + timedelta(seconds=1)
 
 
+def _whole(value: object) -> object:
+    """Take a float without a fraction for the number that it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
         msg = f"must be at most {MAX_METADATA_BYTES} bytes as compact JSON"
@@ -131,6 +138,10 @@ Instant = Annotated[
 ]
 
 
+_Bounded = Annotated[StrictInt, Field(ge=0, le=MAX_SIZE)]
+Size = Annotated[_Bounded, BeforeValidator(_whole, json_schema_input_type=_Bounded)]
+
+
 class _Strict(BaseModel):
     """Unknown fields are an error: a misspelt one must not move the wrong data."""
 
@@ -150,7 +161,7 @@ class ObjectModel(_Strict):
     """One file or folder to send."""
 
     relative_path: Path
-    size_in_bytes: Annotated[StrictInt, Field(ge=0, le=MAX_SIZE)] | None = None
+    size_in_bytes: Size | None = None
     is_directory: StrictBool = False
 
     @model_validator(mode="after")
@@ -175,6 +186,14 @@ class SendModel(_Strict):
     expires_at: Annotated[
         Instant | None, Field(description="A delivery is not started after it.")
     ] = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        sizes = (each.size_in_bytes for each in self.objects)
+        if sum(size for size in sizes if size is not None) > MAX_SIZE:
+            msg = f"objects: sizes must add up to at most {MAX_SIZE}"
+            raise ValueError(msg)
+        return self
 
 
 class CancelModel(_Strict):

@@ -12,6 +12,7 @@ from jetworker.core.command import CommandId, Rejection
 from jetworker.core.delivery import (
     Delivery,
     Event,
+    FailedObjects,
     Reason,
     ReasonCode,
     Transfer,
@@ -61,6 +62,13 @@ class RequestedData(Data):
     bytes: Count | None
 
 
+class FailedObjectsData(Data):
+    """What failed: how many, and the first 20 that Jet names, as the command did."""
+
+    count: Count
+    paths: list[str]
+
+
 class ReasonData(Data):
     """A code for programs (an open set) and a sentence for people."""
 
@@ -92,6 +100,7 @@ class DeliveryData(EventData):
     requested: RequestedData
     progress: ProgressData | None
     reason: ReasonData | None
+    failed_objects: FailedObjectsData | None
     metadata: dict[str, Any] | None
     accepted_at: Instant
     started_at: Instant | None
@@ -313,6 +322,7 @@ def _of_delivery(delivery: Delivery) -> dict[str, Any]:
         },
         "progress": _progress(delivery.progress),
         "reason": _reason(delivery.reason),
+        "failedObjects": _failed_objects(delivery.failed_objects),
         "metadata": _metadata(delivery),
         "acceptedAt": times.encode(delivery.accepted_at),
         "startedAt": _instant(delivery.started_at),
@@ -368,6 +378,10 @@ def _reason(reason: Reason | None) -> dict[str, str] | None:
 def _metadata(delivery: Delivery) -> orjson.Fragment | None:
     """Return it as it was written down: compact JSON, read once when it came in."""
     return orjson.Fragment(delivery.metadata) if delivery.metadata else None
+
+
+def _failed_objects(failed: FailedObjects | None) -> dict[str, Any] | None:
+    return {"count": failed.count, "paths": failed.paths} if failed else None
 
 
 def _instant(moment: datetime | None) -> str | None:

@@ -21,6 +21,7 @@ from jetworker.core.delivery import (
     Delivery,
     Event,
     EventType,
+    FailedObjects,
     Reason,
     ReasonCode,
     Requested,
@@ -68,7 +69,9 @@ _PAUSED = Reason(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
 _HELD = Reason(
     ReasonCode.HELD, "nothing in the job document shows whether it was started"
 )
-_INCOMPLETE = Reason(ReasonCode.OBJECTS_FAILED, "Jet could not transfer 1 object")
+_INCOMPLETE = Reason(ReasonCode.OBJECTS_FAILED, "Jet completed it, but 1 object failed")
+
+_FAILED = FailedObjects(1, ("/show/ep2.mov",))
 
 # What is told, the state that it tells, Jet's word, the progress, and why.
 _Told: TypeAlias = tuple[EventType, State, str | None, Progress | None, Reason | None]
@@ -122,6 +125,7 @@ def _event(told: _Told) -> Event:
         sequence=1 if kind is EventType.ACCEPTED else 2 + is_early,
         finished_at=_NOW if state.is_final else None,
         reason=reason,
+        failed_objects=_FAILED if state is State.FAILED else None,
     )
     if kind.startswith("transfer."):
         transfer = replace(_TRANSFER, jet_state=jet_state, progress=progress)

@@ -2,7 +2,9 @@
 Jet's JSON to values: typed, and lenient as its documentation is incomplete.
 
 Unknown fields and words are tolerated; a fact of the wrong type is absent; only what
-an answer is useless without (an id, a state) is required.
+an answer is useless without (an id, a state) is required. Numbers may be written as
+decimal text. One fact is never taken for absent: a failed count that is there and
+cannot be read is not zero.
 """
 
 import re
@@ -24,6 +26,7 @@ from jetworker.core.observation import (
     JetFile,
     JetJob,
     JetTransfer,
+    Listed,
     Progress,
     StorageProfile,
     Tally,
@@ -104,7 +107,27 @@ def _object(spec: ObjectSpec) -> dict[str, Any]:
     return body
 
 
-_MOST = 2**63 - 1
+# Beyond it a float is not exact, and sums of many would leave 64 bits.
+_MOST = 2**53 - 1
+_LONGEST_STATE = 64
+_DECIMAL = re.compile(r"\+?([0-9]{1,20})(?:\.[0-9]{0,40})?", re.ASCII)
+# Where an answer may say that there is more: the search's page shows the first two.
+_TOTALS = ("totalResultCount", "totalCount", "total")
+_MORE = (
+    "after",
+    "nextPageToken",
+    "nextToken",
+    "pageToken",
+    "continuationToken",
+    "nextCursor",
+    "cursor",
+    "next",
+    "nextPage",
+    "nextLink",
+    "hasMore",
+    "isTruncated",
+)
+_NOTHING: tuple[Any, ...] = (None, False, "", 0, "false", "null")
 _T = TypeVar("_T")
 
 
@@ -121,6 +144,14 @@ def loads(body: bytes) -> Any:
         raise NoAnswer(msg) from exc
 
 
+def is_object(body: bytes) -> bool:
+    """Whether a body is a JSON object: nothing else of a refusal is Jet's own word."""
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
 def delivery_id(answer: Any) -> DeliveryId | None:
     """Return the id that the answer to a start carries, None if there is none."""
     found = _fields(answer).get("deliveryId")
@@ -132,8 +163,8 @@ def delivery(answer: Any) -> JetDelivery:
     fields = _fields(answer)
     transfers = [_fields(each).get("transferId") for each in _list(fields, "transfers")]
     return JetDelivery(
-        DeliveryId(_required(fields, "deliveryId")),
-        _required(fields, "state"),
+        DeliveryId(_id(fields, "deliveryId")),
+        _state(fields),
         _time(fields.get("createdOn")),
         _progress(fields.get("deliverySummary")),
         tuple(TransferId(str(each)) for each in transfers if is_jet_id(each)),
@@ -148,10 +179,10 @@ def transfer(answer: Any) -> JetTransfer:
     owner = metadata.get("deliveryId") or fields.get("deliveryId")
     manifest = _fields(fields.get("objectsManifest")).get("summary")
     return JetTransfer(
-        TransferId(_required(fields, "transferId")),
-        _required(fields, "state"),
+        TransferId(_id(fields, "transferId")),
+        _state(fields),
         DeliveryId(str(owner)) if is_jet_id(owner) else None,
-        metadata.get("isRetry") is True or fields.get("isRetry") is True,
+        _is_true(metadata.get("isRetry")) or _is_true(fields.get("isRetry")),
         _progress(fields.get("transferProgress")),
         _tally(manifest) if isinstance(manifest, dict) else None,
     )
@@ -174,9 +205,9 @@ def job(answer: Any) -> JetJob:
     """Read a job document; search results call the name `jobName`."""
     fields = _fields(answer)
     return JetJob(
-        JobId(_required(fields, "jobId")),
+        JobId(_id(fields, "jobId")),
         _text(fields.get("name")) or _text(fields.get("jobName")) or "",
-        fields.get("paused") is True or fields.get("status") == "PAUSED",
+        _is_true(fields.get("paused")) or fields.get("status") == "PAUSED",
         _time(fields.get("createdOn")),
         _profiles(fields),
         tuple(dict.fromkeys(_delivery_ids(fields))),
@@ -187,14 +218,14 @@ def profile(answer: Any) -> StorageProfile:
     """Read one storage profile."""
     fields = _fields(answer)
     return StorageProfile(
-        ProfileId(_required(fields, "storageProfileId")),
+        ProfileId(_id(fields, "storageProfileId")),
         _text(fields.get("name")) or _text(fields.get("storageProfileName")) or "",
         _text(fields.get("storageProfileType")) or "",
     )
 
 
-def items(answer: Any, read: Callable[[Any], _T]) -> tuple[_T, ...]:
-    """Read a wrapped list; an item that cannot be read is left out."""
+def items(answer: Any, read: Callable[[Any], _T], before: int = 0) -> Listed[_T]:
+    """Read a wrapped list, *before* it so many; what cannot be read is left out."""
     wrapped = answer if isinstance(answer, list) else _fields(answer).get("items")
     if not isinstance(wrapped, list):
         msg = "Jet's answer has no items"
@@ -205,7 +236,22 @@ def items(answer: Any, read: Callable[[Any], _T]) -> tuple[_T, ...]:
             found.append(read(each))
         except NoAnswer:
             continue
-    return tuple(found)
+    is_end = bool(before) and not wrapped  # a token on an empty last page is no news
+    has_more = _has_more(answer, before + len(wrapped), is_end=is_end)
+    return Listed(tuple(found), len(wrapped), has_more)
+
+
+def _has_more(answer: Any, shown: int, *, is_end: bool) -> bool:
+    """Whether a listing says that it goes on, in any of the words that APIs use."""
+    fields = _fields(answer)
+    places = (fields, *(_fields(fields.get(x)) for x in ("paging", "pagination")))
+    for place in places:
+        totals = (_number(place.get(name)) for name in _TOTALS)
+        if any(total is not None and total > shown for total in totals):
+            return True
+        if not is_end and any(place.get(name) not in _NOTHING for name in _MORE):
+            return True
+    return False
 
 
 def _delivery_ids(document: Any) -> Iterator[DeliveryId]:
@@ -244,12 +290,29 @@ def _profiles(fields: dict[str, Any]) -> tuple[ProfileId, ProfileId] | None:
 def _progress(value: Any) -> Progress | None:
     if not isinstance(value, dict):
         return None
-    parts = (value.get("transferred"), value.get("skipped"), value.get("failed"))
-    return Progress(*(_tally(part) for part in parts))
+    failed = value.get("failed")
+    return Progress(
+        _tally(value.get("transferred")),
+        _tally(value.get("skipped")),
+        _tally(failed),
+        is_failed_known=_is_count_known(failed),
+    )
+
+
+def _is_count_known(tally: Any) -> bool:
+    """Whether a tally that is there has a count that can be read; absent is zero."""
+    if tally is None or _number(tally) is not None:
+        return True
+    if not isinstance(tally, dict):
+        return False
+    if tally.get("count") is None:
+        return tally.get("bytes") is None or _number(tally["bytes"]) == 0
+    return _number(tally["count"]) is not None
 
 
 def _tally(value: Any) -> Tally:
-    fields = _fields(value)
+    """Read a tally; a bare number is its count."""
+    fields = value if isinstance(value, dict) else {"count": value}
     return Tally(_number(fields.get("count")) or 0, _number(fields.get("bytes")) or 0)
 
 
@@ -267,17 +330,34 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | None:
+    """Read a number that is not negative, or decimal text that is one."""
+    if isinstance(value, str):
+        digits = _DECIMAL.fullmatch(value.strip())
+        value = int(digits[1]) if digits else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value <= _MOST else None
 
 
-def _required(fields: dict[str, Any], name: str) -> str:
-    value = _text(fields.get(name))
-    if not value:
+def _is_true(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
+def _id(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not is_jet_id(value):
         msg = f"Jet's answer has no {name}"
         raise NoAnswer(msg)
     return value
+
+
+def _state(fields: dict[str, Any]) -> str:
+    """Read a state; a word longer than any is cut: it is published and kept."""
+    value = _text(fields.get("state"))
+    if not value:
+        msg = "Jet's answer has no state"
+        raise NoAnswer(msg)
+    return value[:_LONGEST_STATE]
 
 
 def _time(value: Any) -> datetime | None:

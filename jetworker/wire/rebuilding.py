@@ -167,7 +167,8 @@ def _transfers(told: Sequence[ReadEvent]) -> tuple[Transfer, ...]:
 def _progress(data: Mapping[str, Any] | None) -> Progress | None:
     if data is None:
         return None
-    return Progress(*(Tally(**data[kind]) for kind in _KINDS))
+    moved, skipped, failed = (Tally(**data[kind]) for kind in _KINDS)
+    return Progress(moved, skipped, failed)
 
 
 def _reason(last: Mapping[str, Any]) -> Reason | None:

@@ -23,7 +23,14 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
-from jetworker.core.delivery import Delivery, Reason, ReasonCode, Requested, State
+from jetworker.core.delivery import (
+    Delivery,
+    FailedObjects,
+    Reason,
+    ReasonCode,
+    Requested,
+    State,
+)
 from jetworker.core.finished import Finished
 from jetworker.core.observation import Progress, Tally
 from jetworker.core.post import Contents, Ghost, Window
@@ -39,7 +46,7 @@ _SHORT = frozenset(
     {"id", "fp", "state", "at", "route", "seq", "try"}
     | {"job", "did", "why", "began", "doubt"}
     | {"took", "req", "got", "jet", "adopted", "meta"}
-    | {"made", "ended", "sample", "folders", "posts"}
+    | {"made", "ended", "sample", "folders", "posts", "failed"}
 )
 
 # Where unknown fields are, what was known beside them, and the fields themselves.
@@ -169,6 +176,7 @@ def _short(finished: Finished) -> dict[str, Any]:
         "sample": finished.sample.hex() if finished.sample else None,
         "folders": finished.folders or None,
         "posts": [_ghost(each) for each in finished.posts] or None,
+        "failed": _failed(finished.failed_objects),
     }
 
 
@@ -198,6 +206,7 @@ def _read_short(short: dict[str, Any]) -> Finished:
         sample=bytes.fromhex(short["sample"]) if "sample" in short else None,
         folders=short.get("folders", False),
         posts=tuple(_read_ghost(each) for each in short.get("posts", ())),
+        failed_objects=_objects(*short["failed"]) if "failed" in short else None,
     )
 
 
@@ -222,6 +231,14 @@ def _read_ghost(short: list[Any]) -> Ghost:
     return Ghost(attempt, _read_window([lo, hi]), contents)
 
 
+def _failed(failed: FailedObjects | None) -> list[Any] | None:
+    return [failed.count, list(failed.paths)] if failed else None
+
+
+def _objects(count: int, paths: list[str]) -> FailedObjects:
+    return FailedObjects(count, tuple(paths))
+
+
 def _why(reason: Reason | None) -> list[str] | None:
     return [reason.code, reason.message] if reason else None
 
@@ -238,8 +255,8 @@ def _counts(progress: Progress | None) -> list[int] | None:
 
 
 def _progress(counts: list[int]) -> Progress:
-    tallies = [Tally(*counts[n : n + 2]) for n in (0, 2, 4)]
-    return Progress(*tallies)
+    moved, skipped, failed = (Tally(*counts[n : n + 2]) for n in (0, 2, 4))
+    return Progress(moved, skipped, failed)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -19,6 +19,7 @@ from jetworker.core.transitions import Policy
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
 from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.command_record import CommandRecords
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
@@ -124,7 +125,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
             resolver=resolver,
             locks=locks,
             sender=StartSender(
-                jet, resolver, _longest_way(config), config.starts.settle
+                jet, resolver, clock, _longest_way(config), config.starts.settle
             ),
             counts=counts,
             clock=clock,
@@ -137,7 +138,8 @@ def assemble(config: Config, outside: Outside) -> Parts:
     locks.on_change(starter.nudge)
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
-    follower = Follower(StatusPoll(jet, clock, metrics), pace, clock, watchdog)
+    poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
+    follower = Follower(poll, pace, clock, watchdog)
     services = Services(
         starter, follower, reconciler, sweep.touch, counts, metrics, clock
     )

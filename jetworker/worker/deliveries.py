@@ -352,6 +352,8 @@ class Deliveries:
                 self.services.follower.take(handle)
             case Effect.SEND_START:
                 pass  # whoever wrote it down is waiting to send it
+            case Effect.REST:
+                pass  # until an operator says what to do
 
     def _snapshot(self, delivery: Delivery) -> Record:
         kept = finish(delivery) if delivery.state.is_final else delivery

@@ -30,6 +30,7 @@ from jetworker.core.delivery import (
 )
 from jetworker.core.finished import DedupeIndex, Remembered, finish
 from jetworker.core.observation import (
+    JetDelivery,
     JetTransfer,
     StartAccepted,
     StartAnswer,
@@ -37,7 +38,16 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.core.polling import Pace, Speed, estimate, from_listing, measure
+from jetworker.core.polling import (
+    Pace,
+    Speed,
+    Told,
+    estimate,
+    in_order,
+    measure,
+    of_answer,
+    of_listing,
+)
 from jetworker.core.progress import unfinished
 from jetworker.core.rate import Backoff, Bucket
 from jetworker.core.route import Route, path_allowed
@@ -55,6 +65,7 @@ from tests.support.builders import (
     NOW,
     SECOND,
     a_delivery,
+    a_jet_delivery,
     a_jet_transfer,
     a_progress,
     a_send,
@@ -135,6 +146,24 @@ def test_orders_that_fit_are_carried_out() -> None:
     assert admit(resolve, a_delivery(State.HELD), None, NOW) == Apply(resolve)
 
 
+def test_what_is_held_for_a_defect_is_bound_to_its_own_delivery() -> None:
+    held = a_delivery(State.HELD, delivery_id=DELIVERY, intent=None)
+
+    def answer(action: Resolution, delivery_id: DeliveryId | None = None) -> object:
+        order = Resolve(CommandId("c-1"), action, delivery_id)
+        return admit(order, held, None, NOW)
+
+    own = answer(Resolution.ADOPT, DELIVERY)
+    other = answer(Resolution.ADOPT, DeliveryId("other"))
+    assert isinstance(own, Apply)
+    assert isinstance(other, Reject)
+    assert other.reason is Rejection.NOT_ADOPTABLE
+    assert isinstance(answer(Resolution.RESEND), Reject)
+    assert isinstance(answer(Resolution.ABANDON), Apply)
+    held = replace(held, delivery_id=None)
+    assert isinstance(answer(Resolution.RESEND), Apply)
+
+
 @pytest.mark.parametrize(
     ("answer", "means"),
     [
@@ -152,6 +181,7 @@ def test_orders_that_fit_are_carried_out() -> None:
             StartAnswered(422, "m"),
             Refused(ReasonCode.REJECTED_BY_JET, "Jet said 422: m"),
         ),
+        (StartAnswered(401, "", is_jets=False), RenewToken(is_jets=False)),
     ],
 )
 def test_an_answer_to_a_start_means_one_thing(
@@ -163,6 +193,19 @@ def test_an_answer_to_a_start_means_one_thing(
 @pytest.mark.parametrize("status", [100, 302, 307, 408, 409, 418, 500, 502, 503, 504])
 def test_whatever_is_not_plainly_refused_is_unknown(status: int) -> None:
     assert isinstance(meaning(StartAnswered(status, "")), Lost)
+
+
+@pytest.mark.parametrize("status", sorted({*range(400, 500)} - {401, 408, 409}))
+def test_a_refusal_that_is_not_jet_s_own_word_decides_nothing(status: int) -> None:
+    answer = StartAnswered(status, "default backend - 404", is_jets=False)
+
+    said = f"something in front of Jet answered {status}: default backend - 404"
+    assert meaning(answer) == Blocked(ReasonCode.JET_UNAVAILABLE, said)
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 502])
+def test_what_may_have_been_applied_is_unknown_whoever_says_so(status: int) -> None:
+    assert isinstance(meaning(StartAnswered(status, "", is_jets=False)), Lost)
 
 
 @given(st.integers(-5, 10**6), st.floats(0, 0.999))
@@ -269,8 +312,10 @@ def test_a_delivery_is_open_from_intent_to_terminal() -> None:
 
 def test_the_deadline_runs_from_started() -> None:
     terms = Terms(deadline=60 * SECOND)
+    endless = Terms(deadline=timedelta.max)
 
     assert a_delivery(State.STARTED, terms=terms).deadline_at == NOW + 60 * SECOND
+    assert a_delivery(State.STARTED, terms=endless).deadline_at is None
     assert a_delivery(State.STARTED).deadline_at is None
     assert a_delivery(State.WAITING, terms=terms).deadline_at is None
 
@@ -312,7 +357,7 @@ def listed(size: int) -> tuple[JetTransfer, ...]:
 
 
 def test_a_listing_tells_the_sum_of_a_delivery_s_transfers() -> None:
-    seen = from_listing(running(), listed(40))
+    seen = of_listing(Told(), running(), listed(40))[1]
 
     assert seen.delivery is not None
     assert seen.delivery.progress is not None
@@ -323,7 +368,7 @@ def test_a_listing_tells_the_sum_of_a_delivery_s_transfers() -> None:
 def test_a_listing_never_takes_back_what_jet_itself_counted() -> None:
     ahead = a_progress(size=90)
 
-    seen = from_listing(running(progress=ahead), listed(40))
+    seen = of_listing(Told(), running(progress=ahead), listed(40))[1]
 
     assert seen.delivery is not None
     assert seen.delivery.progress == ahead
@@ -333,10 +378,104 @@ def test_a_listing_says_that_a_delivery_runs_unless_jet_has_a_word_of_its_own() 
     queued = a_delivery(State.STARTED, jet_state="QUEUED")
     odd = a_delivery(State.IN_PROGRESS, jet_state="PONDERING")
 
-    seen = from_listing(queued, listed(1)).delivery
+    seen = of_listing(Told(), queued, listed(1))[1].delivery
     assert seen is not None
     assert seen.state == "IN_PROGRESS"
-    assert from_listing(odd, listed(1)) == StatusObserved(None, listed(1))
+    assert of_listing(Told(), odd, listed(1))[1] == StatusObserved(None, listed(1))
+
+
+def an_answer(at: float, size: int | None = 1) -> JetDelivery:
+    progress = None if size is None else a_progress(size=size)
+    return replace(a_jet_delivery(), asked_at=at, progress=progress)
+
+
+def a_transfer_at(at: float, name: str = "t-1") -> JetTransfer:
+    return replace(a_jet_transfer(name), asked_at=at)
+
+
+def test_what_was_asked_before_the_last_answer_told_had_come_is_dropped() -> None:
+    first = StatusObserved(an_answer(1.0), (a_transfer_at(1.0),))
+    told, all_of_it = in_order(Told(), first, 2.0)
+    older = StatusObserved(an_answer(0.9), (a_transfer_at(0.9),))
+    beside = StatusObserved(an_answer(1.9), (a_transfer_at(1.9),))
+    after = StatusObserved(an_answer(2.0), (a_transfer_at(2.0),))
+
+    assert all_of_it == first
+    assert in_order(told, older, 3.0) == (told, None)
+    assert in_order(told, beside, 3.0) == (told, None)
+    assert in_order(told, after, 3.0)[1] == after
+
+
+def test_each_transfer_and_the_delivery_itself_have_an_order_of_their_own() -> None:
+    told, _ = in_order(Told(), StatusObserved(an_answer(1.0)), 2.0)
+    told, _ = in_order(told, StatusObserved(None, (a_transfer_at(2.0),)), 3.0)
+    seen = StatusObserved(
+        an_answer(1.0), (a_transfer_at(2.5), a_transfer_at(1.0, "t-2"))
+    )
+
+    after, rest = in_order(told, seen, 4.0)
+    later = StatusObserved(an_answer(2.5), (a_transfer_at(2.5),))
+
+    assert rest == StatusObserved(None, (a_transfer_at(1.0, "t-2"),))
+    assert after.transfers_at == {"t-1": 3.0, "t-2": 4.0}
+    assert in_order(after, later, 5.0)[1] == StatusObserved(an_answer(2.5))
+
+
+def test_counts_that_jet_itself_takes_back_are_told_and_a_lag_is_not() -> None:
+    told, _ = of_answer(Told(), running(), an_answer(1.0, 50))
+    summed = running(progress=a_progress(size=70))
+
+    lagging, lag = of_answer(told, summed, an_answer(2.0, 60))
+    back, again = of_answer(lagging, summed, an_answer(3.0, 20))
+    still, throttled = of_answer(back, summed, an_answer(4.0, 30))
+    over, caught_up = of_answer(still, summed, an_answer(5.0, 75))
+
+    answers = (lag, again, throttled, caught_up)
+    assert [seen.is_back for seen in answers] == [False, True, True, False]
+    assert not over.has_run_back
+    assert of_answer(over, summed, an_answer(6.0, None))[0].own == a_progress(size=75)
+
+
+def test_a_transfer_that_begins_anew_takes_the_sum_back() -> None:
+    known = Transfer(TransferId("t-1"), "IN_PROGRESS", progress=a_progress(size=40))
+    delivery = a_delivery(
+        State.IN_PROGRESS,
+        jet_state="IN_PROGRESS",
+        transfers=(known,),
+        progress=a_progress(size=40),
+    )
+
+    told, seen = of_listing(Told(), delivery, listed(10))
+
+    assert seen.is_back
+    assert told.has_run_back
+    assert seen.delivery is not None
+    assert seen.delivery.progress == a_progress(size=10)
+
+
+def test_an_estimate_that_no_clock_reaches_is_bounded() -> None:
+    """A huge file that has hardly begun: a timedelta ends after 2.7 million years."""
+    huge = replace(a_delivery().requested, bytes=2**53 - 1)
+    delivery = a_delivery(State.IN_PROGRESS, requested=huge)
+    once = measure(Speed(), delivery, a_progress(size=0), 1.0)
+    slow = measure(once, delivery, a_progress(size=1), 1e9)
+
+    assert slow.remaining(1e9) == timedelta(days=365)
+    assert Speed(1.0, 1, 2**53 - 1, 5e-324).remaining(1.0) == timedelta(days=365)
+    assert Speed().age(1e300, 10**9) == timedelta(days=365, seconds=600)
+
+
+def test_a_sum_of_many_is_a_number_that_every_reader_can_hold() -> None:
+    most = 2**53 - 1
+    transfers = tuple(
+        replace(a_jet_transfer(f"t-{n}"), progress=a_progress(most, most, most))
+        for n in range(1100)
+    )
+
+    seen = of_listing(Told(), running(), transfers)[1].delivery
+
+    assert seen is not None
+    assert seen.progress == a_progress(most, most, failed=most)
 
 
 def test_transfers_whose_end_is_to_come_are_named() -> None:

@@ -6,21 +6,25 @@ from datetime import datetime
 import pytest
 
 from jetworker.core import lifecycle
-from jetworker.core.command import DeliveryId
+from jetworker.core.command import DeliveryId, TransferId
 from jetworker.core.delivery import (
     Delivery,
     EventType,
+    FailedObjects,
     Intent,
     PendingAdopt,
     Reason,
     ReasonCode,
     State,
     Terms,
+    Transfer,
 )
 from jetworker.core.errors import IllegalTransition
 from jetworker.core.finished import finish
-from jetworker.core.lifecycle import accept, transition
+from jetworker.core.lifecycle import accept, set_aside, transition
+from jetworker.core.observation import Progress
 from jetworker.core.post import Ghost, Window, contents_of
+from jetworker.core.progress import would_fail
 from jetworker.core.route import OnUncertain
 from jetworker.core.transitions import Effect, Policy, Transition
 from jetworker.core.trigger import (
@@ -269,6 +273,174 @@ def test_completed_with_failed_objects_is_failed() -> None:
     assert step.delivery.reason is not None
     assert step.delivery.reason.code is ReasonCode.OBJECTS_FAILED
     assert step.delivery.progress == a_progress(failed=2)
+
+
+def ending(
+    *transfers: Transfer,
+    progress: Progress | None = None,
+    state: str = "COMPLETED",
+    paths: tuple[str, ...] = (),
+) -> Delivery:
+    """Return a delivery with these transfers as Jet's last word leaves it."""
+    seen = StatusObserved(a_jet_delivery(state, progress=progress), failed_paths=paths)
+    delivery = a_delivery(State.IN_PROGRESS, transfers=transfers)
+    return transition(delivery, seen, NOW, POLICY).delivery
+
+
+def a_transfer(state: str = "COMPLETED", failed: int | None = None) -> Transfer:
+    progress = None if failed is None else a_progress(failed=failed)
+    return Transfer(TransferId(f"t-{state}-{failed}"), state, progress=progress)
+
+
+UNCLEAR = replace(a_progress(), is_failed_known=False)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "failed"),
+    [
+        (ending(a_transfer("FAILED")), 1),
+        (ending(a_transfer(failed=2)), 2),
+        (ending(a_transfer(failed=2), a_transfer("FAILED", 3)), 5),
+        (ending(a_transfer(failed=2), progress=a_progress(failed=0)), 2),
+        (ending(a_transfer("FAILED"), progress=a_progress(failed=0)), 1),
+        (ending(a_transfer(failed=1), progress=a_progress(failed=4)), 4),
+        (ending(progress=UNCLEAR), 1),
+        (ending(a_transfer(failed=2), progress=UNCLEAR), 2),
+        (ending(replace(a_transfer(), progress=UNCLEAR)), 1),
+        (ending(paths=("/a", "/b")), 2),
+    ],
+    ids=map(str, range(10)),
+)
+def test_a_delivery_whose_transfers_show_a_failure_is_never_completed(
+    delivery: Delivery, failed: int
+) -> None:
+    objects = "1 object" if failed == 1 else f"{failed} objects"
+    assert delivery.state is State.FAILED
+    assert delivery.reason == Reason(
+        ReasonCode.OBJECTS_FAILED, f"Jet completed it, but {objects} failed"
+    )
+    assert delivery.failed_objects is not None
+    assert delivery.failed_objects.count == failed
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        ending(),
+        ending(progress=a_progress()),
+        ending(a_transfer(), a_transfer("CANCELLED"), progress=a_progress()),
+        ending(a_transfer(), progress=UNCLEAR),
+        ending(a_transfer(failed=0), progress=UNCLEAR),
+    ],
+    ids=map(str, range(5)),
+)
+def test_the_transfers_decide_where_a_failed_count_cannot_be_read(
+    delivery: Delivery,
+) -> None:
+    assert (delivery.state, delivery.failed_objects) == (State.COMPLETED, None)
+
+
+def test_what_failed_is_named_as_far_as_jet_names_it_and_never_endlessly() -> None:
+    many = tuple(f"/{number}.mov" for number in range(30))
+
+    named = ending(progress=a_progress(failed=40), paths=many)
+    jet_failed = ending(state="FAILED", paths=("/a.mov",))
+    fine = ending(state="FAILED")
+
+    assert named.failed_objects == FailedObjects(40, many[:20])
+    assert jet_failed.failed_objects == FailedObjects(1, ("/a.mov",))
+    assert fine.failed_objects is None
+
+
+def test_jet_is_asked_for_names_where_something_failed() -> None:
+    delivery = a_delivery(State.IN_PROGRESS, transfers=(a_transfer(failed=1),))
+    done = a_jet_delivery("COMPLETED", progress=a_progress())
+
+    assert would_fail(delivery, done)
+    assert would_fail(replace(delivery, transfers=()), replace(done, state="FAILED"))
+    assert not would_fail(replace(delivery, transfers=()), done)
+
+
+def test_whatever_ends_a_delivery_tells_the_failures_that_were_seen() -> None:
+    delivery = a_delivery(State.IN_PROGRESS, transfers=(a_transfer(failed=2),))
+
+    ended = transition(delivery, DeadlinePassed(), NOW, POLICY).delivery
+
+    assert ended.failed_objects == FailedObjects(2)
+
+
+def test_counts_that_jet_takes_back_are_told_as_they_are() -> None:
+    delivery = a_delivery(State.IN_PROGRESS, progress=a_progress(size=80))
+    seen = a_jet_delivery(progress=a_progress(size=20))
+
+    step = transition(delivery, StatusObserved(seen, is_back=True), NOW, POLICY)
+
+    assert step.delivery.progress == a_progress(size=20)
+
+
+def test_a_delivery_knows_so_many_transfers_as_fit_into_its_snapshot() -> None:
+    many = tuple(TransferId(f"t-{number}") for number in range(6000))
+    more = tuple(a_jet_transfer(f"u-{number}") for number in range(3))
+    seen = StatusObserved(a_jet_delivery(transfer_ids=many), more)
+
+    step = transition(a_delivery(State.STARTED), seen, NOW, POLICY)
+
+    assert [t.transfer_id for t in step.delivery.transfers] == list(many[:5000])
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.WAITING])
+def test_what_was_not_started_fails_where_our_own_code_does(state: State) -> None:
+    step = set_aside(a_delivery(state), NOW)
+
+    assert step.delivery.state is State.FAILED
+    assert step.delivery.reason is not None
+    assert step.delivery.reason.code is ReasonCode.INTERNAL_ERROR
+    assert [event.type for event in step.events] == [EventType.FAILED]
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        a_delivery(State.WAITING, attempt=1),
+        *(
+            a_delivery(state)
+            for state in State
+            if not state.is_final and state not in {State.ACCEPTED, State.WAITING}
+        ),
+    ],
+    ids=lambda delivery: delivery.state.value + str(delivery.attempt),
+)
+def test_what_may_have_been_started_is_held_where_our_own_code_fails(
+    delivery: Delivery,
+) -> None:
+    once = set_aside(delivery, NOW)
+    again = set_aside(once.delivery, NOW)
+
+    assert once.delivery.state is State.HELD
+    assert once.delivery.delivery_id == delivery.delivery_id
+    assert once.delivery.intent == delivery.intent
+    assert once.delivery.reason is not None
+    assert once.delivery.reason.code is ReasonCode.HELD
+    assert "defect" in once.delivery.reason.message
+    assert [event.type for event in once.events] == [EventType.UNCERTAIN]
+    assert again == Transition(once.delivery)
+
+
+def test_what_has_ended_is_not_set_aside() -> None:
+    ended = a_delivery(State.COMPLETED)
+
+    assert set_aside(ended, NOW) == Transition(ended)
+
+
+def test_what_is_held_for_a_defect_rests_until_an_operator_says_what_to_do() -> None:
+    held = set_aside(a_delivery(State.IN_PROGRESS), NOW)
+
+    on = transition(held.delivery, Found(DELIVERY, NOW), NOW, POLICY)
+    given_up = transition(held.delivery, AbandonOrdered(), NOW, POLICY)
+
+    assert held.effect is Effect.REST
+    assert (on.delivery.state, on.delivery.adopted) == (State.STARTED, False)
+    assert given_up.delivery.state is State.FAILED
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,13 @@ class Endpoint:
     def __init__(self, answers: Callable[[int], Any]) -> None:
         self._answers = answers
         self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def __call__(self, _body: bytes) -> Any:
         self.asked += 1
         await asyncio.sleep(0)
+        await self.gate.wait()
         found = self._answers(self.asked)
         if isinstance(found, Exception):
             raise found
@@ -134,11 +137,98 @@ async def test_a_storm_of_401_renews_once() -> None:
     old = await source.get()
 
     async def renew() -> str:
-        source.invalidate(old)
-        return await source.get()
+        assert source.is_worth_renewing(old, "get_job a", 1.0)
+        return await source.get(instead_of=old)
 
     assert set(await asyncio.gather(*(renew() for _ in range(50)))) == {"t2"}
     assert endpoint.asked == 2
+
+
+async def refuse(source: TokenSource, where: str, clock: HandClock) -> bool:
+    """Refuse the current token somewhere; whether it was worth a new one."""
+    value = await source.get()
+    if not source.is_worth_renewing(value, where, clock.at):
+        return False
+    await source.get(instead_of=value)
+    return True
+
+
+async def accept(source: TokenSource, where: str, clock: HandClock) -> None:
+    source.accept(await source.get(), where)
+    clock.at += 0.1
+
+
+async def test_one_job_that_refuses_every_token_gets_a_new_one_once_and_rarely() -> (
+    None
+):
+    source, endpoint, clock = a_source(lambda n: token(n) | {"expires_in": 3600})
+    for _ in range(600):
+        await refuse(source, "start_delivery a", clock)
+        await accept(source, "get_delivery b", clock)
+
+    assert endpoint.asked <= 2 + 60 / 60
+
+
+async def test_a_hundred_jobs_that_refuse_are_no_reason_for_a_hundred_tokens() -> None:
+    source, endpoint, clock = a_source(lambda n: token(n) | {"expires_in": 3600})
+    for number in range(600):
+        await refuse(source, f"start_delivery {number % 100}", clock)
+        clock.at += 0.1
+
+    assert endpoint.asked <= 12
+
+
+async def test_a_token_that_ends_early_is_replaced_at_once_every_time() -> None:
+    """It was accepted in the same place before: it is the token's."""
+    source, endpoint, clock = a_source(token)
+    for number in range(1, 6):
+        await accept(source, "get_delivery a", clock)
+        assert await refuse(source, "get_delivery a", clock)
+        assert endpoint.asked == number + 1
+
+
+async def test_a_place_that_refuses_now_and_then_gets_no_token_each_time() -> None:
+    source, endpoint, clock = a_source(lambda n: token(n) | {"expires_in": 3600})
+    for _ in range(300):
+        await accept(source, "get_delivery a", clock)
+        await refuse(source, "get_delivery a", clock)
+
+    assert endpoint.asked <= 1 + 2 * 10
+
+
+async def test_a_refusal_while_others_are_accepted_is_not_the_token_s() -> None:
+    source, endpoint, clock = a_source(token)
+    value, asked_at = await source.get(), clock.at
+    clock.at += 1
+    await accept(source, "get_delivery b", clock)
+
+    assert not source.is_worth_renewing(value, "get_delivery a", asked_at)
+    assert endpoint.asked == 1
+
+
+async def test_the_old_token_serves_until_the_new_one_is_there() -> None:
+    source, endpoint, clock = a_source(token)
+    old = await source.get()
+    clock.at += 81
+    endpoint.gate.clear()
+    renewing = asyncio.create_task(source.get())
+    await asyncio.sleep(0)
+
+    assert await source.get() == old
+    endpoint.gate.set()
+    assert await renewing == "t2"
+    assert await source.get() == "t2"
+
+
+async def test_who_was_refused_is_told_so_where_no_other_token_is_to_be_had() -> None:
+    source, _, clock = a_source(
+        lambda n: token(n) if n == 1 else JetUnavailable("down")
+    )
+    value = await source.get()
+
+    with pytest.raises(JetUnavailable):
+        await refuse(source, "start_delivery a", clock)
+    assert await source.get() == value
 
 
 async def test_a_token_is_renewed_ahead_and_outlives_a_jet_that_does_not_answer() -> (

@@ -35,5 +35,7 @@ async def jet(side: Side) -> AsyncIterator[JetClient]:
 
 @pytest.fixture
 async def job(jet: JetClient) -> JetJob:
-    profiles = {each.name: each.profile_id for each in await jet.list_profiles()}
+    profiles = {
+        each.name: each.profile_id for each in (await jet.list_profiles()).items
+    }
     return await jet.create_job("contract", profiles["London"], profiles["Paris"])

@@ -51,7 +51,9 @@ async def test_an_expired_token_is_renewed_on_the_way(
 async def test_a_created_job_is_got_listed_and_found_as_it_was_made(
     side: Side, jet: JetClient
 ) -> None:
-    profiles = {each.name: each.profile_id for each in await jet.list_profiles()}
+    profiles = {
+        each.name: each.profile_id for each in (await jet.list_profiles()).items
+    }
     ends = (profiles["Paris"], profiles["London"])
 
     made = await jet.create_job("Paris back home", *ends)
@@ -61,7 +63,7 @@ async def test_a_created_job_is_got_listed_and_found_as_it_was_made(
     assert made.created_on is not None
     assert abs(datetime.now(UTC) - made.created_on) < timedelta(minutes=1)
     assert await jet.get_job(made.job_id) == made
-    assert made in await jet.list_jobs()
+    assert made in (await jet.list_jobs()).items
     found = await searched(side, "BACK home")
     assert [(each.job_id, each.name) for each in found] == [(made.job_id, made.name)]
     assert await searched(side, "no such job") == []
@@ -81,7 +83,7 @@ async def test_a_search_has_pages_and_a_total(
         for n in range(3)
     ]
 
-    found = [[each.job_id for each in items(page, read_job)] for page in pages]
+    found = [[each.job_id for each in items(page, read_job).items] for page in pages]
     assert found == [[job.job_id], [second.job_id], []]
     assert {page["totalResultCount"] for page in pages} == {2}
 

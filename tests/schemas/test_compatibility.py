@@ -31,6 +31,10 @@ FROZEN = [
 ]
 
 
+# Sizes beyond 2**53 - 1, which no reader of JSON holds exactly, ended the worker.
+EXCEPTED = {"commands/command.v1.schema.json": ["/0: no alternative takes it"]}
+
+
 def released(version: str, name: str) -> Any:
     """Return a schema as it was released."""
     return orjson.loads((FOLDER / "released" / version / name).read_bytes())
@@ -44,7 +48,7 @@ def test_what_was_released_is_still_understood(version: str, name: str) -> None:
 
     broken = problems(now, then) if is_written else problems(then, now)
 
-    assert broken == []
+    assert broken == EXCEPTED.get(name, [])
 
 
 @pytest.mark.parametrize(("older", "wider"), WIDER_PATTERNS)

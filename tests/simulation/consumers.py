@@ -54,14 +54,14 @@ class Reader:
         """Return what it reads."""
         return set(self._positions)
 
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from there."""
+        self._positions[partition] = offset
+
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         """Begin with the first record."""
         for partition in partitions:
             self._positions[partition] = 0
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on from there."""
-        self._positions[partition] = offset
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Do not read these any more."""

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx
 from typing_extensions import override
 
-from jetworker.jet.connection import handover
+from jetworker.jet.connection import handover, leaving
 from tests.simulation.documents import now
 from tests.simulation.jet import Jet, Reply
 from tests.simulation.node import Node
@@ -34,7 +34,11 @@ class Transport(httpx.AsyncBaseTransport):
         label = "start" if is_start else f"{request.method} {request.url.path[:8]}"
         operation = _operation(request)
 
+        note = leaving.get()
+
         def leave() -> None:
+            if note is not None:
+                note()
             if is_start:
                 assert current is not None
                 current.guard()

@@ -69,7 +69,8 @@ def _intent(written_at: float = 1.25, after: DeliveryId | None = None) -> Intent
 
 def _progress(*transferred: int, **others: tuple[int, int]) -> Progress:
     tallies = {name: Tally(*counts) for name, counts in others.items()}
-    return Progress(Tally(*transferred), **tallies)
+    skipped, failed = (tallies.get(name, Tally()) for name in ("skipped", "failed"))
+    return Progress(Tally(*transferred), skipped, failed)
 
 
 _BEFORE = DeliveryId("b0dea3b2-0000-4000-8000-000000000009")

@@ -51,11 +51,138 @@ def test_a_fact_of_the_wrong_type_is_absent() -> None:
         "deliveryId": "d",
         "state": "X",
         "createdOn": "soon",
-        "deliverySummary": {"transferred": {"count": "1", "bytes": True}},
+        "deliverySummary": {"transferred": {"count": "one", "bytes": True}},
         "transfers": "none",
     }
 
     assert jet.delivery(shown) == JetDelivery(DeliveryId("d"), "X", None, Progress())
+
+
+@pytest.mark.parametrize(
+    ("shown", "number"),
+    [
+        ("1", 1),
+        (" 7 ", 7),
+        ("+3", 3),
+        ("104857600", 104857600),
+        ("3.0", 3),
+        ("3.", 3),
+        ("9007199254740991", 2**53 - 1),
+        (4.0, 4),
+        ("9007199254740992", 0),
+        ("-1", 0),
+        ("1e3", 0),
+        ("0x10", 0),
+        ("\u0661", 0),
+        ("", 0),
+        ("9" * 5000, 0),
+        (2**53 + 2, 0),
+        (1e300, 0),
+        (float("nan"), 0),
+        (True, 0),
+    ],
+)
+def test_a_number_may_be_decimal_text_everywhere_and_is_never_too_large(
+    shown: Any, number: int
+) -> None:
+    tally = {"count": shown, "bytes": shown}
+    progress = {"transferred": tally, "skipped": tally}
+    document = {"deliveryId": "d", "transferId": "t", "state": "S"}
+    manifest = {"objectsManifest": {"summary": tally}, "transferProgress": progress}
+    same = Tally(number, number)
+
+    assert jet.delivery(document | {"deliverySummary": progress}).progress == Progress(
+        same, same
+    )
+    assert jet.transfer(document | manifest).progress == Progress(same, same)
+    assert jet.transfer(document | manifest).expected == same
+    assert (jet.file({"sizeInBytes": shown}).size or 0) == number
+
+
+@pytest.mark.parametrize(
+    ("failed", "count", "is_known"),
+    [
+        (None, 0, True),
+        ({}, 0, True),
+        ({"count": None, "bytes": 0}, 0, True),
+        ({"count": "2"}, 2, True),
+        ({"count": 2.0, "bytes": "x"}, 2, True),
+        (2, 2, True),
+        ("3", 3, True),
+        ({"count": "many"}, 0, False),
+        ({"count": -1}, 0, False),
+        ({"count": 1e30}, 0, False),
+        ({"count": {}}, 0, False),
+        ({"bytes": 9}, 0, False),
+        ({"bytes": "x"}, 0, False),
+        ("many", 0, False),
+        ([1], 0, False),
+        (True, 0, False),
+    ],
+)
+def test_a_failed_count_that_is_there_and_unreadable_is_not_zero(
+    failed: Any, count: int, is_known: bool
+) -> None:
+    shown = {"deliveryId": "d", "state": "S", "deliverySummary": {"failed": failed}}
+
+    progress = jet.delivery(shown).progress
+
+    assert progress is not None
+    assert (progress.failed.count, progress.is_failed_known) == (count, is_known)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_whole"),
+    [
+        ({}, True),
+        ({"totalResultCount": 1}, True),
+        ({"totalResultCount": "1"}, True),
+        ({"totalResultCount": 2}, False),
+        ({"totalResultCount": "2"}, False),
+        ({"totalResultCount": "all"}, True),
+        ({"totalCount": 2.0}, False),
+        ({"nextPageToken": "x"}, False),
+        ({"nextToken": None, "after": ""}, True),
+        ({"next": "https://jet/v1/jobs?page=2"}, False),
+        ({"hasMore": False}, True),
+        ({"hasMore": True}, False),
+        ({"pagination": {"cursor": "x"}}, False),
+        ({"paging": "x"}, True),
+    ],
+)
+def test_a_listing_that_says_that_there_is_more_is_not_whole(
+    answer: Any, is_whole: bool
+) -> None:
+    listed = jet.items({"items": [{"jobId": "j"}], **answer}, jet.job)
+
+    assert (listed.items, listed.is_whole) == ((JetJob(JobId("j")),), is_whole)
+
+
+def test_a_state_longer_than_any_word_is_cut_and_an_id_must_be_one() -> None:
+    assert jet.delivery({"deliveryId": "d", "state": "S" * 999}).state == "S" * 64
+    for wrong in ("a/b", "", "i" * 129, 7):
+        with pytest.raises(jet.NoAnswer):
+            jet.transfer({"transferId": wrong, "state": "S"})
+
+
+@pytest.mark.parametrize(
+    ("body", "is_jets"),
+    [
+        (b'{"message":"no"}', True),
+        (b"{}", True),
+        (b"", False),
+        (b"default backend - 404", False),
+        (b"<html>404</html>", False),
+        (b'["no"]', False),
+        (b'"no"', False),
+        (b"404", False),
+        (b"null", False),
+        (b"\xff\xfe", False),
+        (b'{"message":', False),
+    ],
+)
+def test_only_a_json_object_is_jet_s_own_word(body: bytes, is_jets: bool) -> None:
+    assert jet.is_object(body) is is_jets
 
 
 def test_nine_fractional_digits_and_no_zone_are_understood() -> None:
@@ -82,7 +209,7 @@ def test_a_transfer_names_its_delivery_in_either_place() -> None:
     inside = {
         "transferId": "t",
         "state": "S",
-        "metadata": {"deliveryId": "d", "isRetry": True},
+        "metadata": {"deliveryId": "d", "isRetry": "True"},
     }
     beside = {"transferId": "t", "state": "S", "deliveryId": "d"}
     manifest = {"objectsManifest": {"summary": {"count": 2, "bytes": 9}}}
@@ -139,8 +266,11 @@ def test_files_and_profiles_are_read() -> None:
 def test_a_list_leaves_out_what_it_cannot_read() -> None:
     rows = [{"transferId": "t", "state": "S"}, {}, 3]
 
-    assert [t.transfer_id for t in jet.items({"items": rows}, jet.transfer)] == ["t"]
-    assert len(jet.items(rows, jet.transfer)) == 1
+    listed = jet.items({"items": rows}, jet.transfer)
+
+    assert ([t.transfer_id for t in listed.items], listed.shown) == (["t"], 3)
+    assert not listed.is_whole
+    assert len(jet.items(rows, jet.transfer).items) == 1
     for wrong in ({}, {"items": 3}, None):
         with pytest.raises(jet.NoAnswer):
             jet.items(wrong, jet.transfer)

@@ -131,15 +131,32 @@ def test_what_is_no_json_object_is_invalid_json(value: bytes | None) -> None:
             "/objects/0/sizeInBytes",
         ),
         (
-            {"objects": [{"relativePath": "/a", "sizeInBytes": 2**63}]},
+            {"objects": [{"relativePath": "/a", "sizeInBytes": 2**53}]},
             "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": 1e300}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {"objects": [{"relativePath": "/a", "sizeInBytes": "5"}]},
+            "/objects/0/sizeInBytes",
+        ),
+        (
+            {
+                "objects": [
+                    {"relativePath": "/a", "sizeInBytes": 2**53 - 1},
+                    {"relativePath": "/b", "sizeInBytes": 1},
+                ]
+            },
+            "/objects",
         ),
         (
             {"objects": [{"relativePath": "/a", "sizeInBytes": True}]},
             "/objects/0/sizeInBytes",
         ),
         (
-            {"objects": [{"relativePath": "/a", "sizeInBytes": 1.0}]},
+            {"objects": [{"relativePath": "/a", "sizeInBytes": 1.5}]},
             "/objects/0/sizeInBytes",
         ),
         (
@@ -208,6 +225,29 @@ def test_too_much_is_said_so() -> None:
 
     assert refused(large).reason is Rejection.TOO_LARGE
     assert refused(many).reason is Rejection.TOO_MANY_OBJECTS
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("104857600.0", 104857600),
+        ("1e2", 100),
+        ("-0", 0),
+        ("-0.0", 0),
+        ("9007199254740991", 2**53 - 1),
+        ("9.007199254740991e15", 2**53 - 1),
+        ("null", None),
+    ],
+)
+def test_a_size_is_a_whole_number_however_it_is_written(
+    written: str, size: int | None
+) -> None:
+    record = orjson.dumps(SEND).replace(b'"sizeInBytes":5', b'"sizeInBytes":@')
+
+    found = decode(record.replace(b"@", written.encode()), (), max_objects=10)
+
+    assert isinstance(found, Send)
+    assert found.objects[0].size == size
 
 
 def test_equal_content_has_the_same_fingerprint_and_other_content_has_not() -> None:

@@ -28,6 +28,7 @@ from jetworker.core.delivery import (
     Delivery,
     Event,
     EventType,
+    FailedObjects,
     PendingAdopt,
     Reason,
     ReasonCode,
@@ -71,6 +72,7 @@ FULL = a_delivery(
         DELIVERY, an_origin(), b"\xff", b"\x00", (("h", b"\xfe"), ("n", None))
     ),
     doubted_at=NOW,
+    failed_objects=FailedObjects(3, ("/a.mov",)),
 )
 
 
@@ -119,6 +121,7 @@ def test_a_finished_snapshot_comes_back_as_it_was() -> None:
             jet_state="FAILED",
             adopted=True,
             metadata=b'{"a":"\xc3\xa9"}',
+            failed_objects=FailedObjects(2, ("/a", "/é")),
         )
     )
     old = replace(full, accepted_at=None, requested=None, metadata=None)
@@ -188,6 +191,7 @@ def test_a_delivery_event_is_a_cloudevent_with_every_fact() -> None:
             "failed": {"count": 0, "bytes": 0},
         },
         "reason": {"code": "held", "message": "?"},
+        "failedObjects": {"count": 3, "paths": ["/a.mov"]},
         "metadata": {"a": 1},
         "acceptedAt": "2026-11-23T10:00:00.000Z",
         "startedAt": "2026-11-23T10:00:00.000Z",

@@ -100,7 +100,7 @@ async def lane() -> AsyncIterator[Lane]:
             routes=lambda: routes,
             resolver=resolver,
             locks=JobLocks(),
-            sender=StartSender(client, resolver, seconds, seconds),
+            sender=StartSender(client, resolver, Clock(), seconds, seconds),
             counts=counts,
             clock=Clock(),
             max_active=100,

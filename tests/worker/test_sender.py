@@ -14,6 +14,7 @@ from jetworker.core.route import Route, WhenPaused
 from jetworker.core.trigger import Blocked, Lost, Refused, StartConfirmed, Trigger
 from jetworker.jet.jobs import JobResolver
 from jetworker.worker.starts.sender import StartSender
+from tests.support.fakes import HandClock
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 
@@ -28,6 +29,7 @@ class Wire:
 
     jet: JetServer
     sender: StartSender
+    clock: HandClock
 
     async def send(
         self, route: Route = ROUTE, guard: Callable[[], None] = lambda: None
@@ -43,7 +45,9 @@ async def wire() -> AsyncIterator[Wire]:
     ):
         jet.add_job("archive", JOB)
         seconds = timedelta(seconds=2)
-        yield Wire(jet, StartSender(client, JobResolver(client), seconds, seconds))
+        resolver, clock = JobResolver(client), HandClock()
+        sender = StartSender(client, resolver, clock, seconds, seconds)
+        yield Wire(jet, sender, clock)
 
 
 def refusing(jet: JetServer, *statuses: int) -> None:
@@ -91,8 +95,7 @@ async def test_a_token_that_is_refused_twice_is_told(wire: Wire) -> None:
 
     outcome = await wire.send()
 
-    said = "Jet refuses our token, renewed once"
-    assert outcome == Blocked(ReasonCode.UNAUTHORIZED, said)
+    assert outcome == Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses the token")
     assert wire.jet.creations() == {}
 
 
@@ -147,8 +150,11 @@ async def test_a_job_that_vanished_fails_by_its_id_and_is_looked_up_by_its_name(
     outcome = await wire.send(route)
 
     if is_by_id:
+        assert isinstance(outcome, Blocked)
+        assert outcome.code is ReasonCode.JOB_UNAVAILABLE
+        wire.clock.at += 30
         said = "Jet does not know the route's job_id"
-        assert outcome == Refused(ReasonCode.JOB_NOT_FOUND, said)
+        assert await wire.send(route) == Refused(ReasonCode.JOB_NOT_FOUND, said)
     else:
         said = "the route's job has vanished, it is looked up again"
         assert outcome == Blocked(ReasonCode.JOB_UNAVAILABLE, said)

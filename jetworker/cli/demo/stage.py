@@ -150,7 +150,7 @@ class Stage:
     async def set_paused(self, name: str, *, paused: bool) -> None:
         """Pause or resume a job, as a person at Jet's console would."""
         async with jet_client(settings.load(self._environ), self._environ) as jet:
-            jobs = [job for job in await jet.list_jobs() if job.name == name]
+            jobs = [job for job in (await jet.list_jobs()).items if job.name == name]
             await jet.set_paused(jobs[0].job_id, paused=paused)
 
     def restored_at(self, killed: float) -> float:

@@ -235,11 +235,12 @@ class World:
         ended = state not in {TransferState.SCHEDULED, TransferState.IN_PROGRESS}
         transfer.state = state if ended else TransferState.CANCELLED
         parts = entry["progress"]
-        transfer.progress = (
-            Progress(*(Tally(**parts[p]) for p in ("transferred", "skipped", "failed")))
-            if ended
-            else Progress()
-        )
+        if ended:
+            names = ("transferred", "skipped", "failed")
+            moved, skipped, failed = (Tally(**parts[name]) for name in names)
+            transfer.progress = Progress(moved, skipped, failed)
+        else:
+            transfer.progress = Progress()
         others = [t for t in delivery.transfers if t.transfer_id != transfer_id]
         delivery.transfers = [*others, transfer]
         job.transfers[transfer_id] = (delivery, transfer)

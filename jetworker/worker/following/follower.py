@@ -14,7 +14,7 @@ import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -22,7 +22,7 @@ from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.observation import JetTransfer
-from jetworker.core.polling import Pace, estimate, from_listing
+from jetworker.core.polling import Pace, estimate, of_listing
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.watchdog import Watchdog
@@ -32,6 +32,7 @@ from jetworker.worker.handle import DeliveryHandle
 log = structlog.get_logger()
 
 _AT_ONCE = 32
+_DENIED_AT_MOST = timedelta(seconds=30)
 _REST_DOUBLINGS = 3
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
 
@@ -143,7 +144,7 @@ class Follower:
         Returns whether that told how *followed* is.
         """
         is_alone = len(self._by_job[followed.job_id]) == 1
-        if is_alone or followed.asks or followed.missing or self._is_unheard(followed):
+        if is_alone or followed.wants_jets_word or self._is_unheard(followed):
             return False
         if not self._poll.may_list():
             return False
@@ -197,11 +198,15 @@ class Follower:
         for delivery_id, transfers in of.items():
             followed = self._by_job[job_id].get(delivery_id)
             delivery = followed.handle.delivery if followed else None
-            if followed is None or delivery is None or followed.asks:
+            if followed is None or delivery is None:
+                continue
+            followed.denied = None  # another answer of Jet's about it
+            if followed.wants_jets_word:
                 continue
             followed.seen = estimate(followed.seen, delivery, transfers, now)
             followed.seen_at = self._clock.now()
-            followed.handle.tell(from_listing(delivery, tuple(transfers)))
+            followed.told, seen = of_listing(followed.told, delivery, tuple(transfers))
+            _ = followed.observe(seen, now)  # its owner takes care that it is durable
             if not followed.is_asking:
                 self._again(followed)
         return bool(of)
@@ -216,7 +221,11 @@ class Follower:
             self._drop(followed)
             return
         now = self._clock.monotonic()
-        if followed.asks or followed.missing:
+        if followed.denied is not None:
+            denied = timedelta(seconds=followed.denied.lasted)
+            longest = min(_DENIED_AT_MOST, self._pace.maximum)
+            delay = max(self._pace.minimum, min(denied / 5, longest)).total_seconds()
+        elif followed.asks or followed.is_overtaken:
             delay = self._pace.minimum.total_seconds()
         else:
             delay = self._pace.next(

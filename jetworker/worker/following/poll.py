@@ -3,33 +3,50 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 import structlog
 
-from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.command import DeliveryId, JobId, ObjectSpec, Send, TransferId
 from jetworker.core.delivery import Delivery
-from jetworker.core.errors import JetError, JetNotFound
+from jetworker.core.errors import (
+    InvalidRecord,
+    JetError,
+    JetNotFound,
+    JetRejected,
+    StoreError,
+)
+from jetworker.core.failed_names import failed_names
 from jetworker.core.observation import (
     JetDelivery,
     JetTransfer,
     is_final_in_jet,
     is_known_in_jet,
 )
-from jetworker.core.polling import Speed, measure
-from jetworker.core.progress import unfinished
+from jetworker.core.polling import (
+    Denied,
+    Speed,
+    Told,
+    denied_again,
+    in_order,
+    measure,
+    of_answer,
+)
+from jetworker.core.progress import unfinished, would_fail
 from jetworker.core.trigger import Missing, StatusObserved
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
+from jetworker.wire import commands
 from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
 _TRANSFERS_A_TIME = 20
 _FURTHER_ASKS = 3
-_CONFIRMATIONS = 3
+_BELIEVED_AFTER = 300.0
 _WARNINGS = 20
 _NEAR_THE_END = timedelta(seconds=5)
 
@@ -41,8 +58,10 @@ class Followed:
 
     *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
     when anything did.
-    *missing* counts 404s in a row, *asks* the further questions about a delivery that
-    Jet has ended while a transfer still looks alive.
+    *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
+    delivery that Jet has ended while a transfer still looks alive. *told* is what was
+    told last. *is_overtaken*: a listing came while Jet was asked about the delivery
+    itself; no other is heard until that is answered.
     """
 
     handle: DeliveryHandle
@@ -53,10 +72,24 @@ class Followed:
     asked_at: float
     seen_at: datetime
     seen: Speed = field(default_factory=Speed)
-    missing: int = 0
+    denied: Denied | None = None
     asks: int = 0
     failures: int = 0
     is_asking: bool = False
+    told: Told = field(default_factory=Told)
+    is_overtaken: bool = False
+
+    @property
+    def wants_jets_word(self) -> bool:
+        """Whether only Jet's word on the delivery itself is of use now."""
+        return bool(self.asks) or self.denied is not None or self.is_overtaken
+
+    def observe(
+        self, seen: StatusObserved, now: float
+    ) -> "asyncio.Future[None] | None":
+        """Tell what came just now, unless what was asked later has come before."""
+        self.told, fresh = in_order(self.told, seen, now)
+        return None if fresh is None else self.handle.apply(fresh)
 
 
 @dataclass(slots=True)
@@ -75,11 +108,21 @@ class Listing:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+class Commands(Protocol):
+    """Where the record of a command is read again."""
+
+    async def read(self, partition: int, offset: int) -> Any | None:
+        """Return the record, None if it is not there any more; raises StoreError."""
+
+
 class StatusPoll:
     """Asks Jet about deliveries and tells them what it says."""
 
-    def __init__(self, jet: JetClient, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, jet: JetClient, commands: Commands, clock: Clock, metrics: Metrics
+    ) -> None:
         self._jet = jet
+        self._commands = commands
         self._clock = clock
         self._metrics = metrics
         self._unknown: set[str | None] = set()
@@ -112,19 +155,27 @@ class StatusPoll:
                 route=delivery.route,
             )
         except JetNotFound:
-            await self._miss(followed)
+            await self._miss(followed, delivery)
             return
+        except JetRejected:
+            followed.denied = None  # another answer of Jet's about it
+            raise
         reach(Point.POLLED)
         if not is_known_in_jet(shown.state):
             self._warn(followed, shown.state)
-        followed.missing = followed.failures = 0
+        followed.denied, followed.failures = None, 0
         now = self._clock.monotonic()
-        followed.seen = measure(followed.seen, delivery, shown.progress, now)
-        followed.asked_at, followed.seen_at = now, self._clock.now()
+        followed.seen_at = self._clock.now()
+        followed.is_overtaken = shown.asked_at < followed.told.delivery_at
+        latest = followed.handle.delivery
+        if followed.is_overtaken or latest is None:
+            return
+        followed.asked_at = now
+        followed.seen = measure(followed.seen, latest, shown.progress, now)
         if is_final_in_jet(shown.state):
             await self._ask_last(followed, shown)
         else:
-            await self._ask_running(followed, shown)
+            await self._ask_running(followed, latest, shown)
 
     def _warn(self, followed: Followed, state: str | None) -> None:
         """Count a state that we do not know, and say so once for each."""
@@ -137,33 +188,108 @@ class StatusPoll:
                 delivery_id=followed.delivery_id,
             )
 
-    async def _ask_running(self, followed: Followed, shown: JetDelivery) -> None:
-        told = followed.handle.apply(StatusObserved(shown))
+    async def _ask_running(
+        self, followed: Followed, delivery: Delivery, shown: JetDelivery
+    ) -> None:
+        followed.told, seen = of_answer(followed.told, delivery, shown)
+        told = followed.observe(seen, self._clock.monotonic())
         alive = self._unfinished(followed)[:_TRANSFERS_A_TIME]
         transfers = await self._transfers(followed, alive, Priority.POLL)
-        await told
-        if transfers:
-            await followed.handle.apply(StatusObserved(None, transfers))
+        if told is not None:
+            await told
+        await self._tell_transfers(followed, transfers)
+
+    async def _tell_transfers(
+        self, followed: Followed, transfers: tuple[JetTransfer, ...]
+    ) -> None:
+        told = followed.observe(
+            StatusObserved(None, transfers), self._clock.monotonic()
+        )
+        if told is not None:
+            await told
 
     async def _ask_last(self, followed: Followed, shown: JetDelivery) -> None:
         """Ask for the transfers that Jet has not ended, at most three times more."""
-        await followed.handle.apply(StatusObserved(shown))
-        alive = self._unfinished(followed)
-        transfers = await self._transfers(followed, alive, Priority.ENDING)
         conclusive = followed.asks >= _FURTHER_ASKS
         followed.asks += 1
+        alive = self._alive(followed, shown)
+        transfers = await self._transfers(followed, alive, Priority.ENDING)
+        await self._tell_transfers(followed, transfers)
         if conclusive:
             log.warning(
                 "jet ended a delivery but not its transfers, it is ended as jet says",
                 delivery_id=followed.delivery_id,
             )
+        failed = await self._failed(followed, shown, conclusive=conclusive)
         reach(Point.BEFORE_END)
-        await followed.handle.apply(StatusObserved(shown, transfers, conclusive))
+        await followed.handle.apply(
+            StatusObserved(shown, (), conclusive, failed_paths=failed)
+        )
 
-    async def _miss(self, followed: Followed) -> None:
-        followed.missing += 1
-        if followed.missing > _CONFIRMATIONS:
-            await followed.handle.apply(Missing())
+    async def _failed(
+        self, followed: Followed, shown: JetDelivery, *, conclusive: bool
+    ) -> tuple[str, ...]:
+        """Return the names of what failed, as far as Jet and the command tell them."""
+        delivery = followed.handle.delivery
+        if delivery is None or (self._alive(followed, shown) and not conclusive):
+            return ()
+        if shown.progress is not None and not shown.progress.is_failed_known:
+            log.warning(
+                "jet's count of failed objects cannot be read, its transfers decide",
+                command_id=delivery.command_id,
+                delivery_id=followed.delivery_id,
+            )
+        if not would_fail(delivery, shown):
+            return ()
+        try:
+            objects = await self._objects(delivery)
+            files = await self._jet.list_files(
+                followed.job_id, priority=Priority.ENDING
+            )
+        except (JetError, StoreError) as exc:
+            log.warning(
+                "what failed of a delivery cannot be named",
+                command_id=delivery.command_id,
+                delivery_id=followed.delivery_id,
+                reason=str(exc),
+            )
+            return ()
+        return failed_names(objects, files, [t.transfer_id for t in delivery.transfers])
+
+    async def _objects(self, delivery: Delivery) -> tuple[ObjectSpec, ...]:
+        """Return what the command asked for; nothing, if its record is gone."""
+        if delivery.read_at is None:
+            return ()
+        record = await self._commands.read(*delivery.read_at)
+        if record is None:
+            return ()
+        try:
+            found = commands.decode(
+                record.value, record.headers, max_objects=delivery.requested.count
+            )
+        except InvalidRecord:
+            return ()
+        is_same = isinstance(found, Send) and found.fingerprint == delivery.fingerprint
+        return found.objects if isinstance(found, Send) and is_same else ()
+
+    async def _miss(self, followed: Followed, delivery: Delivery) -> None:
+        """Believe that Jet has forgotten a delivery only after minutes of its own 404."""
+        now = self._clock.monotonic()
+        followed.denied = denied_again(followed.denied, now)
+        if followed.denied.lasted < _BELIEVED_AFTER:
+            return
+        try:
+            await self._jet.get_job(
+                followed.job_id, priority=Priority.POLL, route=delivery.route
+            )
+        except JetNotFound:
+            log.warning(
+                "jet shows neither a delivery nor its job, it is asked again",
+                command_id=delivery.command_id,
+                delivery_id=followed.delivery_id,
+            )
+            return
+        await followed.handle.apply(Missing())
 
     async def _transfers(
         self,
@@ -195,6 +321,15 @@ class StatusPoll:
         except JetError as exc:
             log.debug("a transfer was not shown, it is asked again", error=str(exc))
             return None
+
+    def _alive(self, followed: Followed, shown: JetDelivery) -> tuple[TransferId, ...]:
+        """Return the transfers whose last event is still to come, new ones too."""
+        delivery = followed.handle.delivery
+        if delivery is None:
+            return ()
+        known = {each.transfer_id for each in delivery.transfers}
+        new = [each for each in shown.transfer_ids if each not in known]
+        return (*unfinished(delivery), *dict.fromkeys(new))
 
     def _unfinished(self, followed: Followed) -> tuple[TransferId, ...]:
         delivery = followed.handle.delivery

@@ -10,6 +10,7 @@ from jetworker.core.command import JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
 from jetworker.core.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
 from jetworker.core.jet_clock import narrowed, window
+from jetworker.core.polling import Denied, denied_again
 from jetworker.core.route import Route, WhenPaused
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import (
@@ -22,6 +23,7 @@ from jetworker.core.trigger import (
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
+from jetworker.runtime.clock import Clock
 
 log = structlog.get_logger()
 
@@ -33,14 +35,17 @@ class StartSender:
         self,
         jet: JetClient,
         resolver: JobResolver,
+        clock: Clock,
         longest_way: timedelta,
         settle: timedelta,
     ) -> None:
         self._jet = jet
+        self._clock = clock
         self._resolver = resolver
         self._longest_way = longest_way
         self._settle = settle
         self._suspected: set[RouteName] = set()
+        self._denied: dict[JobId, Denied] = {}
 
     @property
     def jet_time(self) -> datetime | None:
@@ -73,8 +78,13 @@ class StartSender:
             )
         except JetNotFound:
             job = None  # the start itself will be told so, and it is confirmed there
+            if not self._is_gone(route, job_id):
+                self.suspect(route.name)
+                return _UNKNOWN
         except JetError as exc:
             return unavailable(exc)
+        else:
+            self._denied.pop(job_id, None)
         if not self._jet.is_heard:
             message = "Jet's answers have no Date: nothing could be compared with it"
             return Blocked(ReasonCode.JET_UNAVAILABLE, message)
@@ -122,6 +132,7 @@ class StartSender:
         found, jet_time = meaning(answer), self._jet.jet_time
         match found:
             case StartConfirmed():
+                self._denied.pop(job_id, None)
                 return replace(found, jet_time=jet_time)
             case Lost() if jet_time is not None:
                 return replace(found, hi=narrowed(jet_time, self._settle))
@@ -134,7 +145,7 @@ class StartSender:
         """Return the trigger, or None to send again."""
         match found:
             case RenewToken():
-                return None
+                return None  # it was renewed
             case AskJob(status, message):
                 said = Refused(
                     ReasonCode.REJECTED_BY_JET, f"Jet said {status}: {message}"
@@ -159,7 +170,8 @@ class StartSender:
                 job_id, priority=Priority.START, route=route.name
             )
         except JetNotFound:
-            return self._vanished(route)
+            return self._vanished(route, job_id)
+        self._denied.pop(job_id, None)
         if job.paused:
             return await self._paused(route, job_id, is_second=is_second)
         return said if is_second or status == 404 else None  # noqa: PLR2004 -- HTTP
@@ -178,15 +190,36 @@ class StartSender:
                 self.suspect(route.name)
                 return _PAUSED
 
-    def _vanished(self, route: Route) -> Trigger:
-        if route.job_id is not None:
+    def _vanished(self, route: Route, job_id: JobId) -> Trigger:
+        if route.job_id is None:
+            self._resolver.forget(route)
+            message = "the route's job has vanished, it is looked up again"
+            return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+        if self._is_gone(route, job_id):
             message = "Jet does not know the route's job_id"
             return Refused(ReasonCode.JOB_NOT_FOUND, message)
-        self._resolver.forget(route)
-        message = "the route's job has vanished, it is looked up again"
-        return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+        self.suspect(route.name)
+        return _UNKNOWN
+
+    def _is_gone(self, route: Route, job_id: JobId) -> bool:
+        """
+        Whether Jet's 404 about a job is believed: said twice, half a minute apart.
+
+        A job that was found by its name is looked up anew instead.
+        """
+        if route.job_id is None:
+            return True
+        now = self._clock.monotonic()
+        denied = denied_again(self._denied.get(job_id), now)
+        self._denied[job_id] = denied
+        return denied.lasted >= _BELIEVED_AFTER
 
 
+_BELIEVED_AFTER = 30.0
+_UNKNOWN = Blocked(
+    ReasonCode.JOB_UNAVAILABLE,
+    "Jet does not know the route's job_id; it is asked again in half a minute",
+)
 _PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
 
 

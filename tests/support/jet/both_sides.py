@@ -194,4 +194,4 @@ async def searched(side: Side, text: str) -> list[JetJob]:
     """Return the jobs that a search by text shows."""
     query = {"query": {"text": text}}
     page = await raw(side, "POST", "/v1/jobs/search", query, await bearer(side))
-    return list(items(page.json(), read_job))
+    return list(items(page.json(), read_job).items)
