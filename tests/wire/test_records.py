@@ -414,6 +414,7 @@ def test_an_event_is_read_as_it_was_published() -> None:
         a_delivery().command_id,
         orjson.loads(told.value),
         told.value,
+        a_delivery().traceparent,
     )
 
 
