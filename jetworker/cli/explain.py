@@ -10,7 +10,7 @@ from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, FailedObjects, ReasonCode, State
 from jetworker.core.finished import Finished
-from jetworker.kafka.reader import find
+from jetworker.kafka.reader import Place, find
 from jetworker.wire import times
 from jetworker.wire.printed import ExplainedData, ListedData, listed
 
@@ -36,23 +36,28 @@ async def explain(config: Config, command_id: str, *, as_json: bool) -> int:
     snapshot = place.snapshot
     following = next_step(snapshot, config)
     if as_json:
-        facts = listed(snapshot, place.changed_at)
-        _print_json(command_id, place.partition, facts, following)
+        data = listed(snapshot, place.changed_at)
+        _print_json(command_id, place.partition, data, following)
         return OK
-    lines = [("command", command_id), ("partition", str(place.partition))]
-    match snapshot:
-        case Delivery():
-            lines += _open(snapshot)
-        case Finished():
-            lines += _finished(snapshot)
-        case _:
-            assert_never(snapshot)
-    lines += [("changed", times.encode(place.changed_at)), ("next", following.text)]
+    lines = [*facts(command_id, place), ("next", following.text)]
     lines += [("", command) for command in following.commands]
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         output.say(f"{name:<{width}}  {text}")
     return OK
+
+
+def facts(command_id: str, place: Place) -> list[tuple[str, str]]:
+    """Return what is known of a command, as names and texts."""
+    lines = [("command", command_id), ("partition", str(place.partition))]
+    match place.snapshot:
+        case Delivery():
+            lines += _open(place.snapshot)
+        case Finished():
+            lines += _finished(place.snapshot)
+        case _:
+            assert_never(place.snapshot)
+    return [*lines, ("changed", times.encode(place.changed_at))]
 
 
 def _print_json(

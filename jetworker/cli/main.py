@@ -419,6 +419,44 @@ def schemas(
     writing.tell(writing.write(folder), as_json=as_json)
 
 
+@cli.command()
+def ui(
+    *,
+    host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8090,
+    allow_actions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-actions", help="Let the page resolve, cancel and send again."
+        ),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name that it is reached by, as behind a proxy.",
+            metavar="NAME",
+        ),
+    ] = None,
+    user_header: Annotated[
+        str,
+        typer.Option(
+            help="The header in which an authenticating proxy says who asks.",
+            metavar="HEADER",
+        ),
+    ] = "",
+) -> None:
+    """Serve a page over the whole installation, from the topics alone."""
+    from jetworker.cli.ui.serve import serve
+    from jetworker.cli.ui.server import Options
+    from jetworker.runtime import logs
+
+    config = settings.load(os.environ)
+    logs.configure(config.log.level, config.log.format)
+    names = tuple(each.lower() for each in allow_host or ())
+    options = Options(host, port, names, user_header, allow_actions)
+    _leave(serve(config, options))
+
+
 @topics_cli.command("create")
 def topics_create(
     partitions: Annotated[int, typer.Option(min=1)] = 6,

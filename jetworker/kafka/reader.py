@@ -9,10 +9,11 @@ One loop for all who read; what differs is the end, and the difference matters:
   commit returns before its marker is visible, and what it wrote must not be missed.
 - `STABLE_END`: all that is visible now; good enough for who only looks.
 - `Followed`: from now on, and no end.
+- `Onward`: from the beginning, and no end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 _RECORDS_AT_ONCE = 5000
 _TIMEOUT_MS = 50
 _PATIENCE = 600  # turns of 50 ms: an open transaction hides what comes after it
+_CLOSE = 500  # records: nearer than this, the next one is in the same answer
 _HIDDEN_AFTER = 100  # turns, 5 s, until somebody is told
 
 
@@ -59,9 +61,16 @@ class Followed:
     listening: asyncio.Event
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """No end; *caught_up* is set when all was yielded that was there at first."""
+
+    caught_up: asyncio.Event
+
+
 HIGH_WATERMARKS: Final = HighWatermarks()
 STABLE_END: Final = StableEnd()
-End: TypeAlias = Barrier | HighWatermarks | StableEnd | Followed
+End: TypeAlias = Barrier | HighWatermarks | StableEnd | Followed | Onward
 Ends: TypeAlias = Mapping[TopicPartition, int]
 
 
@@ -85,6 +94,10 @@ async def read(
         match end:
             case Followed(listening):
                 async for batch in _follow(consumer, partitions, listening):
+                    yield batch
+                return
+            case Onward(caught_up):
+                async for batch in _onward(consumer, partitions, caught_up):
                     yield batch
                 return
             case Barrier(at):
@@ -115,6 +128,26 @@ async def _follow(
         batches = await consumer.getmany(timeout_ms=200)
         if batches:
             yield [record for records in batches.values() for record in records]
+
+
+async def _onward(
+    consumer: AIOKafkaConsumer,
+    partitions: list[TopicPartition],
+    caught_up: asyncio.Event,
+) -> AsyncIterator[list[Any]]:
+    ends = await bounded(consumer.end_offsets(partitions), "asking for the end")
+    await bounded(consumer.seek_to_beginning(*partitions), "seeking to the beginning")
+    while True:
+        batches = await consumer.getmany(
+            timeout_ms=_TIMEOUT_MS if not caught_up.is_set() else 200,
+            max_records=_RECORDS_AT_ONCE,
+        )
+        if batches:
+            yield [record for records in batches.values() for record in records]
+        if not caught_up.is_set():
+            places = [(await consumer.position(each), ends[each]) for each in ends]
+            if all(position >= end for position, end in places):
+                caught_up.set()
 
 
 async def read_until(
@@ -165,6 +198,32 @@ async def _high_watermarks(kafka: KafkaClients, what: TopicPartition | str) -> E
             consumer.end_offsets(partitions), "asking for the high watermarks"
         )
     return dict(ends)
+
+
+async def pick(
+    kafka: KafkaClients, partition: TopicPartition, offsets: Sequence[int]
+) -> list[Any]:
+    """
+    Return the records at these offsets; what was compacted or retained is left out.
+
+    Reads on from one to the next where they lie close together. Raises StoreError.
+    """
+    wanted, found = sorted(offsets), []
+    async with kafka.reader(partition) as consumer:
+        position = -1
+        while wanted:
+            if not 0 <= wanted[0] - position < _CLOSE:
+                consumer.seek(partition, wanted[0])
+            records = await bounded(
+                consumer.getmany(partition, timeout_ms=1000, max_records=_CLOSE),
+                f"reading {partition.topic}",
+            )
+            batch = records.get(partition, [])
+            asked = set(wanted)
+            found += [record for record in batch if record.offset in asked]
+            position = batch[-1].offset + 1 if batch else wanted[0] + 1
+            wanted = [offset for offset in wanted if offset >= position]
+    return found
 
 
 def keep(latest: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:

@@ -20,7 +20,8 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",  # makes the image's base
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
-    "npm": "npm",  # fetches AsyncAPI's parser
+    "npm": "npm",  # fetches AsyncAPI's parser, and what drives the browser
+    "chromium": "chromium",  # shows the pages
 }
 IMAGE = (
     "buildah",

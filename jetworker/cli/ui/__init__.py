@@ -1,0 +1,9 @@
+"""
+`jetworker ui`: a page over the whole installation, from the topics alone.
+
+It is a command beside the others, not a part of a worker: it knows no worker, follows the
+topics as `list` and `explain` read them, and publishes the same orders as `resolve` and
+`resend` do. So it lives here and not in `http/`, which answers questions about one worker.
+
+`follow` reads, `core.installation` keeps, `pages` draws, `server` serves, `orders` acts.
+"""

@@ -1,0 +1,64 @@
+// Opens pages in a headless Chromium, in the sizes and colours asked for: takes a picture
+// of each, lets axe-core judge it, and says what was found as JSON.
+// node browser.mjs '{"browser": PATH, "pages": [{"name", "url"}], "folder": PATH}'
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import puppeteer from "puppeteer-core";
+
+const asked = JSON.parse(process.argv[2]);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"];
+const browser = await puppeteer.launch({
+  executablePath: asked.browser,
+  args: ["--no-sandbox", "--disable-gpu", "--no-proxy-server"],
+});
+const found = [];
+for (const width of asked.widths) {
+  for (const scheme of ["light", "dark"]) {
+    for (const { name, url } of asked.pages) {
+      const page = await browser.newPage();
+      const errors = [];
+      page.on("pageerror", (error) => errors.push(String(error)));
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      await page.setViewport({ width, height: 900 });
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await page.setBypassCSP(false);
+      await page.goto(url, { waitUntil: "load" });
+      // In a world of its own, which the page's policy does not bind.
+      const isolated = await page.mainFrame().isolatedRealm();
+      await isolated.evaluate(axe);
+      const violations = await isolated.evaluate(
+        async (tags) =>
+          (await axe.run(document, { runOnly: tags })).violations.map((each) => ({
+            id: each.id,
+            help: each.help,
+            nodes: each.nodes.slice(0, 3).map((node) => node.html + " " + node.failureSummary),
+          })),
+        TAGS,
+      );
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      await page.screenshot({ path: `${asked.folder}/${name}-${width}-${scheme}.png`, fullPage: true });
+      found.push({ name, width, scheme, violations, overflow, errors });
+      await page.close();
+    }
+  }
+}
+const live = {};
+if (asked.live) {
+  const page = await browser.newPage();
+  await page.goto(asked.live, { waitUntil: "load" });
+  live.button = await page.$eval("#live-button", (each) => each.textContent);
+  process.stderr.write("open\n"); // the test changes something now
+  await page.waitForFunction(
+    (text) => document.getElementById("live-part").textContent.includes(text),
+    { timeout: 60000 },
+    asked.expected,
+  );
+  await page.click("#live-button");
+  live.stopped = await page.$eval("#live-button", (each) => each.textContent);
+  live.status = await page.$eval("#live-status", (each) => each.textContent);
+}
+await browser.close();
+process.stdout.write(JSON.stringify({ found, live }));

@@ -1,0 +1,437 @@
+"""The page over the installation: what it shows, whom it answers, what it lets be done."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from jetworker.cli.ui.follow import Seen
+from jetworker.cli.ui.orders import Action
+from jetworker.cli.ui.server import Options, UiServer, is_loopback
+from jetworker.config.model import Config, JetConfig, KafkaConfig
+from jetworker.core.command import CommandId, RouteName
+from jetworker.core.delivery import Reason, ReasonCode, State
+from jetworker.core.errors import StoreError
+from jetworker.core.installation import (
+    FailedObjects,
+    Letter,
+    Position,
+    Row,
+    Told,
+)
+from jetworker.core.lifecycle import accept
+from jetworker.core.observation import Progress, Tally
+from jetworker.kafka.group_members import GroupView, Member, Share
+from jetworker.wire import snapshots
+from jetworker.wire.events import Envelope
+from tests.core.test_installation import a_row
+from tests.support.builders import NOW, a_delivery, a_send, an_origin
+from tests.support.fakes import HandClock
+from tests.wire.test_rows import AKafkaRecord
+
+EVIL = "<script>alert('1')</script>\" onload=x"
+HELD = Reason(ReasonCode.HELD, "no witness")
+CONFIG = Config(
+    routes_file=Path("routes.yaml"),
+    kafka=KafkaConfig(bootstrap_servers="localhost:9092"),
+    jet=JetConfig(client_id="tests", client_secret=SecretStr("hidden")),
+)
+
+
+@dataclass
+class FakeKafka:
+    """Holds single records, and keeps the orders that are published."""
+
+    held: dict[tuple[str, int], Any] = field(default_factory=dict)
+    published: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+    is_down: bool = False
+
+    async def records(self, topic: str, places: Sequence[Position]) -> list[Any]:
+        if self.is_down:
+            raise StoreError("reading: no broker")
+        found = (self.held.get((topic, place.offset)) for place in places)
+        return [record for record in found if record is not None]
+
+    async def publish(
+        self, config: Config, action: Action, rows: Sequence[Row], delivery_id: str = ""
+    ) -> None:
+        assert config is CONFIG
+        ids = tuple(row.command_id for row in rows)
+        self.published.append((action, ids, delivery_id))
+
+
+@dataclass
+class Ui:
+    """A page that is served, and what lies behind it."""
+
+    http: httpx.AsyncClient
+    seen: Seen
+    kafka: FakeKafka
+
+    async def text(self, path: str, status: int = 200) -> str:
+        answer = await self.http.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    async def token(self, path: str) -> str:
+        found = re.search('name="token" value="([0-9a-f]+)"', await self.text(path))
+        assert found is not None
+        return found[1]
+
+    async def order(self, **form: Any) -> httpx.Response:
+        return await self.http.post("/actions", data=form)
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[Ui]:
+    seen, kafka = Seen(), FakeKafka()
+    server = UiServer(
+        CONFIG,
+        seen,
+        kafka.records,
+        kafka.publish,
+        Options(port=0, **options),
+        HandClock(NOW.timestamp() + 90),
+    )
+    address = f"http://127.0.0.1:{await server.start()}"
+    try:
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
+            yield Ui(http, seen, kafka)
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def ui() -> AsyncIterator[Ui]:
+    async with served() as made:
+        yield made
+
+
+@pytest.fixture
+async def acting() -> AsyncIterator[Ui]:
+    async with served(allows_actions=True) as made:
+        yield made
+
+
+async def test_an_empty_installation_has_pages_too(ui: Ui) -> None:
+    overview = await ui.text("/")
+
+    assert "Nothing is held" in overview
+    assert "No command fits." in await ui.text("/deliveries")
+    assert "There are none." in await ui.text("/dead-letters")
+
+
+async def test_the_overview_says_what_needs_an_operator_and_why_routes_wait(
+    ui: Ui,
+) -> None:
+    paused = Reason(ReasonCode.JOB_PAUSED, "the job is paused")
+    ui.seen.installation.put(a_row("h-1", State.HELD, reason=HELD))
+    ui.seen.installation.put(a_row("w-1", State.WAITING, reason=paused))
+    ui.seen.installation.put(a_row("f-1", State.FAILED))
+    ui.seen.installation.hear(
+        Told(CommandId("f-1"), Position(0, 1), FailedObjects(5, ("/a.mov",)))
+    )
+    ui.seen.group = GroupView(
+        "Stable", (Member("jetworker-7", "10.0.0.9", (0, 2)),), (Share(0, 3, 7),)
+    )
+
+    page = await ui.text("/")
+
+    assert '<a href="/deliveries?state=held">1</a>' in page
+    assert "no witness" in page
+    assert "1 wait: the job is paused" in page
+    assert "<em>not in the routes file</em>" in page
+    assert 'role="cell">0, 2</span>' in page
+    assert "4 offsets of the commands topic are not taken yet" in page
+    assert "5 failed: " in page
+    assert "/a.mov" in page
+
+
+async def test_nobody_in_the_group_is_told_as_trouble(ui: Ui) -> None:
+    ui.seen.group = GroupView("Empty", (), ())
+    ui.seen.loading = {"jet.state"}
+    ui.seen.trouble = {"routes file": "cannot be read"}
+
+    page = await ui.text("/")
+
+    assert "No worker is in the group" in page
+    assert "Still reading jet.state" in page
+    assert "Not up to date: routes file: cannot be read" in page
+
+
+async def test_it_is_ready_when_everything_was_read_once(ui: Ui) -> None:
+    ui.seen.loading = {"jet.state"}
+    assert (await ui.text("/readyz", 503)) == "still reading: jet.state\n"
+
+    ui.seen.loading = set()
+    assert await ui.text("/readyz") == "ok\n"
+    assert await ui.text("/livez") == "ok\n"
+
+
+async def test_a_list_is_filtered_by_its_address_and_paged(ui: Ui) -> None:
+    for number in range(120):
+        ui.seen.installation.put(
+            a_row(f"c-{number}", route=RouteName("a b&c" if number % 2 else "other"))
+        )
+
+    page = await ui.text("/deliveries?state=waiting&route=a+b%26c&text=c-&offset=50")
+
+    assert "51 to 60 of 60" in page
+    assert ">c-101</a>" in page
+    assert ">c-100</a>" not in page
+    assert 'href="/deliveries?state=waiting&amp;route=a+b%26c&amp;text=c-"' in page
+    behind = await ui.text("/deliveries?offset=500")
+    assert "This page lies behind the end: there are 120." in behind
+
+
+@pytest.mark.parametrize("query", ["state=nonsense", "offset=-1", "offset=²", "x=1"])
+async def test_what_makes_no_sense_in_an_address_is_left_out(
+    ui: Ui, query: str
+) -> None:
+    ui.seen.installation.put(a_row("c-1"))
+
+    assert "1 to 1 of 1" in await ui.text(f"/deliveries?{query}")
+
+
+async def test_a_delivery_s_page_tells_its_events_and_what_is_next(ui: Ui) -> None:
+    delivery = replace(
+        a_delivery(State.HELD, reason=HELD), progress=Progress(Tally(1, 50))
+    )
+    ui.seen.installation.put(a_row("c-1", State.HELD, reason=HELD, at=Position(0, 7)))
+    ui.kafka.held["jet.state", 7] = AKafkaRecord(value=snapshots.encode(delivery))
+    (event,) = accept(a_send(), an_origin(), NOW).events
+    record = Envelope("jet.events", "/jetworker/x").event(event, NOW)
+    ui.kafka.held["jet.events", 1] = AKafkaRecord(
+        value=record.value, headers=record.headers
+    )
+    foreign = (("ce_subject", b"other"),)
+    ui.kafka.held["jet.events", 2] = AKafkaRecord(value=b"{}", headers=foreign)
+    for offset in (1, 2, 3):
+        ui.seen.installation.hear(Told(CommandId("c-1"), Position(0, offset)))
+
+    page = await ui.text("/deliveries/c-1")
+
+    assert page.count("<li><details>") == 1
+    assert "<b>delivery.accepted</b>" in page
+    assert "<b>Next:</b> it is looked at from time to time" in page
+    assert "jetworker resolve c-1 abandon" in page
+    assert "<dt>partition</dt><dd>0</dd>" in page
+    assert "/actions" not in page
+
+
+async def test_an_unknown_command_is_said_to_be_one(ui: Ui) -> None:
+    assert "never accepted" in await ui.text("/deliveries/nobody", 404)
+
+
+async def test_a_kafka_that_does_not_answer_is_told(ui: Ui) -> None:
+    ui.seen.installation.put(a_row("c-1"))
+    ui.kafka.is_down = True
+
+    assert "no broker" in await ui.text("/deliveries/c-1", 503)
+
+
+async def test_dead_letters_are_listed_and_one_is_shown_as_it_is(ui: Ui) -> None:
+    place = Position(3, 9)
+    letter = Letter(place, NOW, "conflict", EVIL, "k", "jet.commands", Position(1, 2))
+    ui.seen.installation.park(letter)
+    ui.kafka.held["jet.dead-letters", 9] = AKafkaRecord(value=b"<b>\xff" * 9000)
+
+    listed, shown = (
+        await ui.text("/dead-letters?reason=conflict&text=k"),
+        await ui.text("/dead-letters/3/9"),
+    )
+
+    assert '<a href="/dead-letters/3/9">3:9</a>' in listed
+    assert "jetworker dead-letters replay 3:9" in shown
+    assert "jet.commands 1:2" in shown
+    assert "&lt;b&gt;\ufffd" in shown
+    assert "The first 16 KiB:" in shown
+    assert "no such dead letter" in await ui.text("/dead-letters/3/10", 404)
+
+
+async def test_everything_is_escaped(ui: Ui) -> None:
+    reason = Reason(ReasonCode.LIMIT, EVIL)
+    ui.seen.installation.put(
+        a_row(EVIL, State.WAITING, route=RouteName(EVIL), reason=reason)
+    )
+    ui.seen.installation.hear(
+        Told(CommandId(EVIL), Position(0, 1), FailedObjects(1, (EVIL,)))
+    )
+    ui.seen.trouble = {EVIL: EVIL}
+
+    for path in ("/", f"/deliveries?route={EVIL}&text={EVIL}&reason={EVIL}"):
+        page = await ui.text(path)
+        assert "<script>alert" not in page
+        assert '" onload=x' not in page
+
+
+async def test_nothing_may_run_or_load_but_what_is_its_own(ui: Ui) -> None:
+    for path in ("/", "/deliveries", "/static/style.css", "/nope", "/livez"):
+        headers = (await ui.http.get(path)).headers
+
+        assert headers["content-security-policy"].startswith("default-src 'none'; ")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["server"] == "jetworker"
+
+
+@pytest.mark.parametrize("name", ["style.css", "live.js", "icon.svg"])
+async def test_what_the_pages_name_is_there(ui: Ui, name: str) -> None:
+    assert f"/static/{name}" in await ui.text("/")
+    assert await ui.text(f"/static/{name}")
+
+
+async def test_no_other_file_is_served(ui: Ui) -> None:
+    await ui.text("/static/..%2f__init__.py", 404)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8090", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8090", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:8090", 421),
+        ("jet.example:443", 421),
+    ],
+)
+async def test_only_its_own_names_are_answered(ui: Ui, host: str, status: int) -> None:
+    answer = await ui.http.get("/", headers={"Host": host})
+
+    assert answer.status_code == status
+
+
+async def test_a_name_that_is_allowed_is_its_own() -> None:
+    async with served(names=("jet.example",)) as ui:
+        answer = await ui.http.get("/", headers={"Host": "Jet.Example:443"})
+        alive = await ui.http.get("/livez", headers={"Host": "10.0.0.1:8090"})
+
+    assert (answer.status_code, alive.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False)],
+)
+def test_what_only_this_machine_reaches_is_known(host: str, is_own: bool) -> None:
+    assert is_loopback(host) is is_own
+
+
+async def test_a_change_is_told_to_pages_that_are_open(ui: Ui) -> None:
+    async with ui.http.stream("GET", "/live") as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": hello"
+        ui.seen.installation.put(a_row("c-1"))
+        told = [await anext(lines) for _ in range(2)]
+
+    assert told == ["", "data: 1"]
+
+
+async def test_read_only_is_the_default(ui: Ui) -> None:
+    ui.seen.installation.put(a_row("c-1", State.HELD))
+
+    page = await ui.text("/deliveries?state=held")
+
+    assert 'method="post"' not in page
+    assert (await ui.order(action="abandon", id="c-1")).status_code == 404
+    assert ui.kafka.published == []
+
+
+async def test_an_order_is_confirmed_with_count_and_consequence(acting: Ui) -> None:
+    for name in ("a", "b", "c"):
+        acting.seen.installation.put(a_row(name, State.HELD, reason=HELD))
+    acting.seen.installation.put(a_row("gone", State.FAILED))
+    token = await acting.token("/deliveries?state=held")
+    form = {"token": token, "action": "abandon", "id": ["a", "b", "gone"]}
+
+    asked = await acting.order(**form)
+
+    assert acting.kafka.published == []
+    assert "Abandon 2 commands?" in asked.text
+    assert "1 more are left out" in asked.text
+    assert "They end as failed, reason abandoned." in asked.text
+
+    done = await acting.order(**form, confirmed="1")
+
+    assert done.status_code == 303
+    assert acting.kafka.published == [("abandon", ("a", "b"), "")]
+    shown = await acting.text(done.headers["location"])
+    assert "2 orders published" in shown
+    assert "ordered by unknown" in shown
+    await acting.text("/actions/nobody", 404)
+
+
+async def test_all_that_are_found_can_be_chosen(acting: Ui) -> None:
+    for number in range(60):
+        acting.seen.installation.put(
+            a_row(f"c-{number}", route=RouteName("a" if number % 2 else "b"))
+        )
+    token = await acting.token("/deliveries?state=waiting&route=a")
+
+    asked = await acting.order(token=token, action="cancel", all="1", route="a")
+
+    assert "Cancel 30 commands?" in asked.text
+    assert "and 10 more" in asked.text
+
+
+async def test_an_adopt_names_the_delivery(acting: Ui) -> None:
+    acting.seen.installation.put(a_row("c-1", State.HELD, reason=HELD))
+    token = await acting.token("/deliveries/c-1")
+    form = {"token": token, "action": "adopt", "id": "c-1", "confirmed": "1"}
+
+    assert (await acting.order(**form)).status_code == 400
+    assert (await acting.order(**form, delivery_id="b0de-1")).status_code == 303
+    assert acting.kafka.published == [("adopt", ("c-1",), "b0de-1")]
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "status"),
+    [
+        ({"token": "0" * 64}, {}, 403),
+        ({"token": ""}, {}, 403),
+        ({}, {"Origin": "https://evil.example"}, 403),
+        ({}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ({}, {"Cookie": "jetworker-ui=of-another-browser"}, 403),
+        ({"action": "launch"}, {}, 400),
+        ({"id": "unknown"}, {}, 409),
+        ({}, {"Origin": "http://localhost:8090"}, 303),
+    ],
+)
+async def test_an_order_is_taken_from_its_own_page_alone(
+    acting: Ui, change: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    acting.seen.installation.put(a_row("c-1", State.HELD))
+    token = await acting.token("/deliveries/c-1")
+    form = {"token": token, "action": "abandon", "id": "c-1", "confirmed": "1"}
+    if "Cookie" in headers:
+        acting.http.cookies.clear()
+
+    answer = await acting.http.post("/actions", data=form | change, headers=headers)
+
+    assert answer.status_code == status
+    assert bool(acting.kafka.published) is (status == 303)
+
+
+async def test_who_ordered_is_what_the_proxy_says() -> None:
+    async with served(allows_actions=True, user_header="X-User") as ui:
+        ui.seen.installation.put(a_row("c-1", State.HELD))
+        form = {"action": "abandon", "id": "c-1", "confirmed": "1"}
+        nobody = await ui.order(**form, token=await ui.token("/deliveries/c-1"))
+        ui.http.headers["X-User"] = "ann"
+        token = await ui.token("/deliveries/c-1")
+        done = await ui.order(**form, token=token)
+        shown = await ui.text(done.headers["location"])
+        ui.http.headers["X-User"] = "bob"
+        other = await ui.order(**form, token=token)
+
+    assert nobody.status_code == 403
+    assert "ordered by ann" in shown
+    assert other.status_code == 403
