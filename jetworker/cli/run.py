@@ -8,7 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 from jetworker.config.load import credentials_source, kafka_source
 from jetworker.config.model import Config
@@ -39,6 +44,8 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)  # of this process: a registry has one worker
     metrics = Metrics(registry, VERSION)
     async with _opened(config, environ, metrics) as parts:
         facts = Report(parts, config, metrics, Clock(), stopping.is_set)
@@ -98,7 +105,11 @@ async def _checked(config: Config, stopping: asyncio.Event) -> None:
         try:
             problems = await topics.layout_problems(config)
         except KafkaUnavailable as exc:
-            log.warning("kafka cannot be reached, trying again", error=str(exc))
+            log.warning(
+                "kafka cannot be reached, trying again",
+                about="kafka",
+                error=str(exc),
+            )
             await wait(stopping, 2)
             continue
         if problems:

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from datetime import timedelta
 from typing import Any, Literal
@@ -17,7 +18,42 @@ from jetworker.core.errors import StoreError
 _SECRET = re.compile(
     "secret|passw|authorization|credential|private_?key|token$", re.IGNORECASE
 )
+_MINUTE = 60.0
+_MOST_COMPLAINTS = 1000
 _NOISY = ("aiokafka", "kafka", "aiohttp", "httpx", "httpcore", "asyncio", "stamina")
+
+
+class OnceAMinute:
+    """
+    Lets the same complaint about the same thing through at most once a minute.
+
+    A line that may be repeated says what it is about by the field *about*, which is not
+    shown; the next one that is let through says how many were not. This is the one place
+    where lines are held back.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(
+        self, _logger: Any, _name: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """Take a line, or raise DropEvent (structlog's processor)."""
+        if "about" not in fields:
+            return fields
+        now = self._monotonic()
+        key = str(fields.get("event")), str(fields.pop("about"))
+        said_at, held_back = self._said.get(key, (now - _MINUTE, 0))
+        if now - said_at < _MINUTE:
+            self._said[key] = said_at, held_back + 1
+            raise structlog.DropEvent
+        if len(self._said) >= _MOST_COMPLAINTS:
+            self._said.clear()
+        self._said[key] = now, 0
+        if held_back:
+            fields["not_repeated"] = held_back
+        return fields
 
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
@@ -60,6 +96,7 @@ def _shared(form: Literal["json", "console"]) -> list[Any]:
         )
         trace = structlog.processors.ExceptionRenderer(without_locals)
     return [
+        OnceAMinute(time.monotonic),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         trace,
@@ -137,6 +174,7 @@ def report_end(
     structlog.get_logger().log(
         40 if bugs else 30,
         "a partition's life ended, it is restored again",
+        about=f"{partition} {known} {bugs!r}",
         partition=partition,
         errors=known,
         delay_seconds=round(delay.total_seconds(), 1),

@@ -10,7 +10,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from jetworker.core.delivery import EventType, State
+from jetworker.core.command import Rejection
+from jetworker.core.delivery import EventType, ReasonCode, State
 from jetworker.core.resumption import Cause
 from jetworker.core.witness import Proof
 
@@ -33,6 +34,19 @@ OPERATIONS = (
     "list_transfers",
     "get_transfer",
     "list_files",
+)
+# The reasons with which a delivery fails; the others are why it waits or is uncertain.
+FAILURES = (
+    ReasonCode.JET_FAILED,
+    ReasonCode.JET_CANCELLED,
+    ReasonCode.OBJECTS_FAILED,
+    ReasonCode.REJECTED_BY_JET,
+    ReasonCode.JOB_NOT_FOUND,
+    ReasonCode.JOB_PAUSED,
+    ReasonCode.EXPIRED,
+    ReasonCode.DELIVERY_NOT_FOUND,
+    ReasonCode.ABANDONED,
+    ReasonCode.DEADLINE_EXCEEDED,
 )
 _ANSWERS = ("rejected", "duplicate", "applied")
 
@@ -59,6 +73,8 @@ class Metrics:
             for outcome in ("completed", "failed", "cancelled"):
                 self.deliveries_finished_total.labels(route, outcome)
                 self.delivery_duration_seconds.labels(route, outcome)
+            for reason in FAILURES:
+                self.failures_total.labels(route, reason.value)
             for state in State:
                 if not state.is_final:
                     self.deliveries_active.labels(route, state)
@@ -98,6 +114,11 @@ class Metrics:
         self.events_published_total = self._counter(
             "events_published_total", "Events published, by type.", "type"
         )
+        self.rejections_total = self._counter(
+            "rejections_total", "Records that were rejected, by reason.", "reason"
+        )
+        for reason in Rejection:
+            self.rejections_total.labels(reason.value)
         for kind in EventType:
             self.events_published_total.labels(kind)
         for answer in _ANSWERS:
@@ -109,6 +130,9 @@ class Metrics:
         )
         self.deliveries_finished_total = self._counter(
             "deliveries_finished_total", "Deliveries that ended.", "route", "outcome"
+        )
+        self.failures_total = self._counter(
+            "failures_total", "Deliveries that failed, by reason.", "route", "reason"
         )
         self.deliveries_active = self._gauge(
             "deliveries_active", "Deliveries that have not ended.", "route", "state"
@@ -197,6 +221,10 @@ class Metrics:
         )
         for outcome in ("applied", "rejected"):
             self.routes_reloads_total.labels(outcome)
+        self.routes_valid = self._gauge(
+            "routes_valid", "Whether the routes file is valid as it is now."
+        )
+        self.routes_valid.set(1)
 
     def _kafka(self) -> None:
         self.kafka_transactions_total = self._counter(

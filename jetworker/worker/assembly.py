@@ -164,7 +164,11 @@ async def _keep_signed_in(jet: JetClient) -> None:
         try:
             await jet.sign_in()
         except JetError as exc:
-            log.warning("no token could be obtained, asking again", error=str(exc))
+            log.warning(
+                "no token could be obtained, asking again",
+                about="token",
+                error=str(exc),
+            )
         await asyncio.sleep(1)
 
 

@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from jetworker.core.admission import Known
-from jetworker.core.command import CommandId, RouteName
+from jetworker.core.command import CommandId, Rejection, RouteName
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import LeaseLost, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
@@ -34,6 +34,7 @@ from jetworker.wire import snapshots
 from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
+from jetworker.worker import delivery_log
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 
@@ -86,16 +87,16 @@ class Services:
     clock: Clock
 
     def counted(
-        self, outcome: str, durable: "asyncio.Future[None]"
+        self,
+        outcome: str,
+        durable: "asyncio.Future[None]",
+        reason: str | None = None,
     ) -> "asyncio.Future[None]":
         """Count a record by its answer, once that is durable."""
 
         def count(done: "asyncio.Future[None]") -> None:
-            if done.cancelled() or done.exception() is not None:
-                return
-            self.metrics.commands_total.labels(outcome).inc()
-            if outcome != "accepted":
-                self.metrics.events_published_total.labels(f"command.{outcome}").inc()
+            if not done.cancelled() and done.exception() is None:
+                self.counts.answered(outcome, reason)
 
         durable.add_done_callback(count)
         return durable
@@ -238,7 +239,10 @@ class Deliveries:
         if step.delivery == before and not step.events and not answers:
             return done()
         durable = self.take(before, step, answers, offset)
-        return self.services.counted(outcome, durable) if outcome else durable
+        if outcome is None:
+            return durable
+        reason = Rejection.NOT_ADOPTABLE if outcome == "rejected" else None
+        return self.services.counted(outcome, durable, reason)
 
     def take(
         self,
@@ -257,6 +261,8 @@ class Deliveries:
         def performed(done: "asyncio.Future[None]") -> None:
             if not done.cancelled() and done.exception() is None:
                 self.services.counts.tell(before, step)
+                for event in step.events:
+                    delivery_log.tell(event)
                 self.services.reconciler.notice(before, after)
                 if step.effect is not None:
                     self._perform(step.effect, after.command_id)

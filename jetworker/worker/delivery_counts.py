@@ -16,6 +16,10 @@ class DeliveryCounts:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._open: Counter[RouteName] = Counter()
+        self._states: Counter[State] = Counter()
+        self.commands: Counter[str] = Counter()
+        self.finished: dict[RouteName, Counter[str]] = {}
+        self.events = 0
 
     def open_on(self, route: RouteName) -> int:
         """Return how many deliveries of *route* are open, from intent to terminal."""
@@ -25,6 +29,19 @@ class DeliveryCounts:
     def total(self) -> int:
         """How many deliveries are open in all."""
         return self._open.total()
+
+    def in_state(self, state: State) -> int:
+        """Return how many deliveries are in a state that is not an end."""
+        return self._states[state]
+
+    def answered(self, outcome: str, reason: str | None = None) -> None:
+        """Count a record by its answer, once that is durable."""
+        self.commands[outcome] += 1
+        self._metrics.commands_total.labels(outcome).inc()
+        if outcome != "accepted":
+            self._publish(f"command.{outcome}")
+        if reason is not None:
+            self._metrics.rejections_total.labels(reason).inc()
 
     def enter(self, delivery: Delivery) -> None:
         """Count a delivery in."""
@@ -45,8 +62,12 @@ class DeliveryCounts:
     def tell(self, before: Delivery | None, step: Transition) -> None:
         """Count what a committed step published."""
         for event in step.events:
-            self._metrics.events_published_total.labels(event.type.value).inc()
+            self._publish(event.type.value)
             self._tell_event(event.type, before, event.delivery)
+
+    def _publish(self, kind: str) -> None:
+        self.events += 1
+        self._metrics.events_published_total.labels(kind).inc()
 
     def _tell_event(
         self, kind: EventType, before: Delivery | None, after: Delivery
@@ -87,6 +108,9 @@ class DeliveryCounts:
     def _tell_finished(self, before: Delivery | None, after: Delivery) -> None:
         outcome = after.state.value
         self._metrics.deliveries_finished_total.labels(after.route, outcome).inc()
+        self.finished.setdefault(after.route, Counter())[outcome] += 1
+        if after.state is State.FAILED and after.reason is not None:
+            self._metrics.failures_total.labels(after.route, after.reason.code).inc()
         self._tell_moved(before, after)
         if after.reason and after.reason.code is ReasonCode.ABANDONED:
             self._resolve(after, "abandoned")
@@ -113,6 +137,7 @@ class DeliveryCounts:
     def _add(self, delivery: Delivery, number: int) -> None:
         if delivery.state not in {State.ACCEPTED, State.WAITING}:
             self._open[delivery.route] += number
+        self._states[delivery.state] += number
         self._metrics.deliveries_active.labels(delivery.route, delivery.state).inc(
             number
         )

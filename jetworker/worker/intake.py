@@ -95,8 +95,10 @@ def _apply(
 def _reject(
     deliveries: Deliveries, message: Any, origin: Origin, reject: Reject
 ) -> "asyncio.Future[None]":
-    log.info(
+    known = {"command_id": reject.command_id, "traceparent": origin.traceparent}
+    log.warning(
         "a record was rejected, it is parked on the dead-letter topic",
+        **{name: value for name, value in known.items() if value is not None},
         reason=reject.reason.value,
         partition=origin.partition,
         offset=origin.offset,
@@ -106,7 +108,7 @@ def _reject(
         reject, origin, record, deliveries.services.clock.now()
     )
     durable = deliveries.commit(answers, message.offset + 1)
-    return deliveries.services.counted("rejected", durable)
+    return deliveries.services.counted("rejected", durable, reject.reason.value)
 
 
 def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:

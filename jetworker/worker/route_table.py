@@ -40,6 +40,7 @@ class RouteTable:
         self._metrics = metrics
         self._listeners: list[Callable[[], None]] = []
         self._text, self.routes = read(path)
+        self._refused: bytes | None = None
         self.error: str | None = None
         metrics.declare_routes(self.routes)
 
@@ -55,26 +56,31 @@ class RouteTable:
         """Look at the file every two seconds, for ever."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at the file once."""
         try:
             text = self._path.read_bytes()
         except OSError as exc:
+            self._refused = None
             self._reject(f"{self._path} cannot be read: {exc.strerror}")
             return
+        if text == self._refused:
+            return  # said already, and stays said until it is repaired
         if text == self._text:
-            if self.error is not None and self.error.startswith(str(self._path)):
-                self.error = None
+            if self.error is not None:
+                log.info("the routes file is as it was, and valid")
+            self._accept(text)
             return
-        self._text = text
         before = self.routes
         try:
             self.routes = wire.decode(text, str(self._path))
         except ConfigurationError as exc:
+            self._refused = text
             self._reject(str(exc))
             return
-        self.error = None
+        self._accept(text)
         self._metrics.declare_routes(self.routes)
         self._metrics.routes_reloads_total.labels("applied").inc()
         log.info(
@@ -91,7 +97,12 @@ class RouteTable:
         for listener in self._listeners:
             listener()
 
+    def _accept(self, text: bytes) -> None:
+        self._text, self._refused, self.error = text, None, None
+        self._metrics.routes_valid.set(1)
+
     def _reject(self, error: str) -> None:
+        self._metrics.routes_valid.set(0)
         if error == self.error:
             return
         self.error = error

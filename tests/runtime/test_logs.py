@@ -6,6 +6,9 @@ import sys
 from typing import Any
 
 import pytest
+import structlog
+
+from jetworker.runtime.logs import OnceAMinute
 
 HEAD = "import logging, structlog, warnings; from jetworker.runtime import logs; "
 CONFIGURE = "logs.configure({level!r}, {form!r}); log = structlog.get_logger()\n"
@@ -129,3 +132,44 @@ def test_the_console_form_is_for_people() -> None:
     assert "it runs" in text
     assert "port=1" in text
     assert "\x1b" not in text  # no colours where there is no terminal
+
+
+def test_the_same_complaint_about_the_same_thing_comes_once_a_minute() -> None:
+    now = 100.0
+    once = OnceAMinute(lambda: now)
+
+    def say(event: str, **fields: Any) -> dict[str, Any] | None:
+        try:
+            return dict(once(None, "warning", {"event": event, **fields}))
+        except structlog.DropEvent:
+            return None
+
+    first = say("no token", about="token", error="401")
+    again = [say("no token", about="token", error="403") for _ in range(3)]
+    other = say("no token", about="else"), say("gone", about="token")
+    plain = say("no token"), say("no token")
+    now += 60
+    later = say("no token", about="token", error="401")
+
+    assert first == {"event": "no token", "error": "401"}
+    assert again == [None, None, None]
+    assert other == ({"event": "no token"}, {"event": "gone"})
+    assert plain == ({"event": "no token"}, {"event": "no token"})
+    assert later == {"event": "no token", "error": "401", "not_repeated": 3}
+
+
+def test_complaints_about_very_many_things_do_not_fill_the_memory() -> None:
+    once = OnceAMinute(lambda: 0.0)
+
+    said = [
+        once(None, "warning", {"event": "x", "about": number}) for number in range(2500)
+    ]
+
+    assert said == [{"event": "x"}] * 2500
+    assert len(once._said) <= 1000  # noqa: SLF001 -- that is the claim
+
+
+def test_a_line_that_may_be_repeated_does_not_show_how_that_is_known() -> None:
+    code = "for _ in range(5): log.warning('no token', about='token')"
+
+    assert lines(code) == [{"level": "warning", "event": "no token"}]

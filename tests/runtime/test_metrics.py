@@ -35,6 +35,9 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "unexplained_deliveries_total": ("counter", {"route"}),
     "jet_unknown_states_total": ("counter", set()),
     "routes_reloads_total": ("counter", {"outcome"}),
+    "routes_valid": ("gauge", set()),
+    "rejections_total": ("counter", {"reason"}),
+    "failures_total": ("counter", {"route", "reason"}),
     "partitions_restored": ("gauge", set()),
 }
 

@@ -480,7 +480,14 @@ class Reconciler:
                 shown = await self._observer.delivery(job_id, wanted)
                 bindings = await self._bindings.read(job_id)
             except (JetError, StoreError) as exc:
-                log.warning("an adopt waits until Jet can be asked", reason=str(exc))
+                log.warning(
+                    "an adopt waits until Jet can be asked",
+                    about=delivery.command_id,
+                    command_id=delivery.command_id,
+                    route=delivery.route,
+                    delivery_id=wanted,
+                    error=str(exc),
+                )
                 await asyncio.sleep(min(5.0, self._settle))
                 return
             if not case.is_as_before(delivery):

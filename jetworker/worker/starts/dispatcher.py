@@ -150,6 +150,7 @@ class RouteDispatcher:
         self._queue.take_new()
         log.warning(
             "a route waits, its commands are kept and tried again",
+            about=f"{self.name} {obstacle.code}",
             route=self.name,
             reason=obstacle.code.value,
             message=obstacle.message,
