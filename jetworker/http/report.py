@@ -3,22 +3,21 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from jetworker.config.model import Config
 from jetworker.core.command import CommandId
-from jetworker.core.delivery import Delivery
+from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import times
+from jetworker.wire import times, units
 from jetworker.worker.assembly import VERSION, Parts
 
-_SHOWN = 200
+_OUTCOMES = ("accepted", "applied", "rejected", "duplicate")
+_ENDS = ("completed", "failed", "cancelled")
 _LATE = 5.0  # seconds
 
 
@@ -67,6 +66,8 @@ class Report:
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""
         parts, lives = self.parts, self.parts.worker.lives.values()
+        finished = parts.counts.finished
+        expiry = parts.jet.token_ends_at
         return {
             "version": VERSION,
             "group": self.config.kafka.group_id,
@@ -74,11 +75,24 @@ class Report:
             "checks": {**self.live(), **self.ready(), "routes": parts.book.error},
             "totals": {
                 "open": parts.counts.total,
+                "held": parts.counts.in_state(State.HELD),
+                "failed": sum(ends["failed"] for ends in finished.values()),
                 "waiting": parts.starter.waiting(),
                 "followed": len(parts.follower),
                 "remembered": sum(len(life.memory) for life in lives),
             },
             "routes": [self._route(route) for route in parts.book.routes.values()],
+            "sinceStart": {
+                "commands": {
+                    outcome: parts.counts.commands[outcome] for outcome in _OUTCOMES
+                },
+                "finished": {
+                    name: {end: finished[name][end] for end in _ENDS}
+                    for name in parts.book.routes
+                },
+                "events": parts.counts.events,
+                "tokenExpiresAt": times.encode(expiry) if expiry else None,
+            },
         }
 
     def _route(self, route: Route) -> dict[str, Any]:
@@ -90,10 +104,17 @@ class Report:
             **self.parts.starter.describe(route.name),
         }
 
-    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return open deliveries, oldest first; filters: route, state, text."""
+    def deliveries(
+        self, filters: Mapping[str, str], offset: int, limit: int
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """
+        Return how many open deliveries fit, and some of them, oldest first.
+
+        Filters: route, state, text (part of the command's id).
+        """
         found = sorted(self._matching(filters), key=lambda d: d.accepted_at)
-        return [self._row(delivery) for delivery in found[:_SHOWN]]
+        shown = found[offset : offset + limit]
+        return len(found), [self._row(delivery) for delivery in shown]
 
     def delivery(self, command_id: str) -> dict[str, Any] | None:
         """Return what is known of one command."""
@@ -124,15 +145,14 @@ class Report:
     def _row(self, delivery: Delivery) -> dict[str, Any]:
         reason = delivery.reason
         due = self.parts.follower.next_due(delivery.command_id)
-        age = (self.clock.now() - delivery.accepted_at).total_seconds()
         return {
             "commandId": delivery.command_id,
             "route": delivery.route,
             "state": delivery.state,
             "reason": f"{reason.code}: {reason.message}" if reason else None,
             "jetState": delivery.jet_state,
-            "progress": _progress(delivery),
-            "age": f"{age:.0f} s",
+            "progress": _progress(delivery, self.clock.now()),
+            "age": units.span(self.clock.now() - delivery.accepted_at),
             "nextQuestion": None if due is None else f"in {due:.1f} s",
             "deliveryId": delivery.delivery_id,
             "jobId": delivery.job_id,
@@ -151,40 +171,16 @@ def _hindered(hindrances: Mapping[int, str]) -> str | None:
     return "; ".join(told) or None
 
 
-def _progress(delivery: Delivery) -> str | None:
+def _progress(delivery: Delivery, now: datetime) -> str | None:
+    """Return what is moved, its share and the rate since the start."""
     if delivery.progress is None:
         return None
-    moved = delivery.progress.transferred
-    total = delivery.requested.bytes
-    if not total:
-        return f"{moved.count} objects, {moved.bytes} bytes"
-    return f"{min(100, 100 * moved.bytes // total)} %, {moved.bytes} of {total} bytes"
-
-
-def since_start(registry: CollectorRegistry) -> dict[str, Any]:
-    """Return the counters that an operator asks for first, with the token's end."""
-    commands: dict[str, int] = {}
-    finished: dict[str, dict[str, int]] = defaultdict(dict)
-    events, expiry = 0, 0.0
-    for metric in registry.collect():
-        for sample in metric.samples:
-            match sample.name.removeprefix("jetworker_"):
-                case "commands_total":
-                    commands[sample.labels["outcome"]] = int(sample.value)
-                case "deliveries_finished_total":
-                    route, outcome = sample.labels["route"], sample.labels["outcome"]
-                    finished[route][outcome] = int(sample.value)
-                case "events_published_total":
-                    events += int(sample.value)
-                case "token_expiry_timestamp_seconds":
-                    expiry = sample.value
-                case _:
-                    pass
-    return {
-        "commands": commands,
-        "finished": dict(finished),
-        "events": events,
-        "tokenExpiresAt": times.encode(datetime.fromtimestamp(expiry, UTC))
-        if expiry
-        else None,
-    }
+    moved, total = delivery.progress.transferred, delivery.requested.bytes
+    said = f"{moved.count} of {delivery.requested.count} objects, "
+    if total:
+        said += f"{min(100, 100 * moved.bytes // total)} %, "
+    said += units.size(moved.bytes) + (f" of {units.size(total)}" if total else "")
+    if delivery.started_at is not None and moved.bytes:
+        seconds = max(1.0, (now - delivery.started_at).total_seconds())
+        said += f", {units.size(int(moved.bytes / seconds))}/s"
+    return said

@@ -10,8 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from jetworker.http.page import STYLE, render
-from jetworker.http.report import since_start
+from jetworker.http.page import PAGE, STYLE, View, render
 
 # The page has one style, known by its hash, and nothing else may run or be fetched.
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -24,6 +23,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
+_SHOWN = 200
+_MOST = 1000
 _FILTERS = ("route", "state", "text")
 
 
@@ -42,8 +43,10 @@ class Telling(Protocol):
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""
 
-    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return open deliveries, oldest first, a bounded number."""
+    def deliveries(
+        self, filters: Mapping[str, str], offset: int, limit: int
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many open deliveries fit, and some of them, oldest first."""
 
     def delivery(self, command_id: str) -> dict[str, Any] | None:
         """Return what is known of one command."""
@@ -104,10 +107,13 @@ class HttpServer:
         )
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _json(self._told())
+        return _json(self._facts.status())
 
     async def _deliveries(self, request: web.Request) -> web.Response:
-        return _json({"deliveries": self._facts.deliveries(_filters(request))})
+        offset, limit = _offset(request), _limit(request)
+        total, found = self._facts.deliveries(_filters(request), offset, limit)
+        told = {"total": total, "offset": offset, "limit": limit, "deliveries": found}
+        return _json(told)
 
     async def _delivery(self, request: web.Request) -> web.Response:
         found = self._facts.delivery(request.match_info["command_id"])
@@ -117,12 +123,14 @@ class HttpServer:
         return _json(found)
 
     async def _page(self, request: web.Request) -> web.Response:
-        filters = _filters(request)
-        page = render(self._told(), self._facts.deliveries(filters), filters)
-        return web.Response(text=page, content_type="text/html")
-
-    def _told(self) -> dict[str, Any]:
-        return self._facts.status() | {"sinceStart": since_start(self._registry)}
+        filters, offset = _filters(request), _offset(request)
+        total, found = self._facts.deliveries(filters, offset, PAGE)
+        is_still = request.query.get("refresh") == "off"
+        view = View(filters, offset, total, is_still=is_still)
+        # No script: the browser asks again by itself.
+        headers = {} if is_still else {"Refresh": "5"}
+        page = render(self._facts.status(), found, view)
+        return web.Response(text=page, content_type="text/html", headers=headers)
 
 
 async def _guard(_request: web.Request, response: web.StreamResponse) -> None:
@@ -135,6 +143,19 @@ async def _guard(_request: web.Request, response: web.StreamResponse) -> None:
 def _filters(request: web.Request) -> dict[str, str]:
     query = request.query
     return {name: query[name] for name in _FILTERS if query.get(name)}
+
+
+def _offset(request: web.Request) -> int:
+    return _number(request, "offset", 0)
+
+
+def _limit(request: web.Request) -> int:
+    return min(_MOST, _number(request, "limit", _SHOWN))
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    given = request.query.get(name, "")
+    return int(given) if given.isascii() and given.isdecimal() else default
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -93,6 +93,11 @@ class JetClient:
         """Take this part of what all workers may call together, if that is limited."""
         self._budget.share(part)
 
+    @property
+    def token_ends_at(self) -> datetime | None:
+        """When the token ends, None before the first."""
+        return self._tokens.ends_at
+
     async def sign_in(self) -> None:
         """Obtain a token, if there is none that is good for now."""
         await self._tokens.get()

@@ -16,7 +16,7 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -66,6 +66,7 @@ class TokenSource:
         self._clock = clock
         self._metrics = metrics
         self._token: Token | None = None
+        self.ends_at: datetime | None = None
         self._lock = asyncio.Lock()
         self._failures = 0
         self._not_before = 0.0
@@ -192,8 +193,8 @@ class TokenSource:
             raise JetUnavailable(msg)
         life = _life(answer.get("expires_in"))
         now = self._clock.monotonic()
-        ends = self._clock.now().timestamp() + life
-        self._metrics.token_expiry_timestamp_seconds.set(ends)
+        self.ends_at = self._clock.now() + timedelta(seconds=life)
+        self._metrics.token_expiry_timestamp_seconds.set(self.ends_at.timestamp())
         # Renewed a minute ahead, or after 4/5 of a short life.
         ahead = min(60.0, life / 5)
         return Token(value, now, now + life - ahead, now + life)

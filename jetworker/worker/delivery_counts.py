@@ -1,6 +1,6 @@
 """How many deliveries are open, by route and state: for limits and for the gauge."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import assert_never
 
 from jetworker.core.command import RouteName
@@ -18,7 +18,7 @@ class DeliveryCounts:
         self._open: Counter[RouteName] = Counter()
         self._states: Counter[State] = Counter()
         self.commands: Counter[str] = Counter()
-        self.finished: dict[RouteName, Counter[str]] = {}
+        self.finished: defaultdict[RouteName, Counter[str]] = defaultdict(Counter)
         self.events = 0
 
     def open_on(self, route: RouteName) -> int:
@@ -108,7 +108,7 @@ class DeliveryCounts:
     def _tell_finished(self, before: Delivery | None, after: Delivery) -> None:
         outcome = after.state.value
         self._metrics.deliveries_finished_total.labels(after.route, outcome).inc()
-        self.finished.setdefault(after.route, Counter())[outcome] += 1
+        self.finished[after.route][outcome] += 1
         if after.state is State.FAILED and after.reason is not None:
             self._metrics.failures_total.labels(after.route, after.reason.code).inc()
         self._tell_moved(before, after)

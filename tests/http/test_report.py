@@ -8,7 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from jetworker.config.model import TopicsConfig
-from jetworker.http.report import Report, since_start
+from jetworker.core.delivery import Event, EventType, State
+from jetworker.core.transitions import Transition
+from jetworker.http.report import Report
 from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -16,6 +18,7 @@ from jetworker.worker.assembly import VERSION, Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
+from tests.support.builders import a_delivery
 from tests.support.kafka import broker as brokers
 
 ROUTES = """
@@ -26,8 +29,8 @@ routes:
 
 
 @pytest.fixture
-def stopping() -> Event:
-    return Event()
+def stopping() -> AsyncioEvent:
+    return AsyncioEvent()
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def routes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def report(routes: Path, stopping: Event) -> AsyncIterator[Report]:
+async def report(routes: Path, stopping: AsyncioEvent) -> AsyncIterator[Report]:
     config = brokers.settings("127.0.0.1:1", TopicsConfig())
     metrics, clock = Metrics(CollectorRegistry()), Clock()
     async with (
@@ -52,7 +55,7 @@ async def report(routes: Path, stopping: Event) -> AsyncIterator[Report]:
 
 
 async def test_a_worker_that_has_not_begun_is_alive_and_says_what_it_waits_for(
-    report: Report, stopping: Event
+    report: Report, stopping: AsyncioEvent
 ) -> None:
     before = dict(report.ready())
     await report.parts.jet.sign_in()
@@ -97,19 +100,29 @@ async def test_the_gauges_that_nobody_keeps_are_set_when_somebody_looks(
     assert seen == pytest.approx(Clock().now().timestamp(), abs=600)
 
 
-def test_the_counters_since_the_start_are_those_of_the_metrics() -> None:
-    metrics = Metrics(CollectorRegistry())
-    metrics.declare_routes(["archive"])
-    metrics.commands_total.labels("accepted").inc(3)
-    metrics.deliveries_finished_total.labels("archive", "completed").inc(2)
-    metrics.events_published_total.labels("delivery.accepted").inc(3)
-    metrics.events_published_total.labels("delivery.completed").inc(2)
-    metrics.token_expiry_timestamp_seconds.set(1_795_000_000)
+async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(
+    report: Report,
+) -> None:
+    counts = report.parts.counts
+    counts.answered("accepted")
+    counts.answered("rejected", "unknown_route")
+    held = a_delivery(State.HELD)
+    counts.enter(held)
+    ended = a_delivery(State.FAILED)
+    counts.tell(held, Transition(ended, (Event(EventType.FAILED, ended),)))
 
-    told = since_start(metrics.registry)
+    told = report.status()
 
-    assert told["commands"]["accepted"] == 3
-    assert told["commands"]["rejected"] == 0
-    assert told["finished"]["archive"] == {"completed": 2, "failed": 0, "cancelled": 0}
-    assert told["events"] == 5
-    assert told["tokenExpiresAt"] == "2026-11-18T11:06:40.000Z"
+    assert told["sinceStart"] == {
+        "commands": {"accepted": 1, "applied": 0, "rejected": 1, "duplicate": 0},
+        "finished": {
+            "archive": {"completed": 0, "failed": 1, "cancelled": 0},
+            "by-name": {"completed": 0, "failed": 0, "cancelled": 0},
+        },
+        "events": 2,
+        "tokenExpiresAt": None,
+    }
+    assert (told["totals"]["held"], told["totals"]["failed"]) == (1, 1)
+    await report.parts.jet.sign_in()
+    assert report.status()["sinceStart"]["tokenExpiresAt"] is not None
+    assert report.deliveries({}, 0, 10) == (0, [])

@@ -56,13 +56,21 @@ class FakeFacts:
             "group": EVIL,
             "partitions": [0, 3],
             "checks": {"token": EVIL, "group": None},
-            "totals": {"open": 1},
+            "totals": {"open": 1, "held": 1, "failed": 2},
+            "sinceStart": {
+                "commands": {"accepted": 3},
+                "finished": {"archive": {"completed": 0, "failed": 2, "cancelled": 0}},
+                "events": 3,
+                "tokenExpiresAt": None,
+            },
             "routes": [{"route": "archive", "job": EVIL, "open": 1, "limit": None}],
         }
 
-    def deliveries(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    def deliveries(
+        self, filters: Mapping[str, str], offset: int, limit: int
+    ) -> tuple[int, list[dict[str, Any]]]:
         self.filters = dict(filters)
-        return self.rows
+        return len(self.rows), self.rows[offset : offset + limit]
 
     def delivery(self, command_id: str) -> dict[str, Any] | None:
         return {"commandId": command_id} if command_id == "a:b.c_1" else None
@@ -155,30 +163,10 @@ async def test_nothing_can_be_changed(
     assert (await http.request(method, path)).status_code == 405
 
 
-async def test_the_status_is_json_with_what_was_counted(
-    http: httpx.AsyncClient, metrics: Metrics
-) -> None:
-    metrics.declare_routes(["archive"])
-    metrics.commands_total.labels("accepted").inc(3)
-    metrics.deliveries_finished_total.labels("archive", "failed").inc(2)
-    metrics.events_published_total.labels("delivery.accepted").inc(3)
-    metrics.token_expiry_timestamp_seconds.set(1_795_426_800.5)
-
+async def test_the_status_is_json(http: httpx.AsyncClient, facts: FakeFacts) -> None:
     told = (await http.get("/api/status")).json()
 
-    assert told["version"] == "1.2.3"
-    assert told["sinceStart"] == {
-        "commands": {"accepted": 3, "applied": 0, "rejected": 0, "duplicate": 0},
-        "finished": {"archive": {"completed": 0, "failed": 2, "cancelled": 0}},
-        "events": 3,
-        "tokenExpiresAt": "2026-11-23T09:40:00.500Z",
-    }
-
-
-async def test_before_the_first_token_none_ends(http: httpx.AsyncClient) -> None:
-    told = (await http.get("/api/status")).json()
-
-    assert told["sinceStart"]["tokenExpiresAt"] is None
+    assert told == facts.status()
 
 
 async def test_deliveries_are_filtered_by_what_is_given(
@@ -186,7 +174,12 @@ async def test_deliveries_are_filtered_by_what_is_given(
 ) -> None:
     told = await http.get("/api/deliveries?route=a&state=&text=x&other=1")
 
-    assert told.json() == {"deliveries": [ROW]}
+    assert told.json() == {
+        "total": 1,
+        "offset": 0,
+        "limit": 200,
+        "deliveries": [ROW],
+    }
     assert facts.filters == {"route": "a", "text": "x"}
 
 
@@ -233,17 +226,14 @@ async def test_the_page_may_run_nothing_and_its_style_is_the_one_known(
 
 
 async def test_the_page_shows_what_needs_an_operator(
-    http: httpx.AsyncClient, metrics: Metrics
+    http: httpx.AsyncClient,
 ) -> None:
-    metrics.declare_routes(["archive"])
-    metrics.deliveries_finished_total.labels("archive", "failed").inc(2)
-
     page = (await http.get("/?state=held")).text
 
-    assert "<tr class='bad'><td class=commandId>" in page
+    assert "<tr role=row class='bad'><td role=cell class=commandId" in page
     assert "<a href='/?route=archive'>archive</a>" in page
     assert "(state held; <a href='/'>all</a>)" in page
-    assert "<td class=failed>2</td>" in page
+    assert "<td role=cell class=failed data-label='failed'>2</td>" in page
 
 
 async def test_a_link_leads_to_exactly_what_it_names(
@@ -273,3 +263,50 @@ async def test_every_answer_is_guarded_and_tells_no_versions(
 
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Server"] == "jetworker"
+
+
+async def test_deliveries_are_paged_with_their_total(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
+
+    told = (await http.get("/api/deliveries?limit=2&offset=248")).json()
+    most = (await http.get("/api/deliveries?limit=99999")).json()
+    odd = (await http.get("/api/deliveries?limit=x&offset=-1")).json()
+
+    assert (told["total"], [each["commandId"] for each in told["deliveries"]]) == (
+        250,
+        ["c-248", "c-249"],
+    )
+    assert most["limit"] == 1000
+    assert (odd["limit"], odd["offset"]) == (200, 0)
+
+
+async def test_the_page_says_which_of_how_many_it_shows(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    facts.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
+
+    middle = (await http.get("/?state=held&offset=100&refresh=off")).text
+    behind = (await http.get("/?offset=900")).text
+
+    assert "101 to 200 of 250" in middle
+    assert "<a rel=prev href='/?state=held&amp;refresh=off'>" in middle
+    assert "<a rel=next href='/?state=held&amp;offset=200&amp;refresh=off'>" in middle
+    assert "behind the end" in behind
+
+
+async def test_the_page_is_this_worker_s_and_its_refresh_can_be_stopped(
+    http: httpx.AsyncClient,
+) -> None:
+    moving = await http.get("/?route=a")
+    still = await http.get("/?route=a&refresh=off")
+
+    assert "<h1>This worker" in moving.text
+    assert moving.headers["refresh"] == "5"
+    assert "<a href='/?route=a&amp;refresh=off'>Stop refreshing</a>" in moving.text
+    assert "refresh" not in still.headers
+    assert "<a href='/?route=a'>Refresh every 5 s</a>" in still.text
+    assert moving.text.index("<h2>Routes") < moving.text.index("<h2>Open deliveries")
+    for landmark in ("<header>", "<main>", "<footer>"):
+        assert landmark in moving.text
