@@ -13,7 +13,7 @@ export UV_COMPILE_BYTECODE := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install lint types imports check test test-platform pure integration nightly \
-	simulate benchmark demo schemas sbom audit-dependencies image clean
+	simulate benchmark demo schemas docs sbom audit-dependencies image clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -67,6 +67,9 @@ benchmark: install ## Ratios that must hold on any machine, and latencies of thi
 
 demo: install ## Everything on this machine: Kafka, Jet sandbox, two workers, an account.
 	$(RUN)/jetworker demo
+
+docs: install ## Write the reference pages of docs/ anew from what they describe.
+	$(RUN)/python -m tests.docs.pages
 
 schemas: install ## Write schemas/ anew from the models.
 	$(RUN)/jetworker schemas schemas
