@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from threading import Event
+from threading import Event as Flag
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,9 +16,9 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.assembly import VERSION, Outside, assemble
 from jetworker.worker.route_table import RouteTable
+from tests.support.builders import a_delivery
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
-from tests.support.builders import a_delivery
 from tests.support.kafka import broker as brokers
 
 ROUTES = """
@@ -29,8 +29,8 @@ routes:
 
 
 @pytest.fixture
-def stopping() -> AsyncioEvent:
-    return AsyncioEvent()
+def stopping() -> Flag:
+    return Flag()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def routes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def report(routes: Path, stopping: AsyncioEvent) -> AsyncIterator[Report]:
+async def report(routes: Path, stopping: Flag) -> AsyncIterator[Report]:
     config = brokers.settings("127.0.0.1:1", TopicsConfig())
     metrics, clock = Metrics(CollectorRegistry()), Clock()
     async with (
@@ -55,7 +55,7 @@ async def report(routes: Path, stopping: AsyncioEvent) -> AsyncIterator[Report]:
 
 
 async def test_a_worker_that_has_not_begun_is_alive_and_says_what_it_waits_for(
-    report: Report, stopping: AsyncioEvent
+    report: Report, stopping: Flag
 ) -> None:
     before = dict(report.ready())
     await report.parts.jet.sign_in()

@@ -303,7 +303,10 @@ class UiServer:
         if found and found[0].value is not None:
             snapshot = snapshots.decode(found[0].value)
             place = Place(row.at.partition, snapshot, row.changed_at)
-            told, following = facts(command_id, place), next_step(snapshot, self._config)
+            told, following = (
+                facts(command_id, place),
+                next_step(snapshot, self._config),
+            )
         events = await self._records(
             topics.events, self._seen.installation.events(command_id)
         )
