@@ -111,8 +111,9 @@ def _parts(
 ) -> Iterator[tuple[str, type[BaseModel], str]]:
     yield title, model, prefix
     for name, field in model.model_fields.items():
-        if _is_part(field.annotation):
-            yield from _parts(field.annotation, f"{prefix}{name.upper()}__", name)
+        part: Any = field.annotation
+        if _is_part(part):
+            yield from _parts(part, f"{prefix}{name.upper()}__", name)
 
 
 def _is_part(annotation: Any) -> bool:

@@ -30,7 +30,13 @@ async def test_the_table_shows_where_every_command_is(
         Event(EventType.ACCEPTED, a_delivery(command_id="b", sequence=1)),
         Event(
             EventType.FAILED,
-            a_delivery(State.FAILED, command_id="a", sequence=2, reason=reason),
+            a_delivery(
+                State.FAILED,
+                published=State.FAILED,
+                command_id="a",
+                sequence=2,
+                reason=reason,
+            ),
         ),
     ]
     envelope = Envelope(topics.events, "/jetworker/x")
