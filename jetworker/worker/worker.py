@@ -17,7 +17,6 @@ from jetworker.worker.partition import Partition
 
 log = structlog.get_logger()
 
-_TOLD_EVERY = 60.0
 _LOOK_EVERY = 5.0
 
 
@@ -47,11 +46,8 @@ class Worker:
         self._backoff = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
         self.has_joined = False
         self._outage: str | None = None
-        self._said: tuple[str, type[StoreError]] | None = None
-        self._said_at = 0.0
         self._lagging: set[int] = set()
         self._hidden: set[int] = set()
-        self._told_hidden_at = 0.0
 
     @property
     def lives(self) -> dict[int, Deliveries]:
@@ -105,12 +101,8 @@ class Worker:
                 await self._end(list(self._partitions))
 
     def _complain(self, what: str, exc: StoreError) -> None:
-        """Log a complaint about Kafka, once a change and once a minute."""
-        said, now = (what, type(exc)), self._services.clock.monotonic()
-        if said == self._said and now < self._said_at + _TOLD_EVERY:
-            return
-        self._said, self._said_at = said, now
-        log.warning(what, error=str(exc))
+        """Log a complaint about Kafka; the same one comes once a minute (`logs`)."""
+        log.warning(what, about=type(exc).__name__, error=str(exc))
 
     async def on_assigned(self, partitions: Sequence[int]) -> None:
         """Restore what is assigned in tasks of their own: no heartbeats run meanwhile."""
@@ -184,12 +176,11 @@ class Worker:
             self._services.metrics.commands_lag.labels(str(number)).set(lag)
         self._lagging = set(lags)
         hidden = set(self._group.hidden())
-        now = self._services.clock.monotonic()
-        if (lasting := hidden & self._hidden) and now >= self._told_hidden_at:
-            self._told_hidden_at = now + _TOLD_EVERY
+        if lasting := hidden & self._hidden:
             log.warning(
                 "an open transaction hides commands from every reader:"
                 " look at Kafka's PartitionsWithLateTransactionsCount",
+                about="hidden",
                 partitions=sorted(lasting),
             )
         self._hidden = hidden
