@@ -36,6 +36,7 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "jet_unknown_states_total": ("counter", set()),
     "routes_reloads_total": ("counter", {"outcome"}),
     "routes_valid": ("gauge", set()),
+    "commands_lag": ("gauge", set()),  # a series for each partition that is ours
     "input_gaps_total": ("counter", {"cause"}),
     "commands_skipped_total": ("counter", set()),
     "state_lost_partitions": ("gauge", set()),
