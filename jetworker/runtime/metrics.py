@@ -47,6 +47,7 @@ FAILURES = (
     ReasonCode.DELIVERY_NOT_FOUND,
     ReasonCode.ABANDONED,
     ReasonCode.DEADLINE_EXCEEDED,
+    ReasonCode.INTERNAL_ERROR,
 )
 _ANSWERS = ("rejected", "duplicate", "applied")
 

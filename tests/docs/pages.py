@@ -58,6 +58,7 @@ REASONS = {
     ReasonCode.EXPIRED: "Send it again if it is still wanted.",
     ReasonCode.DELIVERY_NOT_FOUND: "Jet has lost it: look there, then send it again.",
     ReasonCode.ABANDONED: "An operator decided so.",
+    ReasonCode.INTERNAL_ERROR: "A defect of ours: report it with its log line.",
     ReasonCode.DEADLINE_EXCEEDED: "Jet may still be at work: look there first.",
 }
 REJECTIONS = {
@@ -72,6 +73,7 @@ REJECTIONS = {
     Rejection.UNKNOWN_COMMAND: "Send orders with the key of their command.",
     Rejection.NOT_CANCELLABLE: "It was started: Jet has no way to stop one delivery.",
     Rejection.NOT_HELD: "Nothing is to be decided about it.",
+    Rejection.INTERNAL_ERROR: "A defect of ours: report it with its log line.",
     Rejection.NOT_ADOPTABLE: "Name a delivery of that job that no command has.",
 }
 
