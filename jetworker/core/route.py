@@ -63,6 +63,7 @@ class Route:
     deadline: timedelta | None = None
     allowed_paths: tuple[str, ...] = ()
     paused: bool = False
+    starts_at_once: int | None = None
     is_exclusive: bool = False
     listing: Listing = Listing.LEARNED
 

@@ -1,7 +1,7 @@
 """The routes file: YAML to routes, strict, and every mistake named by route and key."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -73,6 +73,13 @@ class RouteModel(_Strict):
             " job, at the latest `starts.settle` after it was made."
         ),
     ] = Listing.LEARNED
+    starts_at_once: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=1, le=8, strict=True)],
+        Field(
+            description="Starts in flight on the job at once; `auto`: more than one"
+            " where files tell lost ones apart."
+        ),
+    ] = "auto"
 
     @field_validator("job_id")
     @classmethod
@@ -154,7 +161,7 @@ def _agree(routes: Iterable[Route], file: str) -> None:
     for route in routes:
         job = (route.job_id, route.job_name, route.source, route.destination)
         other = first.setdefault(job, route)
-        for key in ("exclusive", "listing"):
+        for key in ("exclusive", "listing", "starts_at_once"):
             if _stated(route)[key] != _stated(other)[key]:
                 msg = (
                     f"{file}: routes.{route.name}.{key}: routes.{other.name} is of the"
@@ -164,7 +171,11 @@ def _agree(routes: Iterable[Route], file: str) -> None:
 
 
 def _stated(route: Route) -> dict[str, object]:
-    return {"exclusive": route.is_exclusive, "listing": route.listing}
+    return {
+        "exclusive": route.is_exclusive,
+        "listing": route.listing,
+        "starts_at_once": route.starts_at_once,
+    }
 
 
 def _explain(problem: Any) -> str:
@@ -196,6 +207,7 @@ def _route(name: RouteName, model: RouteModel) -> Route:
         deadline=model.deadline,
         allowed_paths=model.allowed_paths,
         paused=model.paused,
+        starts_at_once=None if model.starts_at_once == "auto" else model.starts_at_once,
         is_exclusive=model.exclusive,
         listing=model.listing,
     )

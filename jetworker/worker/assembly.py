@@ -90,7 +90,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
     clock, metrics = outside.clock, outside.metrics
     counts = DeliveryCounts(metrics)
     resolver = JobResolver(jet)
-    observer, locks = JobObserver(jet), JobLocks()
+    observer, locks = JobObserver(jet), JobLocks(clock)
     bindings = Bindings(kafka)
     views = JobViews(
         observer,

@@ -24,6 +24,7 @@ from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
+from jetworker.worker import job_locks
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
@@ -41,8 +42,11 @@ SETTLE = 4.0
 
 _SAYS = {STATED: ", exclusive: true, listing: complete"}
 ROUTES = "routes:\n" + "".join(
-    f"  to-{job}: {{job_id: {job}{_SAYS.get(job, '')}}}\n" for job in JOBS
+    f"  to-{job}: {{job_id: {job}, starts_at_once: 4{_SAYS.get(job, '')}}}\n"
+    for job in JOBS
 )
+# A simulated life is too short for ten answers: several are in flight from the first on.
+job_locks.CALM_AFTER_ANSWERS = 0
 
 
 def configure(routes: Path) -> Config:

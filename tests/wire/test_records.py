@@ -322,13 +322,18 @@ routes:
   a: {job_id: x, exclusive: true, listing: complete}
   b: {job_id: x, exclusive: true, listing: complete, max_active: 3}
   c: {job_id: y}
+  d: {job_id: z, starts_at_once: 4}
+  e: {job_id: z, starts_at_once: 4, max_active: 3}
 """
     found = routes.decode(text, "routes.yaml").values()
 
-    assert [(each.is_exclusive, each.listing) for each in found] == [
-        (True, Listing.COMPLETE),
-        (True, Listing.COMPLETE),
-        (False, Listing.LEARNED),
+    stated = [(each.is_exclusive, each.listing, each.starts_at_once) for each in found]
+    assert stated == [
+        (True, Listing.COMPLETE, None),
+        (True, Listing.COMPLETE, None),
+        (False, Listing.LEARNED, None),
+        (False, Listing.LEARNED, 4),
+        (False, Listing.LEARNED, 4),
     ]
 
 
@@ -358,6 +363,12 @@ routes:
         (
             "routes: {a: {job_id: x, exclusive: true}, b: {job_id: x}}",
             "routes.b.exclusive: routes.a",
+        ),
+        ("routes: {a: {job_id: x, starts_at_once: 9}}", "routes.a.starts_at_once"),
+        ("routes: {a: {job_id: x, starts_at_once: true}}", "routes.a.starts_at_once"),
+        (
+            "routes: {a: {job_id: x, starts_at_once: 4}, b: {job_id: x}}",
+            "routes.b.starts_at_once: routes.a",
         ),
         (
             "routes: {a: {job_name: x}, b: {job_name: x, listing: complete}}",

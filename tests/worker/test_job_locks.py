@@ -5,12 +5,13 @@ import asyncio
 from jetworker.core.command import CommandId, JobId
 from jetworker.worker.job_locks import JobLocks
 from tests.support.builders import JOB, NOW, SECOND
+from tests.support.fakes import HandClock
 
 OTHER = JobId("other")
 
 
 async def test_one_start_at_a_time_is_sent_on_a_job() -> None:
-    locks = JobLocks()
+    locks = JobLocks(HandClock())
     most, now = 0, 0
 
     async def start() -> None:
@@ -27,7 +28,7 @@ async def test_one_start_at_a_time_is_sent_on_a_job() -> None:
 
 
 def test_others_wait_until_an_unknown_post_can_be_applied_no_longer() -> None:
-    locks = JobLocks()
+    locks = JobLocks(HandClock())
     woken: list[None] = []
     locks.on_change(lambda: woken.append(None))
     ours, other = CommandId("c-1"), CommandId("c-2")
@@ -43,3 +44,60 @@ def test_others_wait_until_an_unknown_post_can_be_applied_no_longer() -> None:
     locks.release(JOB, ours)
     assert locks.blocked_for(JOB, other, NOW) == 0.0
     assert woken == [None]
+
+
+async def most_at_once(locks: JobLocks, at_once: int) -> int:
+    """Start ten on a job, and return how many were in flight together."""
+    most, now = 0, 0
+
+    async def start() -> None:
+        nonlocal most, now
+        async with locks.start(JOB, at_once):
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            now -= 1
+
+    await asyncio.gather(*(start() for _ in range(10)))
+    return most
+
+
+async def test_several_are_in_flight_only_on_a_job_that_is_calm() -> None:
+    clock = HandClock()
+    locks = JobLocks(clock)
+    lost = CommandId("lost")
+
+    unknown_yet = await most_at_once(locks, 4)
+    for _ in range(10):
+        locks.answered(JOB)
+    calm = await most_at_once(locks, 4)
+    one_by_one = await most_at_once(locks, 1)
+    locks.hold(JOB, lost, NOW)
+    doubted = await most_at_once(locks, 4)
+    locks.release(JOB, lost)
+    for _ in range(10):
+        locks.answered(JOB)
+    soon_after = await most_at_once(locks, 4)
+    clock.at += 601
+
+    assert (unknown_yet, calm, one_by_one, doubted, soon_after) == (1, 4, 1, 1, 1)
+    assert await most_at_once(locks, 4) == 4
+
+
+async def test_who_gives_up_waiting_takes_no_place_and_nobody_is_passed() -> None:
+    locks = JobLocks(HandClock())
+    order: list[str] = []
+
+    async def start(name: str) -> None:
+        async with locks.start(JOB):
+            order.append(name)
+
+    async with locks.start(JOB):
+        waiting = [asyncio.create_task(start(name)) for name in ("gone", "a", "b")]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+    await start("late")
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert order == ["a", "b", "late"]

@@ -174,7 +174,7 @@ async def running(
     remembered: timedelta = timedelta(days=36_500),
     settle: timedelta = SETTLE,
 ) -> AsyncIterator[Running]:
-    metrics, locks = Metrics(CollectorRegistry()), JobLocks()
+    metrics, locks = Metrics(CollectorRegistry()), JobLocks(Clock())
     reconciler = a_reconciler(job, locks, metrics, routes, settle, remembered)
     task = asyncio.create_task(reconciler.run())
     for owner in job.owners:
@@ -432,7 +432,7 @@ async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_onl
 
 
 def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
-    locks = JobLocks()
+    locks = JobLocks(Clock())
     reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
     uncertain = a_delivery(State.UNCERTAIN, intent=an_intent())
     (post,) = posts_of(uncertain)

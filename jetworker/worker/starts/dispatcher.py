@@ -16,7 +16,14 @@ from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expir
 from jetworker.core.errors import JetError, JobUnavailable, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
-from jetworker.core.trigger import Begun, Blocked, Lost, Refused, Trigger
+from jetworker.core.trigger import (
+    Begun,
+    Blocked,
+    Lost,
+    Refused,
+    StartConfirmed,
+    Trigger,
+)
 from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
@@ -68,6 +75,8 @@ class RouteDispatcher:
         self._obstacle: Blocked | None = None
         self._told: Blocked | None = None
         self._failures = 0
+        self._in_flight = 0
+        self._found: Blocked | None = None
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -101,18 +110,23 @@ class RouteDispatcher:
 
     async def run(self) -> None:
         """Start what waits, in order, for ever."""
-        while True:
-            self._wake.clear()
-            self._expire()
-            handle = self._queue.head()
-            if handle is None:
-                await self._wake.wait()
-                continue
-            try:
-                obstacle = await self._advance(handle)
-            except StoreError:
-                continue  # its owner's life is over: it is dropped with the others
-            await self._pause(obstacle)
+        async with asyncio.TaskGroup() as beside:
+            while True:
+                self._wake.clear()
+                if self._found is not None:  # by one that was started beside others
+                    found, self._found = self._found, None
+                    await self._pause(found)
+                    continue
+                self._expire()
+                handle = self._queue.head()
+                if handle is None:
+                    await self._wake.wait()
+                    continue
+                try:
+                    obstacle = await self._advance(handle, beside)
+                except StoreError:
+                    continue  # its owner's life is over: it is dropped with the others
+                await self._pause(obstacle)
 
     async def _pause(self, obstacle: Blocked | None) -> None:
         """Tell every delivery what it waits for, then wait."""
@@ -159,8 +173,10 @@ class RouteDispatcher:
         for handle in self._queue:
             handle.tell(obstacle)
 
-    async def _advance(self, handle: DeliveryHandle) -> Blocked | None:
-        """Start one delivery, or return what is in the way."""
+    async def _advance(
+        self, handle: DeliveryHandle, beside: asyncio.TaskGroup
+    ) -> Blocked | None:
+        """Start one delivery, *beside* others where it may; or return what is in the way."""
         route = self._routes().get(self.name)
         if route is None:
             message = "the route is not in the routes file any more"
@@ -175,7 +191,20 @@ class RouteDispatcher:
             return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
         except JetError as exc:
             return unavailable(exc)
-        async with self._locks.start(job_id):
+        at_once = route.starts_at_once or 1
+        places = self._locks.places(job_id, at_once)
+        if self._in_flight and self._in_flight >= places:
+            await self._wake.wait()
+            return None
+        if places > 1:
+            self._in_flight += 1
+            self._queue.remove(handle)
+            beside.create_task(
+                self._start_beside(handle, route, job_id, at_once),
+                name=f"a start on {self.name}",
+            )
+            return None
+        async with self._locks.start(job_id, at_once):
             seconds = self._locks.blocked_for(
                 job_id, handle.command_id, self._sender.jet_time
             )
@@ -184,6 +213,22 @@ class RouteDispatcher:
         # Not while it has the job: one that may go at once, or a settled doubt, ends it.
         await wait(self._wake, seconds)
         return None
+
+    async def _start_beside(
+        self, handle: DeliveryHandle, route: Route, job_id: JobId, at_once: int
+    ) -> None:
+        """Start one while others are in flight; it goes first again if it was not sent."""
+        try:
+            async with self._locks.start(job_id, at_once):
+                obstacle = await self._start(handle, route, job_id)
+            self._found = obstacle or self._found
+        except StoreError:
+            pass  # its owner's life is over
+        finally:
+            self._in_flight -= 1
+            if is_waiting(handle):
+                self._queue.put(handle, first=True)
+            self._wake.set()
 
     async def _start(
         self, handle: DeliveryHandle, route: Route, job_id: JobId
@@ -206,6 +251,8 @@ class RouteDispatcher:
             return None
         if is_expired(delivery, self._clock.now()):
             return None  # it is told so at its next turn
+        if self._locks.blocked_for(job_id, handle.command_id, self._sender.jet_time):
+            return None  # one beside it was lost meanwhile
         now = self._routes().get(self.name)
         if now is not None and now.paused:  # meanwhile
             return _ROUTE_PAUSED
@@ -231,6 +278,8 @@ class RouteDispatcher:
         if delivery.attempt and not isinstance(outcome, Blocked):
             self._counts.resent(delivery)
         self._queue.remove(handle)
+        if isinstance(outcome, StartConfirmed):
+            self._locks.answered(job_id)
         if isinstance(outcome, Lost):
             self._sender.suspect(self.name)  # ask before the next start
             if outcome.hi is not None:
