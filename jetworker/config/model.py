@@ -19,6 +19,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     SecretStr,
@@ -377,6 +378,7 @@ class StartsConfig(Part):
 
     settle: Annotated[Duration, within("10ms", "24h")] = timedelta(seconds=20)
     max_attempts: int = Field(3, ge=1, le=100)
+    max_waiting_bytes: Annotated[ByteSize, Field(ge=1 << 20)] = ByteSize(256 << 20)
 
 
 class EventsConfig(Part):

@@ -181,6 +181,7 @@ def _terms(config: Config, book: RouteTable) -> PartitionOptions:
         answers=Answers(envelope, config.topics.dead_letters),
         state_topic=config.topics.state,
         max_objects=config.limits.max_objects,
+        max_waiting_bytes=config.starts.max_waiting_bytes,
         lease=_lease(config),
         dedupe_window=config.dedupe_window,
         routes=book.current,

@@ -30,7 +30,7 @@ from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import snapshots
+from jetworker.wire import objects, snapshots
 from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
@@ -65,6 +65,7 @@ class PartitionOptions:
     answers: Answers
     state_topic: str
     max_objects: int
+    max_waiting_bytes: int
     lease: timedelta
     dedupe_window: timedelta
     routes: Callable[[], Mapping[RouteName, Route]]
@@ -164,6 +165,8 @@ class Deliveries:
         self.is_over = False
         self.memory = DedupeIndex()
         self.deliveries: dict[CommandId, Delivery] = {}
+        self._packed: dict[CommandId, bytes] = {}
+        self._waiting_bytes: dict[CommandId, int] = {}
         self._store = store
         self._unstarted = 0
         self._sending = Sending()
@@ -178,7 +181,7 @@ class Deliveries:
             snapshot = snapshots.decode(value)
             self.services.doubted(snapshot)
             if isinstance(snapshot, Delivery):
-                self.deliveries[snapshot.command_id] = snapshot
+                self._keep(snapshot)
                 self.services.counts.enter(snapshot)
                 self._unstarted += snapshot.state.is_startable
             else:
@@ -206,7 +209,7 @@ class Deliveries:
         return self._store.backlog
 
     def find(self, command_id: CommandId) -> Delivery | None:
-        """Return the open delivery of this id."""
+        """Return the open delivery of this id; while it waits, without its objects."""
         return self.deliveries.get(command_id)
 
     def known(self, command_id: CommandId) -> Known:
@@ -228,7 +231,7 @@ class Deliveries:
         """
         if self.is_over:
             return failed("the partition's life is over")
-        before = self.deliveries.get(command_id)
+        before = self._whole(command_id)
         if before is None:
             return self.commit(answers, offset)
         now = self.services.clock.now()
@@ -321,6 +324,8 @@ class Deliveries:
         if self.is_over:
             return
         self.is_over = True
+        for size in self._waiting_bytes.values():
+            self.services.counts.waiting_bytes -= size
         for delivery in self.deliveries.values():
             self.services.counts.leave(delivery)
 
@@ -342,9 +347,34 @@ class Deliveries:
         self._unstarted -= before is not None and before.state.is_startable
         if after.state.is_final:
             self.deliveries.pop(after.command_id, None)
+            self._let_go(after.command_id)
             self.memory.add(finish(after))
         else:
-            self.deliveries[after.command_id] = after
+            self._keep(after)
+
+    def _keep(self, delivery: Delivery) -> None:
+        """Hold an open delivery; the objects of one that waits are held packed."""
+        command_id = delivery.command_id
+        self._let_go(command_id)
+        if delivery.state.is_startable:
+            delivery, packed, size = objects.pack(delivery)
+            if packed is not None:
+                self._packed[command_id] = packed
+            self._waiting_bytes[command_id] = size
+            self.services.counts.waiting_bytes += size
+        self.deliveries[command_id] = delivery
+
+    def _let_go(self, command_id: CommandId) -> None:
+        self._packed.pop(command_id, None)
+        self.services.counts.waiting_bytes -= self._waiting_bytes.pop(command_id, 0)
+
+    def _whole(self, command_id: CommandId) -> Delivery | None:
+        """Return a delivery with its objects, however it is held."""
+        delivery = self.deliveries.get(command_id)
+        packed = self._packed.get(command_id)
+        if delivery is None or packed is None:
+            return delivery
+        return objects.unpack(delivery, packed)
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
         handle = DeliveryHandle(self, command_id)

@@ -11,7 +11,11 @@ from jetworker.runtime.metrics import Metrics
 
 
 class DeliveryCounts:
-    """Counts of one worker, over all its partitions."""
+    """
+    Counts of one worker, over all its partitions.
+
+    *waiting_bytes* is what the objects of commands that wait take in memory.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -20,6 +24,7 @@ class DeliveryCounts:
         self.commands: Counter[str] = Counter()
         self.finished: defaultdict[RouteName, Counter[str]] = defaultdict(Counter)
         self.events = 0
+        self.waiting_bytes = 0
 
     def open_on(self, route: RouteName) -> int:
         """Return how many deliveries of *route* are open, from intent to terminal."""

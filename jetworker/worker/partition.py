@@ -98,11 +98,21 @@ class Partition:
         """Stop taking commands while too many wait; nothing else is stopped."""
         if self.live is None:
             return
+        most, size = (
+            self._options.max_waiting_bytes,
+            self._services.counts.waiting_bytes,
+        )
         waiting = max(self.live.unstarted, self.live.backlog)
-        if waiting <= _UNSTARTED_LIMIT:
+        if waiting <= _UNSTARTED_LIMIT and size <= most:
             self._group.resume(self._number)
         elif self._group.pause(self._number):
-            log.warning("a partition takes no commands for now", partition=self._number)
+            log.warning(
+                "a partition takes no commands for now",
+                partition=self._number,
+                waiting=waiting,
+                waiting_bytes=size,
+                max_waiting_bytes=most,
+            )
 
     async def _keep(self) -> None:
         """Live again after every failure, for as long as the partition is ours."""

@@ -85,7 +85,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "request_timeout": "PT10S",
         },
         "polling": {"min_interval": "PT2S", "max_interval": "PT1M"},
-        "starts": {"settle": "PT20S", "max_attempts": 3},
+        "starts": {
+            "settle": "PT20S",
+            "max_attempts": 3,
+            "max_waiting_bytes": 256 << 20,
+        },
         "events": {"progress_interval": "PT10S"},
         "limits": {"max_objects": 10000, "max_active": 20000},
         "http": {"host": "0.0.0.0", "port": 8080},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize, TypeAdapter
 
 from jetworker.config import load as settings
 from jetworker.config.model import Config, TopicsConfig
@@ -131,6 +131,8 @@ def test_the_chart_has_every_setting_of_the_worker_with_the_workers_default() ->
     for name, default in theirs.items():
         if isinstance(default, timedelta):
             assert durations.parse(ours[name]) == default, name
+        elif isinstance(default, ByteSize):
+            assert TypeAdapter(ByteSize).validate_python(ours[name]) == default, name
         elif ours[name] != "":
             assert ours[name] == default, name
 

@@ -30,7 +30,7 @@ from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
 from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from tests.support.builders import JOB, NOW, SECOND, a_delivery, an_origin
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import HandClock, OneDelivery
 from tests.support.waiting import until
 
 SETTLE = timedelta(seconds=0.2)
@@ -432,7 +432,7 @@ async def test_a_start_of_before_the_dedupe_window_is_decided_by_an_operator_onl
 
 
 def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
-    locks = JobLocks(Clock())
+    locks = JobLocks(HandClock())
     reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
     uncertain = a_delivery(State.UNCERTAIN, intent=an_intent())
     (post,) = posts_of(uncertain)

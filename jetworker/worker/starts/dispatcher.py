@@ -268,10 +268,14 @@ class RouteDispatcher:
         reach(Point.BEFORE_INTENT)
         await handle.apply(self._begun(route, job_id))
         reach(Point.AFTER_INTENT)
+        sending = handle.delivery
+        if sending is None:
+            msg = "the partition's life is over"
+            raise StoreError(msg)
         outcome = await self._sender.send(
             route,
             job_id,
-            delivery.objects,
+            sending.objects,  # held packed until the intent was written down
             lambda: handle.owner.check_lease(written_at),
         )
         reach(Point.ANSWERED)

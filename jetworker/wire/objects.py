@@ -1,0 +1,30 @@
+"""The objects of a command that waits, packed: thousands of those may wait."""
+
+import zlib
+from dataclasses import replace
+
+import orjson
+
+from jetworker.core.command import ObjectSpec
+from jetworker.core.delivery import Delivery
+
+_WORTH_PACKING = 20
+_AN_OBJECT = 200  # bytes of one that is kept as it is, beside its path
+_QUICK = 1  # a burst of large commands is read while others are started
+
+
+def pack(delivery: Delivery) -> tuple[Delivery, bytes | None, int]:
+    """Return it without its objects, these packed, and the bytes that they take."""
+    specs = delivery.objects
+    if len(specs) < _WORTH_PACKING:
+        size = sum(_AN_OBJECT + len(spec.relative_path) for spec in specs)
+        return delivery, None, size
+    rows = [(spec.relative_path, spec.size, spec.is_directory) for spec in specs]
+    packed = zlib.compress(orjson.dumps(rows), _QUICK)
+    return replace(delivery, objects=()), packed, len(packed)
+
+
+def unpack(delivery: Delivery, packed: bytes) -> Delivery:
+    """Return it with its objects again."""
+    rows = orjson.loads(zlib.decompress(packed))
+    return replace(delivery, objects=tuple(ObjectSpec(*row) for row in rows))
