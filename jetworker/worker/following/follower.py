@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.observation import JetTransfer
@@ -107,8 +107,13 @@ class Follower:
     def _take_due(self) -> Iterable[Followed]:
         now = self._clock.monotonic()
         while self._due and self._due[0][0] <= now and self._asking < _AT_ONCE:
-            due, _, followed = heapq.heappop(self._due)
-            if self._is_current(followed) and followed.due == due:
+            at, _, followed = heapq.heappop(self._due)
+            if followed.queued_for != at or not self._is_current(followed):
+                continue  # it was asked sooner, or ended
+            followed.queued_for = None
+            if followed.due > at:
+                self._queue(followed)  # put off since
+            else:
                 yield followed
 
     def _until_due(self) -> float:
@@ -185,12 +190,8 @@ class Follower:
         """Tell every delivery of the job what is shown of it; whether it was any."""
         now = self._clock.monotonic()
         of: defaultdict[DeliveryId, list[JetTransfer]] = defaultdict(list)
-        owners = {
-            transfer.transfer_id: followed.delivery_id
-            for followed in self._by_job[job_id].values()
-            if (delivery := followed.handle.delivery)
-            for transfer in delivery.transfers
-        }
+        is_named = all(transfer.delivery_id for transfer in shown)
+        owners = {} if is_named else self._owners(job_id)
         for transfer in shown:
             owner = transfer.delivery_id or owners.get(transfer.transfer_id)
             if owner is not None:
@@ -210,6 +211,15 @@ class Follower:
             if not followed.is_asking:
                 self._again(followed)
         return bool(of)
+
+    def _owners(self, job_id: JobId) -> dict[TransferId, DeliveryId]:
+        """Return whose the job's known transfers are, where a listing does not say."""
+        return {
+            transfer.transfer_id: followed.delivery_id
+            for followed in self._by_job[job_id].values()
+            if (delivery := followed.handle.delivery)
+            for transfer in delivery.transfers
+        }
 
     def _is_overdue(self, delivery: Delivery) -> bool:
         deadline = delivery.deadline_at
@@ -239,10 +249,22 @@ class Follower:
         self._schedule(followed, delay)
 
     def _schedule(self, followed: Followed, delay: float) -> None:
-        self._ticket += 1
+        """
+        Ask after a delay.
+
+        Most are put off again and again, by every listing: such a one stays where it is
+        in the queue until that time comes, and is then put where it belongs.
+        """
         followed.due = self._clock.monotonic() + delay
+        if followed.queued_for is None or followed.due < followed.queued_for:
+            self._queue(followed)
+
+    def _queue(self, followed: Followed) -> None:
+        self._ticket += 1
+        followed.queued_for = followed.due
         heapq.heappush(self._due, (followed.due, self._ticket, followed))
-        self._wake.set()
+        if self._due[0][2] is followed:
+            self._wake.set()
 
     def _is_current(self, followed: Followed) -> bool:
         return self._followed.get(followed.handle.command_id) is followed

@@ -56,6 +56,7 @@ class Followed:
     """
     One delivery that is followed, and when it is asked for next (monotonic).
 
+    *queued_for* is where it stands in the queue, never later than *due*.
     *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
     when anything did.
     *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
@@ -78,6 +79,7 @@ class Followed:
     is_asking: bool = False
     told: Told = field(default_factory=Told)
     is_overtaken: bool = False
+    queued_for: float | None = None
 
     @property
     def wants_jets_word(self) -> bool:
