@@ -99,7 +99,7 @@ async def lane() -> AsyncIterator[Lane]:
             NAME,
             routes=lambda: routes,
             resolver=resolver,
-            locks=JobLocks(),
+            locks=JobLocks(Clock()),
             sender=StartSender(client, resolver, Clock(), seconds, seconds),
             counts=counts,
             clock=Clock(),

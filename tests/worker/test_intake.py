@@ -69,6 +69,7 @@ class Desk:
             answers=Answers(envelope, "jet.dead-letters"),
             state_topic="jet.state",
             max_objects=10,
+            max_waiting_bytes=1 << 20,
             lease=timedelta(seconds=30),
             dedupe_window=timedelta(days=7),
             routes=lambda: routes,

@@ -18,8 +18,7 @@ from jetworker.wire.events import Envelope
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
 from tests.support.builders import JOB, NOW, a_delivery
-from tests.support.fakes import HandClock
-from tests.worker.test_stored_state import Performer, Written
+from tests.support.fakes import HandClock, Performer, Written
 
 FRAMES = tuple(ObjectSpec(f"/show/frame.{n:07d}.dpx", 1000) for n in range(1000))
 WAITING = a_delivery(State.WAITING, objects=FRAMES, attempt=0, intent=None)
