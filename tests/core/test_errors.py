@@ -3,6 +3,7 @@
 from jetworker.core import errors
 from jetworker.core.command import Reject, Rejection
 from jetworker.core.errors import (
+    InputGap,
     InvalidRecord,
     JetNotFound,
     JetRejected,
@@ -40,3 +41,12 @@ def test_an_invalid_record_holds_its_answer() -> None:
 
     assert InvalidRecord(reject).reject == reject
     assert str(InvalidRecord(reject)) == "not JSON"
+
+
+def test_a_gap_in_the_input_names_its_partition() -> None:
+    gap = InputGap(3)
+
+    assert (gap.partition, str(gap)) == (
+        3,
+        "commands that were to be read next are gone",
+    )

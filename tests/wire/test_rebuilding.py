@@ -96,6 +96,7 @@ def test_what_was_told_as_started_is_bound_again_and_followed() -> None:
             last,
             commanded_at=last.accepted_at,
             terms=Terms(OnUncertain.HOLD, timedelta(hours=1)),
+            read_at=None,  # no event tells where the command stands
         )
     )
     unknown = rebuild(told, None, None, _LATER).snapshot
