@@ -16,7 +16,7 @@ from jetworker.core.installation import (
     Row,
     Told,
 )
-from jetworker.wire import snapshots
+from jetworker.wire import dead_letters, snapshots
 
 _PATHS = 3
 _SHORT = 300
@@ -62,6 +62,14 @@ def read_told(record: Any) -> Told | None:
     if headers.get("ce_type", "").endswith("delivery.failed"):
         failed = _failed(orjson.loads(record.value).get("failedObjects"))
     return Told(CommandId(subject), Position(record.partition, record.offset), failed)
+
+
+def read_mark(record: Any) -> Position | None:
+    """Return which letter a record of the dead-letter topic says was replayed."""
+    found = dead_letters.read(record)
+    if not isinstance(found, dead_letters.Mark):
+        return None
+    return Position(found.letter.partition, found.letter.offset)
 
 
 def read_letter(record: Any) -> Letter:

@@ -128,6 +128,13 @@ def test_a_dead_letter_says_why_and_where_it_was_read() -> None:
     )
 
 
+def test_a_mark_says_which_letter_was_replayed_and_a_letter_is_none() -> None:
+    mark = (("jetworker-replayed", b"3:17"),)
+
+    assert rows.read_mark(AKafkaRecord(headers=mark)) == Position(3, 17)
+    assert rows.read_mark(AKafkaRecord(value=b"{")) is None
+
+
 def test_a_record_that_somebody_else_put_there_is_a_letter_too() -> None:
     assert rows.read_letter(AKafkaRecord(None, None)) == Letter(
         AT, datetime.fromtimestamp(NOW.timestamp(), UTC), "unknown", ""

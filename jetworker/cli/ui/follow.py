@@ -114,7 +114,10 @@ class TopicsFollower:
             self.seen.installation.hear(found)
 
     def _take_letter(self, record: Any) -> None:
-        self.seen.installation.park(rows.read_letter(record))
+        if replayed := rows.read_mark(record):
+            self.seen.installation.mark_replayed(replayed)
+        else:
+            self.seen.installation.park(rows.read_letter(record))
 
     async def _look(self) -> None:
         """Look at the group and at the routes file every few seconds."""
