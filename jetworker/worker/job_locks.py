@@ -111,11 +111,15 @@ class JobLocks:
         job.answered = 0
         job.lost_at = self._clock.monotonic()
 
+    def close(self, job_id: JobId, command_id: CommandId) -> None:
+        """Have no case of it open any more; a ghost's window stays until its end."""
+        self._jobs[job_id].cases.discard(command_id)
+
     def release(self, job_id: JobId, command_id: CommandId) -> None:
         """Let others start again, as far as it is up to this one: settled, or held."""
-        job = self._jobs[job_id]
-        job.cases.discard(command_id)
-        if job.windows.pop(command_id, None) is not None:
+        self.close(job_id, command_id)
+        windows = self._jobs[job_id].windows
+        if windows.pop(command_id, None) is not None:
             for listener in self._listeners:
                 listener()
 

@@ -46,6 +46,18 @@ def test_others_wait_until_an_unknown_post_can_be_applied_no_longer() -> None:
     assert woken == [None]
 
 
+def test_a_case_that_is_closed_leaves_its_ghost_s_window_open() -> None:
+    """An operator sent it again: the first post may still be applied."""
+    locks = JobLocks(HandClock())
+    ours, other = CommandId("c-1"), CommandId("c-2")
+    locks.hold(JOB, ours, NOW)
+
+    locks.close(JOB, ours)
+
+    assert locks.blocked_for(JOB, other, NOW) > 3.0
+    assert locks.blocked_for(JOB, other, NOW + 4 * SECOND) == 0.0
+
+
 async def most_at_once(locks: JobLocks, at_once: int) -> int:
     """Start ten on a job, and return how many were in flight together."""
     most, now = 0, 0

@@ -240,7 +240,7 @@ class Reconciler:
         for command_id, case in list(job.cases.items()):
             if case.unsettled is None:
                 del job.cases[command_id]
-                self._locks.release(job_id, command_id)
+                self._locks.close(job_id, command_id)
         if not job.cases:
             self._views.forget(job_id)
         return bool(_waiting(job))
@@ -401,10 +401,12 @@ class Reconciler:
         """
         Let it be started again, unless its route says hold.
 
-        A held one never is by itself: an operator may be starting it by hand (R9).
+        A held one never is by itself: an operator may be starting it by hand (R9). It
+        is asked as it is now: its time may have come while Jet was looked at.
         """
         assert delivery.intent is not None
-        if delivery.state is State.HELD:
+        now = case.unsettled
+        if now is None or now.state is State.HELD or now.pending is not None:
             return True
         if delivery.terms.on_uncertain is OnUncertain.HOLD:
             message = "nothing is shown, and the route says hold"
