@@ -70,6 +70,8 @@ class KafkaClients:
         """Take *current* to read the settings anew: secrets and addresses change."""
         self.config = config
         self.topics = topics
+        # Partitions that are new are begun together: one after another looks at them.
+        self.beginning = asyncio.Lock()
         self._current = current or (lambda: config)
 
     def _options(self) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Ownership:
         """
         kept = await self._last(partition)
         if kept is Mark.EMPTY:
-            await self._begin(partition)
+            async with self.kafka.beginning:
+                await self._begin(partition)
         elif kept is Mark.UNOWNED:
             await self._fence_first_version(partition)
         elif isinstance(kept, Position):
@@ -112,7 +113,8 @@ class Ownership:
             msg = f"state partition {partition}: {gone[partition]}"
             raise StateLost(msg)
         new = [each for each in empty if each not in gone]
-        await mark_beginnings(self.kafka, new)
+        if new:
+            await mark_beginnings(self.kafka, new)
 
     async def _fence_first_version(self, partition: int) -> None:
         """

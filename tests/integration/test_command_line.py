@@ -55,7 +55,9 @@ async def run(system: System, *arguments: str) -> Ran:
 
 def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
     """Let Jet refuse every start."""
-    return web.Response(status=403) if operation == "start_delivery" else None
+    if operation != "start_delivery":
+        return None
+    return web.json_response({"message": "not allowed"}, status=403)
 
 
 def lose_starts(operation: str, _: JetServer) -> web.Response | str | None:

@@ -73,7 +73,9 @@ async def served(system: System) -> System:
 
 
 def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
-    return web.Response(status=403) if operation == "start_delivery" else None
+    if operation != "start_delivery":
+        return None
+    return web.json_response({"message": "not allowed"}, status=403)
 
 
 def lose_starts(operation: str, _: JetServer) -> web.Response | str | None:
