@@ -46,8 +46,8 @@ PLANTED = (
         "no settle",
         "at most one delivery",
         "worker/reconciliation/reconciler.py",
-        "is_settled = looked - case.began >= self._settle\n",
-        "is_settled = looked - case.began >= 0.0\n",
+        "self._settle = settle.total_seconds()\n",
+        "self._settle = 0.01\n",
     ),
     Bug(
         "blind retry on 502",
