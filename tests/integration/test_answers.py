@@ -303,7 +303,7 @@ async def test_the_routes_file_is_read_again_and_an_invalid_one_changes_nothing(
         routes.write_text, f"{good}  fresh: {{job_id: job-archive, {STATED}}}\n"
     )
     await until(
-        lambda: "new commands follow it" in worker.log.read_text(), "a new file", 10
+        lambda: "the routes file changed" in worker.log.read_text(), "a new file", 10
     )
     status = (await worker.get("/api/status")).json()
     assert status["checks"]["routes"] is None

@@ -74,6 +74,7 @@ class RouteDispatcher:
         self._queue = StartQueue()
         self._obstacle: Blocked | None = None
         self._told: Blocked | None = None
+        self._is_pausing = False
         self._failures = 0
         self._in_flight = 0
         self._found: Blocked | None = None
@@ -95,7 +96,7 @@ class RouteDispatcher:
         if delivery is None or not delivery.state.is_startable:
             return
         self._queue.put(handle, first=delivery.state is State.CLEARED)
-        if self._obstacle is not None:
+        if self._obstacle is not None and self._is_pausing:
             self._tell_untold(self._obstacle)
         self._wake.set()
 
@@ -138,6 +139,12 @@ class RouteDispatcher:
         if obstacle != self._told:
             self._block(obstacle)
         self._tell_untold(obstacle)
+        # While it tries again, what was in the way may be something else by now.
+        self._is_pausing = True
+        await self._wait_for(obstacle)
+        self._is_pausing = False
+
+    async def _wait_for(self, obstacle: Blocked) -> None:
         delay = self._backoff.delay(self._failures, self._clock.jitter())
         # Arrivals do not end a wait for Jet; a freed place ends a wait for one, and a
         # change of the routes file a wait for it.
