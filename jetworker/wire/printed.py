@@ -14,6 +14,7 @@ from jetworker.wire import times
 from jetworker.wire.events import (
     Count,
     Data,
+    FailedObjectsData,
     Instant,
     OpenState,
     ProgressData,
@@ -186,6 +187,7 @@ class ListedData(Data):
     requested: RequestedData | None
     progress: ProgressData | None
     reason: ReasonData | None
+    failed_objects: FailedObjectsData | None
     metadata: dict[str, Any] | None
     accepted_at: Instant | None
     started_at: Instant | None
@@ -314,7 +316,7 @@ def listed(snapshot: Delivery | Finished, changed_at: datetime) -> ListedData:
     """Return a command as a list shows it."""
     state = snapshot.published if isinstance(snapshot, Delivery) else snapshot.state
     requested, progress = snapshot.requested, snapshot.progress
-    reason = snapshot.reason
+    reason, failed = snapshot.reason, snapshot.failed_objects
     return ListedData(
         command_id=snapshot.command_id,
         sequence=snapshot.sequence,
@@ -336,6 +338,9 @@ def listed(snapshot: Delivery | Finished, changed_at: datetime) -> ListedData:
         if progress
         else None,
         reason=ReasonData(code=reason.code, message=reason.message) if reason else None,
+        failed_objects=FailedObjectsData(count=failed.count, paths=list(failed.paths))
+        if failed
+        else None,
         metadata=orjson.loads(snapshot.metadata) if snapshot.metadata else None,
         accepted_at=_instant(snapshot.accepted_at),
         started_at=_instant(snapshot.started_at),

@@ -178,8 +178,11 @@ async def test_starts_that_jet_applies_late_are_adopted(system: System) -> None:
 
 
 async def test_a_person_s_delivery_is_never_taken_for_ours(system: System) -> None:
+    """On a job whose route does not say that nobody else starts deliveries there."""
     worker = await (await system.worker()).ready()
-    known = [a_command(f"k-{n}") for n in range(2)]
+    shared = "waiting-paused"
+    mine = a_command("mine", shared)
+    known = [a_command(f"k-{n}", shared) for n in range(2)]
     await system.publish(*known)
     await system.terminal(2)
 
@@ -187,11 +190,11 @@ async def test_a_person_s_delivery_is_never_taken_for_ours(system: System) -> No
         if operation != "start_delivery":
             return None
         server.fault = lambda _operation, _server: None
-        server.start("job-archive", [{"relativePath": "/theirs.mov"}])
+        server.start("job-other", [{"relativePath": "/theirs.mov"}])
         return "lost_before"
 
     system.jet.fault = lose
-    await system.publish(a_command("mine"))
+    await system.publish(mine)
 
     async def held() -> bool:
         found = [e for e in await system.events() if e.key == "mine"]
@@ -205,7 +208,7 @@ async def test_a_person_s_delivery_is_never_taken_for_ours(system: System) -> No
 
     judge(
         [event for event in events if not event.kind.startswith("command.")],
-        [*known, a_command("mine")],
+        [*known, mine],
         system.jet,
     )
     (theirs,) = system.jet.creations()["/theirs.mov"]

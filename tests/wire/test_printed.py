@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from jetworker.core.delivery import Reason, ReasonCode, State
+from jetworker.core.delivery import FailedObjects, Reason, ReasonCode, State
 from jetworker.core.finished import finish
 from jetworker.wire.printed import CheckedData, ChecksData, SentData, listed
 from tests.support.builders import DELIVERY, JOB, NOW, a_delivery, a_progress
@@ -16,6 +16,7 @@ ENDED = a_delivery(
     reason=Reason(ReasonCode.JET_FAILED, "no"),
     progress=a_progress(),
     jet_state="FAILED",
+    failed_objects=FailedObjects(1, ("/a.mov",)),
     metadata=b'{"a":1}',
     started_at=NOW,
     finished_at=NOW,
@@ -41,6 +42,7 @@ def test_an_ended_command_is_listed_as_its_last_event_told_it() -> None:
             "failed": {"count": 0, "bytes": 0},
         },
         "reason": {"code": "jet_failed", "message": "no"},
+        "failedObjects": {"count": 1, "paths": ["/a.mov"]},
         "metadata": {"a": 1},
         "acceptedAt": TIME,
         "startedAt": TIME,
