@@ -168,8 +168,12 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
 
     assert worker.process.returncode is None
     assert {len(each) for each in system.jet.creations().values()} == {1}
-    metrics = (await worker.get("/metrics")).text
-    assert "jetworker_state_lost_partitions 4.0" in metrics
+
+    async def all_are_lost() -> bool:
+        metrics = (await worker.get("/metrics")).text
+        return "jetworker_state_lost_partitions 4.0" in metrics
+
+    await until(all_are_lost, "four partitions whose state is lost")
     assert "jetworker state rebuild" in worker.log.read_text()
     refused = await command(system, "state", "rebuild", "--yes")
     assert refused.code == 1

@@ -94,9 +94,12 @@ async def _capture(folder: Path) -> Captured:
         system = System(servers, JetServer(), folder, "")  # to read with
         topics = TopicsConfig()
         names = (topics.commands, topics.events, topics.dead_letters)
-        return Captured(
-            *[[Written.of(each) for each in await system.read(n)] for n in names]
-        )
+        try:
+            return Captured(
+                *[[Written.of(each) for each in await system.read(n)] for n in names]
+            )
+        finally:
+            await system.close()
     finally:
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), PATIENCE)
