@@ -50,6 +50,7 @@ class Ownership:
 
         Raises OwnedElsewhere, StateLost or StoreError; nothing is fenced by any.
         """
+        await self._must_have(partition)
         kept = await self._last(partition)
         if kept is Mark.EMPTY:
             async with self.kafka.beginning:
@@ -77,6 +78,18 @@ class Ownership:
             )
             raise OwnedElsewhere(msg)
 
+    async def _must_have(self, partition: int) -> None:
+        """Raise StoreError where the commands topic has grown first."""
+        topic = self.kafka.topics.state
+        async with self.kafka.reader(topic) as consumer:
+            known = {each.partition for each in consumer.assignment()}
+        if partition not in known:
+            msg = (
+                f"{topic} has no partition {partition}: give it as many as"
+                f" {self.kafka.topics.commands} has"
+            )
+            raise StoreError(msg)
+
     async def _last(self, partition: int) -> Kept:
         state = TopicPartition(self.kafka.topics.state, partition)
         kept = (await last_kept(self.kafka, state))[partition]
@@ -100,12 +113,6 @@ class Ownership:
         """
         topic = self.kafka.topics.state
         kept = await last_kept(self.kafka, topic)
-        if partition not in kept:
-            msg = (
-                f"{topic} has no partition {partition}: give it as many as"
-                f" {self.kafka.topics.commands} has"
-            )
-            raise StoreError(msg)
         empty = [each for each, what in kept.items() if what is Mark.EMPTY]
         stands = {each: await self.source.committed(each) for each in empty}
         gone = lost(kept, stands, self.kafka.config.group_id)

@@ -50,7 +50,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
 
     await asyncio.to_thread(broker.restart)
     await own_system.publish(*commands[40:])
-    events = await own_system.terminal(60)
+    events = await own_system.decided(60)
 
     judge(events, commands, own_system.jet)
     assert all(worker.process.returncode is None for worker in workers)
@@ -69,7 +69,7 @@ async def test_a_broker_that_is_frozen_past_the_session_loses_nothing(
     broker.freeze()
     await asyncio.sleep(6)  # the fault: twice as long as a session lasts
     broker.thaw()
-    events = await own_system.terminal(40)
+    events = await own_system.decided(40)
 
     judge(events, commands, own_system.jet)
     assert all(worker.process.returncode is None for worker in workers)

@@ -61,7 +61,7 @@ async def test_a_commit_whose_answer_is_late_is_neither_lost_nor_repeated(
     await system.publish(*commands[20:])
     await until(lambda: proxy.delayed > 3, "late answers")
     proxy.delay = lambda _key: 0.0
-    events = await system.terminal(40)
+    events = await system.decided(40)
 
     judge(events, commands, system.jet)
     assert {e.kind for e in events if e.is_terminal} == {"delivery.completed"}
