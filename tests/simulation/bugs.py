@@ -245,8 +245,8 @@ from jetworker.core.delivery import ReasonCode
         "expiry is not looked at",
         "what has expired is not sent",
         "core/delivery.py",
-        "    return ends is not None and ends <= now\n",
-        "    return ends is not None and ends <= now.replace(year=2000)\n",
+        "    return None if delivery.attempt else delivery.expires_at\n",
+        "    return None\n",
     ),
 )
 

@@ -10,15 +10,9 @@ from tests.simulation.process import simulate
 ENOUGH = 400  # the bug that shows itself most rarely needs a quarter of these
 
 
-# It shows itself too rarely since what expires is told at its own time: more seeds.
-RARE = {"expiry is not looked at"}
-BUGS = [
-    pytest.param(bug, id=bug.name, marks=[pytest.mark.nightly] * (bug.name in RARE))
-    for bug in PLANTED + FOUND + OTHERS + STATE
-]
-
-
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize(
+    "bug", PLANTED + FOUND + OTHERS + STATE, ids=lambda bug: bug.name
+)
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
     bug.plant(tmp_path)
 
