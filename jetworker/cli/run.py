@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from jetworker.config.load import credentials_source, kafka_source
 from jetworker.config.model import Config
-from jetworker.core.errors import ConfigurationError, KafkaUnavailable
+from jetworker.core.errors import ConfigurationError, KafkaUnavailable, LoopEnded
 from jetworker.http.report import Report
 from jetworker.http.server import HttpServer
 from jetworker.jet.client import open_client
@@ -66,7 +66,8 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
     """
     Run every loop until the worker has left; an error of any ends all.
 
-    Services outlive the worker's drain: starts in flight must be able to end.
+    Services outlive the worker's drain: starts in flight must be able to end. Raises
+    LoopEnded if one ends by itself: a task that was cancelled ends without a word.
     """
     loops = parts.services() | {
         "routes": parts.book.run(),
@@ -75,7 +76,14 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(loop, name=name) for name, loop in loops.items()]
         working = tasks.create_task(parts.worker.run(stopping), name="worker")
-        await stopping.wait()
+        stopped = tasks.create_task(stopping.wait(), name="stop")
+        ended, _ = await asyncio.wait(
+            [stopped, *running, working], return_when=asyncio.FIRST_COMPLETED
+        )
+        if not stopping.is_set():
+            names = ", ".join(sorted(task.get_name() for task in ended))
+            msg = f"ended by itself, which is a defect: {names}"
+            raise LoopEnded(msg)
         log.info("stopping: no new work is taken, starts in flight are let end")
         # A hung Kafka must not keep the process: what is not committed is restored.
         # Closing what hangs takes time, too: the whole stop is to fit.

@@ -3,6 +3,7 @@ What can go wrong, split by what the caller does next.
 
     JetworkerError
     |-- IllegalTransition      a bug: stop
+    |-- LoopEnded              a bug: end the process, so that it is started anew
     |-- ConfigurationError     exit 78 with one line that names the cure
     |-- InvalidRecord          park the record, answer it, go on
     |-- StoreError             this partition's life is over: drop it and restore
@@ -31,6 +32,10 @@ class JetworkerError(Exception):
 
 class IllegalTransition(JetworkerError):
     """A trigger came that the delivery's state has no edge for."""
+
+
+class LoopEnded(JetworkerError):
+    """A loop that was to run until the stop has ended, without an error of its own."""
 
 
 class ConfigurationError(JetworkerError):

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -204,8 +204,9 @@ async def bounded(
 ) -> _T:
     """Await a call of aiokafka, which has no time-outs; foreign errors become ours."""
     try:
-        async with asyncio.timeout(seconds):
-            return await call
+        with only_our_cancellation(what):
+            async with asyncio.timeout(seconds):
+                return await call
     except ProducerFenced as exc:
         msg = f"{what}: another worker owns the partition now"
         raise Fenced(msg) from exc
@@ -214,6 +215,24 @@ async def bounded(
         raise NotAllowed(msg) from exc
     except (KafkaError, TimeoutError, OSError) as exc:
         msg = f"{what}: {in_words(exc)}"
+        raise StoreError(msg) from exc
+
+
+@contextmanager
+def only_our_cancellation(what: str) -> Iterator[None]:
+    """
+    Let a cancellation through only if somebody cancelled us; else raise StoreError.
+
+    aiokafka cancels tasks of its own, and awaits them where we await it (`Fetcher.close`).
+    What comes out looks as if we were to end: a whole loop would, without a word.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        msg = f"{what}: the client of Kafka has cancelled it"
         raise StoreError(msg) from exc
 
 
@@ -231,9 +250,23 @@ def in_words(exc: KafkaError | TimeoutError | OSError) -> str:
 
 
 async def _close(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Close a client of ours; one that hangs or is broken is left behind."""
+    """Close a client of ours; one that hangs or is broken is cut off."""
     try:
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await client.stop()  # type: ignore[no-untyped-call]  # theirs has no types
-    except (KafkaError, TimeoutError, OSError, AssertionError) as exc:
-        log.warning("a kafka client did not close, it is left behind", error=str(exc))
+        with only_our_cancellation("closing"):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await client.stop()  # type: ignore[no-untyped-call]  # theirs has no types
+    except (KafkaError, StoreError, TimeoutError, OSError, AssertionError) as exc:
+        log.warning("a kafka client did not close, it is cut off", error=str(exc))
+        await _cut_off(client)
+
+
+async def _cut_off(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """End what a client that did not close would go on with: retries, for ever."""
+    if isinstance(client, AIOKafkaProducer):
+        network = client.client
+        if (sending := client._sender.sender_task) is not None:  # noqa: SLF001 -- `stop` leaves it running
+            sending.cancel()
+    else:
+        network = client._client  # noqa: SLF001 -- `stop` did not come to it
+    with suppress(KafkaError, StoreError, TimeoutError, OSError):
+        await bounded(network.close(), "closing the connections", seconds=1)

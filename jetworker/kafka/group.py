@@ -14,7 +14,7 @@ from typing_extensions import override
 from jetworker.config.model import Config
 from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.core.resumption import Input
-from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.pulse import Pulse
 from jetworker.kafka.sign_in import client_options
 from jetworker.runtime.clock import Clock
@@ -108,10 +108,11 @@ class ConsumerGroup(ConsumerRebalanceListener):
             raise Deaf(deafness)
         try:
             # It waits for as long as a rebalance lasts, whatever it is told.
-            async with asyncio.timeout(_PATIENCE):
-                found = await self._consumer.getmany(
-                    timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE
-                )
+            with only_our_cancellation("reading commands"):
+                async with asyncio.timeout(_PATIENCE):
+                    found = await self._consumer.getmany(
+                        timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE
+                    )
         except TimeoutError:
             return {}
         except KafkaError as exc:

@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.errors import Fenced, StateLost, StoreError
 from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
-from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.ownership import Ownership, Source
 from jetworker.kafka.reader import Barrier, keep, read
 from jetworker.runtime.clock import Clock
@@ -235,8 +235,9 @@ class StateStore:
         began = self._clock.monotonic()
         deadline = self._config.transaction_timeout.total_seconds()
         try:
-            async with asyncio.timeout(deadline):
-                positions = await self._transact(steps)
+            with only_our_cancellation("committing"):
+                async with asyncio.timeout(deadline):
+                    positions = await self._transact(steps)
         except _FENCED as exc:
             self._metrics.kafka_transactions_total.labels("fenced").inc()
             msg = "another worker owns the partition now"

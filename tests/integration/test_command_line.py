@@ -179,7 +179,9 @@ async def test_orders_are_published_where_the_command_is_and_explained(
     )
     ran = (held, waiting, cancelled, foreign, adopted, again, ended, unknown)
     assert [each.code for each in ran] == [0, 0, 0, 2, 0, 2, 0, 1]
-    assert re.search(r"because +held:.*\n(.*\n)*next .*resolve", held.out)
+    assert re.search(
+        r"because +held:.*\n(.*\n)*next (.*\n)+ +jetworker resolve h", held.out
+    )
     assert "job_paused" in waiting.out
     assert foreign.told[-1]["reason"]["code"] == "not_adoptable"
     assert again.told[-1]["reason"]["code"] == "not_cancellable"

@@ -1,0 +1,75 @@
+"""The loops of a worker end together: none ends alone without a word."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from jetworker.cli.run import work
+from jetworker.config.model import Config
+from jetworker.core.errors import LoopEnded
+from jetworker.worker.assembly import Parts
+
+
+async def until_stopped(stopping: asyncio.Event) -> None:
+    await stopping.wait()
+
+
+async def for_ever(*_: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def cancelled_by_itself(*_: Any) -> None:
+    raise asyncio.CancelledError
+
+
+def parts(worker: Any = until_stopped, starter: Any = for_ever) -> Parts:
+    def services() -> dict[str, Coroutine[Any, Any, None]]:
+        return {"starter": starter()}
+
+    made = SimpleNamespace(
+        services=services,
+        book=SimpleNamespace(run=for_ever),
+        watchdog=SimpleNamespace(run=for_ever),
+        worker=SimpleNamespace(run=worker),
+    )
+    return cast("Parts", made)
+
+
+CONFIG = cast(
+    "Config",
+    SimpleNamespace(
+        shutdown=SimpleNamespace(
+            timeout=SimpleNamespace(total_seconds=lambda: 10.0),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (parts(worker=cancelled_by_itself), "worker"),
+        (parts(starter=cancelled_by_itself), "starter"),
+    ],
+)
+async def test_a_loop_that_ends_before_the_stop_ends_the_process(
+    made: Parts, name: str
+) -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        await asyncio.wait_for(work(made, asyncio.Event(), CONFIG), 10)
+
+    (error,) = raised.value.exceptions
+    assert isinstance(error, LoopEnded)
+    assert str(error) == f"ended by itself, which is a defect: {name}"
+
+
+async def test_after_the_stop_all_loops_end_quietly() -> None:
+    stopping = asyncio.Event()
+    working = asyncio.create_task(work(parts(), stopping, CONFIG))
+    await asyncio.sleep(0)
+    stopping.set()
+
+    await asyncio.wait_for(working, 10)

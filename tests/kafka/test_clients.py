@@ -1,0 +1,43 @@
+"""What comes out of the Kafka client is translated, its own cancellations too."""
+
+import asyncio
+
+import pytest
+
+from jetworker.core.errors import StoreError
+from jetworker.kafka.clients import bounded, only_our_cancellation
+
+
+async def cancelled_inside() -> None:
+    """Await a task that the client itself has cancelled, as its fetcher does."""
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def test_a_cancellation_of_the_client_s_own_is_an_error_of_kafka() -> None:
+    with pytest.raises(StoreError, match="reading: the client of Kafka has"):
+        await bounded(cancelled_inside(), "reading")
+
+
+async def test_a_cancellation_of_ours_goes_through() -> None:
+    async def reads() -> None:
+        with only_our_cancellation("reading"):
+            await asyncio.sleep(60)
+
+    reading = asyncio.create_task(reads())
+    await asyncio.sleep(0)
+    reading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def test_a_time_out_around_it_is_still_a_time_out() -> None:
+    async def reads() -> None:
+        async with asyncio.timeout(0):
+            with only_our_cancellation("reading"):
+                await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        await reads()
