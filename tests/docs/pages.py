@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import typer
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
 from pydantic_core import PydanticUndefined
 
 from jetworker.cli.main import cli
@@ -132,6 +132,8 @@ def _default(value: Any) -> str:
             return f"`{_duration(value)}`"
         case Enum():
             return f"`{value.value}`"
+        case ByteSize():
+            return f"`{value.human_readable(separator='')}`".replace(".0", "")
         case bool():
             return f"`{str(value).lower()}`"
         case _:
@@ -153,6 +155,7 @@ def _takes(annotation: Any) -> str:
     if found:
         return next((each for each in found if each), "")
     names = {
+        "ByteSize": "a size: `64MiB`, `1GiB`",
         "bool": "`true`, `false`",
         "float": "a number",
         "int": "a whole number",
