@@ -228,7 +228,8 @@ class Delivery:
     when the bound delivery can have been made, until *created_on* was read; *ended_on*
     is when Jet last changed it. *sample* is the hash of one path with a folder: what is
     needed to learn from it what the job shows. *orders* wait behind *pending*.
-    *read_at* is the partition and the offset of its command's record.
+    *read_at* is the partition and the offset of its command's record. *told_on* is the
+    partition of its events, also after their topic has grown; None is what the key says.
     """
 
     command_id: CommandId
@@ -269,6 +270,7 @@ class Delivery:
     unknown: bytes | None = None
     read_at: tuple[int, int] | None = None
     failed_objects: FailedObjects | None = None
+    told_on: int | None = None
 
     @property
     def failed(self) -> int:

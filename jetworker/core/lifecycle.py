@@ -81,8 +81,10 @@ from jetworker.core.trigger import (
 )
 
 
-def accept(command: Send, origin: Origin, now: datetime) -> Transition:
-    """Make a command a delivery."""
+def accept(
+    command: Send, origin: Origin, now: datetime, told_on: int | None = None
+) -> Transition:
+    """Make a command a delivery, whose events are *told_on* one partition for good."""
     sizes = [spec.size for spec in command.objects]
     known = [size for size in sizes if size is not None]
     delivery = Delivery(
@@ -99,6 +101,7 @@ def accept(command: Send, origin: Origin, now: datetime) -> Transition:
         traceparent=origin.traceparent,
         expires_at=command.expires_at,
         read_at=(origin.partition, origin.offset),
+        told_on=told_on,
     )
     return transitions.tell(delivery, EventType.ACCEPTED)
 

@@ -32,7 +32,8 @@ class Position:
 
     *offset* is the next to be read, in the commands topic of this *topic_id* (None if
     Kafka does not tell ids) with so many *partitions*. So many partitions *of* the
-    state topic have been begun.
+    state topic have been begun. The *events* topic had so many when this was kept first:
+    a command whose snapshot does not say where its events are was accepted under it.
     """
 
     owner: str
@@ -40,6 +41,7 @@ class Position:
     topic_id: str | None = None
     partitions: int = 0
     of: int = 0
+    events: int = 0
 
 
 class Mark(StrEnum):

@@ -15,8 +15,10 @@ from typing import Any, assert_never
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
+from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
+from jetworker.core.command import CommandId
 from jetworker.core.errors import Fenced, StateLost, StoreError
 from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
 from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
@@ -30,6 +32,7 @@ from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
 
 _BATCH_STEPS = 500
+_BY_KEY = DefaultPartitioner()
 
 # aiokafka asserts its own state where a producer was fenced before it begins.
 _FENCED = (ProducerFenced, AssertionError)
@@ -79,6 +82,8 @@ class StateStore:
         self._metrics = metrics
         self._clock = clock
         self._position: Position | None = None
+        self._events_topic = kafka.topics.events
+        self._events = 0  # partitions
         self._is_over = False
         self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
         self._waiting = asyncio.Queue()
@@ -103,6 +108,15 @@ class StateStore:
         """The next offset to be read, as of the last commit."""
         assert self._position is not None
         return self._position.offset
+
+    def told_on(self, command_id: CommandId) -> int:
+        """Return the partition of the events of a command that begins now."""
+        return _place(command_id, self._events)
+
+    def told_on_before(self, command_id: CommandId) -> int:
+        """Return it for one that began before snapshots said so."""
+        assert self._position is not None
+        return _place(command_id, self._position.events)
 
     @property
     def backlog(self) -> int:
@@ -189,6 +203,7 @@ class StateStore:
         known = await bounded(
             self._producer.partitions_for(self._state.topic), "reading metadata"
         )
+        self._events = await bounded(self._count_events(), "reading metadata")
         match resume(kept, found, self._config.group_id):
             case Lost(why):
                 raise StateLost(why)
@@ -199,6 +214,9 @@ class StateStore:
                     found.topic_id,
                     found.partitions,
                     len(known),
+                    kept.events
+                    if isinstance(kept, Position) and kept.events
+                    else self._events,
                 )
                 await self._commit([Write((), offset)])
                 return TakenOver(self, latest, gap)
@@ -255,6 +273,7 @@ class StateStore:
     async def _transact(self, steps: list[Write]) -> list[int]:
         offsets = [step.offset for step in steps if step.offset is not None]
         records = [record for step in steps for record in step.records]
+        self._events = await self._count_events()
         await self._producer.begin_transaction()
         if self._position is not None:
             moved = max([self._position.offset, *offsets])
@@ -278,6 +297,10 @@ class StateStore:
         await self._producer.commit_transaction()
         return [metadata.offset for metadata in answers]
 
+    async def _count_events(self) -> int:
+        """Return how many partitions the events topic has: it may grow at any time."""
+        return len(await self._producer.partitions_for(self._events_topic))
+
     async def _send(self, record: Record) -> Any:
         """Hand a record over; returns the future of its metadata."""
         if record.key is None and record.value is None:
@@ -286,9 +309,16 @@ class StateStore:
             record.topic,
             key=record.key,
             value=record.value,
-            partition=record.partition,
+            partition=self._partition(record),
             headers=list(record.headers),
         )
+
+    def _partition(self, record: Record) -> int | None:
+        """Leave an event to its key where its topic was made anew, with fewer."""
+        is_gone = record.topic == self._events_topic and (
+            record.partition is not None and record.partition >= self._events
+        )
+        return None if is_gone else record.partition
 
     async def _send_empty(self, record: Record) -> Any:
         """`send` refuses a record with neither key nor value (a parked tombstone)."""
@@ -297,6 +327,12 @@ class StateStore:
         partitions = await self._producer.partitions_for(record.topic)
         partition = self._commands.partition % len(partitions)
         return await self._producer.send_batch(batch, record.topic, partition=partition)
+
+
+def _place(command_id: CommandId, partitions: int) -> int:
+    """Return where the key of a command leads, as for every producer of Kafka's own."""
+    place: int = _BY_KEY(command_id.encode(), range(partitions), range(partitions))
+    return place
 
 
 def _retrieve(sent: "asyncio.Future[Any]") -> None:

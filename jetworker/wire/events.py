@@ -191,6 +191,7 @@ class ReadEvent:
     data: dict[str, Any]
     value: bytes
     traceparent: str | None = None
+    partition: int | None = None
 
 
 def read(record: Any) -> ReadEvent:
@@ -205,6 +206,7 @@ def read(record: Any) -> ReadEvent:
         orjson.loads(record.value),
         record.value,
         headers.get("traceparent"),
+        record.partition,
     )
 
 
@@ -246,6 +248,7 @@ class Envelope:
             Told(kind, at, orjson.dumps(data)),
             schema,
             (("ce_sequence", str(delivery.sequence).encode()),),
+            delivery.told_on,
         )
 
     def answer(
@@ -263,6 +266,7 @@ class Envelope:
         told: "Told",
         schema: str,
         extra: Headers = (),
+        partition: int | None = None,
     ) -> Record:
         """Return one CloudEvent; *schema* is the name of its data's schema."""
         headers: Headers = (
@@ -276,7 +280,7 @@ class Envelope:
             *extra,
             *subject.headers(),
         )
-        return Record(self.topic, subject.key(), told.value, headers)
+        return Record(self.topic, subject.key(), told.value, headers, partition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def encode(position: Position) -> bytes:
             "topicId": position.topic_id,
             "partitions": position.partitions,
             "of": position.of,
+            "events": position.events,
         }
     )
 
@@ -64,4 +65,5 @@ def _decode(value: bytes) -> Position:
         topic_id=fields.get("topicId"),
         partitions=fields.get("partitions", 0),
         of=fields.get("of", 0),
+        events=fields.get("events", 0),
     )

@@ -127,6 +127,7 @@ def _open(
         progress=_progress(last["progress"]),
         started_at=_instant(last["startedAt"]),
         transfers=_transfers(told),
+        told_on=told[-1].partition,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Protocol
@@ -181,6 +181,9 @@ class Deliveries:
             snapshot = snapshots.decode(value)
             self.services.doubted(snapshot)
             if isinstance(snapshot, Delivery):
+                if snapshot.told_on is None:
+                    told_on = self._store.told_on_before(snapshot.command_id)
+                    snapshot = replace(snapshot, told_on=told_on)
                 self._keep(snapshot)
                 self.services.counts.enter(snapshot)
                 self._unstarted += snapshot.state.is_startable
@@ -207,6 +210,10 @@ class Deliveries:
     def backlog(self) -> int:
         """How many steps wait to be committed."""
         return self._store.backlog
+
+    def told_on(self, command_id: CommandId) -> int:
+        """Return the partition of the events of a new command."""
+        return self._store.told_on(command_id)
 
     def find(self, command_id: CommandId) -> Delivery | None:
         """Return the open delivery of this id; while it waits, without its objects."""

@@ -64,7 +64,7 @@ def _carry_out(
     known = deliveries.known(command.command_id)
     match admit(command, known, route, now):
         case Accept(send):
-            step = accept(send, origin, now)
+            step = accept(send, origin, now, deliveries.told_on(send.command_id))
             durable = deliveries.take(None, step, offset=message.offset + 1)
             return deliveries.services.counted("accepted", durable)
         case Duplicate() as duplicate:

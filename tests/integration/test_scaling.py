@@ -133,3 +133,31 @@ async def test_new_partitions_wait_until_the_state_topic_has_grown_too(
     assert "jetworker_partitions_assigned 5.0" in metrics
     assert "jetworker_partitions_restored 4.0" in metrics
     assert 'jetworker_kafka_transactions_total{outcome="fenced"} 0.0' in metrics
+
+
+async def test_events_stay_on_their_partition_when_their_topic_has_grown(
+    system: System,
+) -> None:
+    system.jet.seconds = 3600
+    before = [a_command(f"e-{n}") for n in range(12)]
+    worker = await (await system.worker()).ready()
+    await system.publish(*before)
+    await until(lambda: len(system.jet.deliveries) == 12, "twelve deliveries")
+
+    await grow(system, system.config.topics.events, 2 * system.partitions + 1)
+    await worker.stop()
+    await (await system.worker()).ready()
+    system.jet.seconds = 0.3
+    for started in system.jet.deliveries.values():
+        started.seconds = 0
+    after = [a_command(f"f-{n}") for n in range(12)]
+    await system.publish(*after)
+    judge(await system.terminal(24), before + after, system.jet)
+
+    places: dict[str, set[int]] = {}
+    for record in await system.read(system.config.topics.events):
+        places.setdefault(record.key.decode(), set()).add(record.partition)
+    assert {len(each) for each in places.values()} == {1}
+    old = {number for each in before for number in places[each["commandId"]]}
+    new = {number for each in after for number in places[each["commandId"]]}
+    assert max(old) < system.partitions <= max(new)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from prometheus_client import CollectorRegistry
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
@@ -24,7 +25,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.record import Record
 from tests.support.builders import NOW, a_delivery
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.integration
 
@@ -179,3 +180,25 @@ async def test_a_hundred_thousand_snapshots_are_restored(
         memory.add(found)
 
     assert len(memory) == 100_000
+
+
+async def test_where_events_of_old_are_is_kept_when_their_topic_grows(
+    store_kafka: KafkaClients,
+) -> None:
+    names = [CommandId(f"c-{n}") for n in range(20)]
+    async with running(store_kafka) as store:
+        before = [store.told_on(name) for name in names]
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=store_kafka.config.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_partitions({store_kafka.topics.events: NewPartitions(50)})
+    finally:
+        await admin.close()
+
+    async def has_grown() -> bool:
+        async with running(store_kafka) as store:
+            assert [store.told_on_before(name) for name in names] == before
+            return max(store.told_on(name) for name in names) > max(before)
+
+    await until(has_grown, "a store that knows of the new partitions")

@@ -62,8 +62,9 @@ PLANTED = (
         "kafka/state_store.py",
         "                positions = await self._transact(steps)\n",
         """\
-                told = [r for s in steps for r in s.records if r.partition is None]
-                kept = [r for s in steps for r in s.records if r.partition is not None]
+                every = [record for step in steps for record in step.records]
+                told = [r for r in every if r.topic != self._state.topic]
+                kept = [r for r in every if r.topic == self._state.topic]
                 offsets = [s.offset for s in steps if s.offset is not None]
                 if told:
                     await self._transact([Write(tuple(told))])

@@ -90,6 +90,12 @@ class Written:
 
     writes: list[Write] = field(default_factory=list)
 
+    def told_on(self, _command_id: str) -> int:
+        return 0
+
+    def told_on_before(self, _command_id: str) -> int:
+        return 1
+
     def submit(self, write: Write) -> "asyncio.Future[None]":
         self.writes.append(write)
         done = asyncio.get_running_loop().create_future()

@@ -38,6 +38,7 @@ def _told(*made: Event) -> list[ReadEvent]:
             record = _ENVELOPE.event(event, NOW)
             self.headers: Any = record.headers
             self.value = record.value
+            self.partition = record.partition
 
     return [events.read(Seen(each)) for each in made]
 
@@ -82,6 +83,7 @@ def test_what_was_told_as_started_is_bound_again_and_followed() -> None:
         jet_state="IN_PROGRESS",
         progress=a_progress(1),
         started_at=NOW,
+        told_on=7,
     )
     last = replace(moving, sequence=4, transfers=(transfer,))
     told = _told(

@@ -412,13 +412,16 @@ class Published:
 
     headers: tuple[tuple[str, bytes | None], ...]
     value: bytes
+    partition: int | None
 
 
 def test_an_event_is_read_as_it_was_published() -> None:
-    told = ENVELOPE.event(Event(EventType.ACCEPTED, a_delivery(sequence=1)), NOW)
+    accepted = a_delivery(sequence=1, told_on=3)
+    told = ENVELOPE.event(Event(EventType.ACCEPTED, accepted), NOW)
     assert told.value is not None
+    headers = (*told.headers, ("odd", None))
 
-    seen = events.read(Published((*told.headers, ("odd", None)), told.value))
+    seen = events.read(Published(headers, told.value, told.partition))
 
     assert seen == events.ReadEvent(
         "delivery.accepted",
@@ -426,6 +429,7 @@ def test_an_event_is_read_as_it_was_published() -> None:
         orjson.loads(told.value),
         told.value,
         a_delivery().traceparent,
+        3,
     )
 
 

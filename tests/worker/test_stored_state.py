@@ -91,7 +91,7 @@ async def test_a_restored_partition_knows_all_that_was_known(version: str) -> No
     stories = stored_state.SNAPSHOTS[version].values()
     left = [each for each in stories if each.command_id != _FORGOTTEN]
     assert restored.partition.deliveries == {
-        each.command_id: each for each in left if isinstance(each, Delivery)
+        each.command_id: _placed(each) for each in left if isinstance(each, Delivery)
     }
     assert {
         each.command_id: restored.partition.known(each.command_id)
@@ -148,9 +148,17 @@ def _in(version: str, *states: State) -> list[CommandId]:
     return [each.command_id for each in stories if each.state in states]
 
 
+def _placed(delivery: Delivery) -> Delivery:
+    """Return it with the partition of its events, where its snapshot does not say it."""
+    if delivery.told_on is not None:
+        return delivery
+    return replace(delivery, told_on=Written().told_on_before(delivery.command_id))
+
+
 def _in_doubt(starting: Snapshot) -> Delivery:
     """Return what becomes of a start whose sender did not live to tell."""
     assert isinstance(starting, Delivery)
+    starting = _placed(starting)
     message = "the worker that sent the start did not live to tell"
     return replace(
         starting,
