@@ -95,13 +95,14 @@ def _check_routes(config: Config, checks: _Checks) -> Mapping[RouteName, Route]:
 
 async def _check_topics(config: Config, checks: _Checks) -> None:
     try:
-        problems = await topics.layout_problems(config)
+        layout = await topics.layout(config)
     except KafkaUnavailable as exc:
         cure = "check bootstrap servers and credentials"
         checks.tell("kafka", wrong=f"{exc}: {cure}")
         return
     checks.tell("kafka")
-    checks.tell("topics", wrong="; ".join(problems) or None)
+    wrong, note = "; ".join(layout.problems), "; ".join(layout.warnings)
+    checks.tell("topics", wrong=wrong or None, note=note or None)
 
 
 async def _check_jet(

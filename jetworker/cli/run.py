@@ -111,7 +111,7 @@ async def _checked(config: Config, stopping: asyncio.Event) -> None:
     """Wait for Kafka, then make sure of the layout; raises ConfigurationError."""
     while not stopping.is_set():
         try:
-            problems = await topics.layout_problems(config)
+            layout = await topics.layout(config)
         except KafkaUnavailable as exc:
             log.warning(
                 "kafka cannot be reached, trying again",
@@ -120,8 +120,10 @@ async def _checked(config: Config, stopping: asyncio.Event) -> None:
             )
             await wait(stopping, 2)
             continue
-        if problems:
-            raise ConfigurationError("; ".join(problems))
+        for warning in layout.warnings:
+            log.warning("the topics are unwise", because=warning, about=warning)
+        if layout.problems:
+            raise ConfigurationError("; ".join(layout.problems))
         return
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -18,6 +19,8 @@ from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.pulse import Pulse
 from jetworker.kafka.sign_in import client_options
 from jetworker.runtime.clock import Clock
+
+log = structlog.get_logger()
 
 _POLL_MS = 200
 _PATIENCE = 5.0
@@ -56,7 +59,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._assignee = assignee
         self._clock = clock
         self._consumer: AIOKafkaConsumer
-        self._pulse = Pulse(clock.monotonic)
+        self._pulse = self._new_pulse()
         self._failing_since: float | None = None
         self._expected: dict[int, int] = {}
         self._topic_id: str | None = None
@@ -65,11 +68,26 @@ class ConsumerGroup(ConsumerRebalanceListener):
     async def joined(self) -> AsyncIterator[None]:
         """Be a member; raises StoreError if Kafka does not let us."""
         # The first assignment comes while it joins: it is ours before.
-        self._pulse, self._failing_since = Pulse(self._clock.monotonic), None
+        self._pulse, self._failing_since = self._new_pulse(), None
         self._consumer = consumer = self._kafka.member(self._pulse)
         async with self._kafka.joined(consumer, self):
             self._topic_id = await self._kafka.topic_id(consumer)
             yield
+
+    def _new_pulse(self) -> Pulse:
+        session = self._kafka.config.session_timeout.total_seconds()
+        return Pulse(self._clock.monotonic, session)
+
+    def _tell_replaced(self) -> None:
+        """Say that two workers have one instance id; each throws the other out."""
+        instance = self._kafka.config.group_instance_id
+        if self._pulse.is_replaced and instance is not None:
+            log.error(
+                "another worker has the same kafka.group_instance_id: each throws the"
+                " other out, give every worker one of its own",
+                group_instance_id=instance,
+            )
+        self._pulse.is_replaced = False
 
     @property
     def deafness(self) -> str | None:
@@ -106,6 +124,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         if (deafness := self.deafness) is not None:
             raise Deaf(deafness)
+        self._tell_replaced()
         try:
             # It waits for as long as a rebalance lasts, whatever it is told.
             with only_our_cancellation("reading commands"):

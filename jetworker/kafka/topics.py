@@ -7,9 +7,11 @@ parked or remembered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -41,10 +43,15 @@ _TIMEOUT = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is: its partitions and its settings, none if we may not see them."""
+    """
+    A topic as it is: its partitions and its settings, none if we may not see them.
+
+    *copies* is how many brokers have each of its records.
+    """
 
     partitions: int
     settings: Mapping[str, str]
+    copies: int
 
     @property
     def is_described(self) -> bool:
@@ -60,6 +67,20 @@ class Topic:
     def is_compacted(self) -> bool:
         """Whether only the last record of a key is kept, and a key is required."""
         return "compact" in self.settings["cleanup.policy"]
+
+    @property
+    def retention(self) -> float:
+        """For how many seconds a record is kept for sure."""
+        kept = int(self.settings["retention.ms"])
+        return math.inf if kept < 0 else kept / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is wrong with the topics, each with its cure, and what is only unwise."""
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +163,11 @@ def _policy_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[s
         )
 
     wrong = []
-    if topics.state in found and not found[topics.state].is_compacted:
+    state = found.get(topics.state)
+    if state is not None and state.settings["cleanup.policy"] != "compact":
+        only = " alone" if state.is_compacted else ""
         wrong.append(
-            f"{policy(topics.state)}: set it to compact, or deliveries are forgotten"
+            f"{policy(topics.state)}: set it to compact{only}, or deliveries are forgotten"
         )
     return wrong + [
         f"{policy(name)}: set it to delete, compaction drops records and refuses those"
@@ -170,6 +193,46 @@ def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str
         for name, (least, reason) in wanted.items()
         if name in found and found[name].record_bytes < least
     ]
+
+
+def warnings(
+    topics: TopicsConfig, found: Mapping[str, Topic], dedupe_window: timedelta
+) -> list[str]:
+    """Return what works as long as nothing fails, or as long as nobody looks back."""
+    told = []
+    single = [name for name, topic in found.items() if topic.copies == 1]
+    if single:
+        told.append(
+            f"one broker alone has {_listed(single)}: when it is lost, so is what was"
+            " accepted; give them a replication factor of 3"
+        )
+    described = {name: topic for name, topic in found.items() if topic.is_described}
+    thin = [
+        name
+        for name, topic in described.items()
+        if topic.copies > 1 and int(topic.settings["min.insync.replicas"]) < 2  # noqa: PLR2004 -- two
+    ]
+    if thin:
+        told.append(
+            f"what Kafka has taken on {_listed(thin)} may be on one broker alone: set"
+            " min.insync.replicas to 2"
+        )
+    for name, lost in (
+        (topics.commands, "`jetworker resend` and `state rebuild` do not find them"),
+        (topics.events, "`jetworker state rebuild` does not know of them"),
+    ):
+        window = dedupe_window.total_seconds()
+        if name in described and described[name].retention < window:
+            told.append(
+                f"topic {name} keeps records for {described[name].retention:g} s"
+                f" (retention.ms), and commands are remembered for {window:g} s"
+                f" (JETWORKER_DEDUPE_WINDOW): after the retention {lost}"
+            )
+    return told
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 async def create(
@@ -234,15 +297,18 @@ async def create_state(config: Config) -> None:
                 await _until_all_are_there(admin, (name,))
 
 
-async def layout_problems(config: Config) -> list[str]:
-    """Return what is wrong with the topics and its cure; raises KafkaUnavailable."""
+async def layout(config: Config) -> Layout:
+    """Look at the topics as they are; raises KafkaUnavailable."""
     async with _admin(config) as admin:
         found = await _described(admin, names(config.topics))
     hidden = [name for name, topic in found.items() if not topic.is_described]
     if hidden:
         cure = "allow this user DescribeConfigs to have them checked"
         log.warning("the settings of topics are not checked", topics=hidden, cure=cure)
-    return problems(config.topics, found)
+    return Layout(
+        tuple(problems(config.topics, found)),
+        tuple(warnings(config.topics, found, config.dedupe_window)),
+    )
 
 
 def _missing(
@@ -295,9 +361,15 @@ async def _described(
         return {}
     metadata = await admin.describe_topics(there)
     counts = {each["topic"]: len(each["partitions"]) for each in metadata}
+    copies = {
+        each["topic"]: min(len(of["replicas"]) for of in each["partitions"])
+        for each in metadata
+    }
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
     settings = await _read_settings(admin, resources)
-    return {name: Topic(counts[name], settings[name]) for name in settings}
+    return {
+        name: Topic(counts[name], settings[name], copies[name]) for name in settings
+    }
 
 
 async def _read_settings(

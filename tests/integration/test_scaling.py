@@ -161,3 +161,21 @@ async def test_events_stay_on_their_partition_when_their_topic_has_grown(
     old = {number for each in before for number in places[each["commandId"]]}
     new = {number for each in after for number in places[each["commandId"]]}
     assert max(old) < system.partitions <= max(new)
+
+
+async def test_two_workers_with_one_instance_id_say_so(system: System) -> None:
+    one = {"JETWORKER_KAFKA__GROUP_INSTANCE_ID": "worker-0"}
+    workers = [await (await system.worker(**one)).ready(), await system.worker(**one)]
+    commands = [a_command(f"i-{n}") for n in range(4)]
+    await system.publish(*commands)
+
+    def is_told() -> bool:
+        return any(
+            "another worker has the same kafka.group_instance_id"
+            in each.log.read_text()
+            for each in workers
+        )
+
+    await until(is_told, "a line that says so")
+    await workers[1].stop()
+    judge(await system.terminal(4), commands, system.jet)

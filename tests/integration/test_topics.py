@@ -54,7 +54,7 @@ async def test_topics_that_were_made_are_right_at_once(config: Config) -> None:
         MadeTopic(name, 6, is_new=True) for name in making.names(config.topics)
     )
     assert made.problems == ()
-    assert await making.layout_problems(config) == []
+    assert (await making.layout(config)).problems == ()
 
 
 async def test_making_them_again_leaves_them(config: Config) -> None:
@@ -88,7 +88,7 @@ async def test_the_others_are_made_to_fit_commands_that_are_there(
         MadeTopic(config.topics.state, 2, is_new=True),
         MadeTopic(config.topics.dead_letters, 7, is_new=True),
     )
-    assert await making.layout_problems(config) == []
+    assert (await making.layout(config)).problems == ()
 
 
 async def test_commands_are_made_to_fit_a_state_that_is_there(config: Config) -> None:
@@ -96,7 +96,7 @@ async def test_commands_are_made_to_fit_a_state_that_is_there(config: Config) ->
     await _make(config, NewTopic(config.topics.state, 4, 1, topic_configs=state))
     await making.create(config)
 
-    assert await making.layout_problems(config) == []
+    assert (await making.layout(config)).problems == ()
 
 
 async def test_making_tells_what_is_wrong_with_what_is_there(config: Config) -> None:
@@ -127,7 +127,7 @@ async def test_kafka_being_unreachable_is_an_outage() -> None:
     config = brokers.settings(_NOWHERE, TopicsConfig())
 
     with pytest.raises(KafkaUnavailable):
-        await making.layout_problems(config)
+        await making.layout(config)
     with pytest.raises(KafkaUnavailable):
         await making.create(config)
 
@@ -157,4 +157,25 @@ async def test_the_command_makes_them_with_its_defaults(config: Config) -> None:
     code, out, err = await _run(config, "topics", "create")
 
     assert (code, len(out.splitlines()), err) == (0, 4, "")
-    assert await making.layout_problems(config) == []
+    assert (await making.layout(config)).problems == ()
+
+
+async def test_what_is_unwise_is_told_and_does_not_keep_a_check_from_being_ok(
+    config: Config,
+) -> None:
+    await _make(
+        config,
+        NewTopic(config.topics.events, 6, 1, topic_configs={"retention.ms": "3600000"}),
+    )
+    await making.create(config)
+
+    found = await making.layout(config)
+
+    copies, retention = found.warnings
+    assert found.problems == ()
+    assert copies.startswith("one broker alone has")
+    assert retention.startswith(
+        f"topic {config.topics.events} keeps records for 3600 s"
+    )
+    _, out, _ = await _run(config, "check")
+    assert f"topics: ok, {copies}; {retention}\n" in out

@@ -1,6 +1,7 @@
 """What a topic layout is told is wrong with it, and how to repair it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,14 +10,13 @@ from jetworker.kafka import topics
 from jetworker.kafka.topics import Topic
 
 _NAMES = TopicsConfig()
+_WEEK = timedelta(days=7)
+_DEFAULTS = {"cleanup.policy": "delete", "retention.ms": "604800000"}
 
 
 def _good() -> dict[str, Topic]:
     made = topics.intended(_NAMES, limit=topics.COMMAND_BYTES, replication=3)
-    return {
-        name: Topic(6, {"cleanup.policy": "delete"} | made[name])
-        for name in topics.names(_NAMES)
-    }
+    return {name: Topic(6, _DEFAULTS | made[name], 3) for name in topics.names(_NAMES)}
 
 
 def _with(name: str, **changes: str) -> dict[str, Topic]:
@@ -28,6 +28,7 @@ def _with(name: str, **changes: str) -> dict[str, Topic]:
 
 def test_what_topics_create_makes_is_right() -> None:
     assert topics.problems(_NAMES, _good()) == []
+    assert topics.warnings(_NAMES, _good(), _WEEK) == []
 
 
 def test_a_command_of_one_mebibyte_fits_and_can_be_parked_and_recorded() -> None:
@@ -83,11 +84,49 @@ def test_a_state_that_is_not_compacted_is_wrong() -> None:
     ]
 
 
-def test_a_state_that_is_compacted_and_deleted_is_accepted() -> None:
-    """The contract asks that the policy contains compact."""
-    found = _with(_NAMES.state, cleanup_policy="compact,delete")
+@pytest.mark.parametrize("policy", ["compact,delete", "delete,compact"])
+def test_a_state_that_is_compacted_and_deleted_is_wrong(policy: str) -> None:
+    assert topics.problems(_NAMES, _with(_NAMES.state, cleanup_policy=policy)) == [
+        f"topic jet.state has cleanup.policy={policy}: set it to compact alone, or"
+        " deliveries are forgotten"
+    ]
 
-    assert topics.problems(_NAMES, found) == []
+
+def test_what_only_one_broker_need_have_is_unwise() -> None:
+    found = _with(_NAMES.state, min_insync_replicas="1")
+    found[_NAMES.events] = replace(found[_NAMES.events], copies=1)
+
+    assert topics.warnings(_NAMES, found, _WEEK) == [
+        "one broker alone has jet.events: when it is lost, so is what was accepted;"
+        " give them a replication factor of 3",
+        "what Kafka has taken on jet.state may be on one broker alone: set"
+        " min.insync.replicas to 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        (_NAMES.commands, "`jetworker resend` and `state rebuild` do not find them"),
+        (_NAMES.events, "`jetworker state rebuild` does not know of them"),
+    ],
+)
+def test_a_retention_that_is_shorter_than_commands_are_remembered_is_unwise(
+    name: str, lost: str
+) -> None:
+    assert topics.warnings(_NAMES, _with(name, retention_ms="3600000"), _WEEK) == [
+        f"topic {name} keeps records for 3600 s (retention.ms), and commands are"
+        f" remembered for 604800 s (JETWORKER_DEDUPE_WINDOW): after the retention {lost}"
+    ]
+    assert topics.warnings(_NAMES, _with(name, retention_ms="-1"), _WEEK) == []
+    endless = _with(name, retention_ms=str(2**63 - 1))
+    assert topics.warnings(_NAMES, endless, _WEEK) == []
+
+
+def test_settings_that_may_not_be_seen_are_not_called_unwise() -> None:
+    hidden = {name: replace(each, settings={}) for name, each in _good().items()}
+
+    assert topics.warnings(_NAMES, hidden, _WEEK) == []
 
 
 @pytest.mark.parametrize("name", [_NAMES.events, _NAMES.dead_letters])

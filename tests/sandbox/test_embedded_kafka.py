@@ -108,7 +108,8 @@ async def test_serves_what_was_written(kafka: str, topics: TopicsConfig) -> None
 async def test_topics_are_as_a_worker_wants_them(
     kafka: str, topics: TopicsConfig
 ) -> None:
-    assert await layout.layout_problems(brokers.settings(kafka, topics)) == []
+    found = await layout.layout(brokers.settings(kafka, topics))
+    assert found.problems == ()
 
 
 async def test_restart_keeps_address_and_data(broker: EmbeddedKafka) -> None:
