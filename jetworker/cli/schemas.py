@@ -1,10 +1,10 @@
 """The JSON Schemas of what is read and written, generated from the models."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from typing_extensions import override
@@ -12,7 +12,7 @@ from typing_extensions import override
 from jetworker.cli import output
 from jetworker.core.errors import JetworkerError
 from jetworker.wire import asyncapi, printed
-from jetworker.wire.commands import CancelModel, ResolveModel, SendModel
+from jetworker.wire.commands import CommandModel
 from jetworker.wire.events import (
     AppliedData,
     DeliveryData,
@@ -25,7 +25,7 @@ from jetworker.wire.routes import RoutesFile
 BASE = "https://jetworker.io/schemas/"
 
 _MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
-    "commands/command.v1": (SendModel | CancelModel | ResolveModel, "validation"),
+    "commands/command.v1": (CommandModel, "validation"),
     "events/delivery.v1": (DeliveryData, "serialization"),
     "events/transfer.v1": (TransferData, "serialization"),
     "events/command-rejected.v1": (RejectedData, "serialization"),
@@ -54,8 +54,9 @@ def documents() -> Iterator[tuple[str, bytes]]:
     """Yield every document with its path below the folder."""
     for name, (model, mode) in _MODELS.items():
         schema = _schema(name, model, mode)
-        options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
-        yield f"{name}.schema.json", orjson.dumps(schema, option=options)
+        # Escaped: characters that turn the direction of text are not to be met as such.
+        text = json.dumps(schema, indent=2, sort_keys=True) + "\n"
+        yield f"{name}.schema.json", text.encode()
     yield "asyncapi.yaml", asyncapi.document().encode()
 
 

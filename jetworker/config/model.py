@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from jetworker.wire.commands import MAX_OBJECTS
 from jetworker.wire.durations import Duration, within
 
 
@@ -390,7 +391,7 @@ class EventsConfig(Part):
 class LimitsConfig(Part):
     """How much is taken."""
 
-    max_objects: int = Field(10_000, ge=1, le=1_000_000)
+    max_objects: int = Field(MAX_OBJECTS, ge=1, le=1_000_000)
     max_active: int = Field(20_000, ge=1)
 
 

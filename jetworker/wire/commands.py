@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -21,6 +22,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict, JsonValue
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from jetworker.core.command import (
     Cancel,
@@ -43,7 +47,16 @@ ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 MAX_PATH_BYTES = 1024
 MAX_METADATA_BYTES = 4096
 MAX_SIZE = 2**53 - 1  # what every reader of JSON holds exactly
+MAX_OBJECTS = 10_000  # as an installation is set unless it says otherwise
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# The schema's patterns have no look-ahead and no \u: Go's expressions have neither.
+_SEGMENT = r"([^/.]|\.[^/.]|\.\.[^/])[^/]*"
+_PATH_PATTERN = rf"^/({_SEGMENT}(/{_SEGMENT})*)?$"
+_FORBIDDEN_PATTERN = rf"[\x00-\x1f\x7f-\x9f\\{''.join(sorted(_BIDI))}]"
+_RFC3339_PATTERN = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(\.[0-9]{1,64})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,64})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
@@ -123,6 +136,10 @@ Path = Annotated[
         description="From the root of the source; no ., .., empty segments, \\ or"
         " control characters; at most 1,024 bytes of UTF-8.",
         examples=["/show/ep1.mov"],
+        json_schema_extra={
+            "pattern": _PATH_PATTERN,
+            "not": {"pattern": _FORBIDDEN_PATTERN},
+        },
     ),
     AfterValidator(_path),
 ]
@@ -134,12 +151,28 @@ Metadata = Annotated[
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant, json_schema_input_type=str),
-    Field(json_schema_extra={"format": "date-time"}),
+    Field(json_schema_extra={"format": "date-time", "pattern": _RFC3339_PATTERN}),
 ]
 
 
 _Bounded = Annotated[StrictInt, Field(ge=0, le=MAX_SIZE)]
 Size = Annotated[_Bounded, BeforeValidator(_whole, json_schema_input_type=_Bounded)]
+
+
+_NULL: JsonDict = {"type": "null"}
+
+
+def _where(name: str, value: JsonValue) -> JsonDict:
+    """Return the schema of an object in which *name* is there and has this value."""
+    return {"properties": {name: {"const": value}}, "required": [name]}
+
+
+def _nullable(schema: JsonDict) -> None:
+    """Say of a field that null is the same as to leave it out."""
+    kind: JsonDict = {
+        name: schema.pop(name) for name in ("type", "const") if name in schema
+    }
+    schema["anyOf"] = [kind, _NULL]
 
 
 class _Strict(BaseModel):
@@ -160,9 +193,24 @@ class _Strict(BaseModel):
 class ObjectModel(_Strict):
     """One file or folder to send."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {
+                    "if": _where("isDirectory", value=True),
+                    "then": {"properties": {"sizeInBytes": _NULL}},
+                },
+                {
+                    "if": _where("relativePath", "/"),
+                    "then": _where("isDirectory", value=True),
+                },
+            ]
+        }
+    )
+
     relative_path: Path
     size_in_bytes: Size | None = None
-    is_directory: StrictBool = False
+    is_directory: Annotated[StrictBool, Field(json_schema_extra=_nullable)] = False
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:
@@ -179,9 +227,12 @@ class SendModel(_Strict):
     """Send these objects over this route."""
 
     command_id: Id
-    type: Literal["send"] = "send"
+    type: Annotated[Literal["send"], Field(json_schema_extra=_nullable)] = "send"
     route: Annotated[StrictStr, Field(min_length=1, max_length=256)]
-    objects: Annotated[tuple[ObjectModel, ...], Field(min_length=1)]
+    objects: Annotated[
+        tuple[ObjectModel, ...],
+        Field(min_length=1, json_schema_extra={"maxItems": MAX_OBJECTS}),
+    ]
     metadata: Metadata | None = None
     expires_at: Annotated[
         Instant | None, Field(description="A delivery is not started after it.")
@@ -206,6 +257,17 @@ class CancelModel(_Strict):
 class ResolveModel(_Strict):
     """Decide about a held command."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": _where("action", "adopt"),
+            "then": {
+                "properties": {"deliveryId": {"type": "string"}},
+                "required": ["deliveryId"],
+            },
+            "else": {"properties": {"deliveryId": _NULL}},
+        }
+    )
+
     command_id: Id
     type: Literal["resolve"]
     action: Literal["adopt", "resend", "abandon"]
@@ -221,6 +283,30 @@ class ResolveModel(_Strict):
             raise ValueError(msg)
         return self
 
+
+class _ByType:
+    """Tells in the schema which model is meant, so that one slip is one error."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Ask for the model that `type` names, and for no other."""
+        send, cancel, resolve = handler(core_schema)["anyOf"]
+        return {
+            "type": "object",
+            "properties": {"type": {"enum": ["send", "cancel", "resolve", None]}},
+            "allOf": [
+                {
+                    "if": {"properties": {"type": {"enum": ["send", None]}}},
+                    "then": send,
+                },
+                {"if": _where("type", "cancel"), "then": cancel},
+                {"if": _where("type", "resolve"), "then": resolve},
+            ],
+        }
+
+
+CommandModel = Annotated[SendModel | CancelModel | ResolveModel, _ByType()]
 
 MAX_BYTES = 1 << 20
 _FRAME = 5

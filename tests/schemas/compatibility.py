@@ -11,7 +11,10 @@ _AT_LEAST = {"minLength", "minimum", "exclusiveMinimum", "minItems", "minPropert
 _AT_MOST = {"maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties"}
 _SAME = {"pattern", "format", "propertyNames"}
 _READ = {"type", "enum", "const", "properties", "required", "additionalProperties"}
-_KNOWN = _NOTES | _AT_LEAST | _AT_MOST | _SAME | _READ | {"items", "anyOf", "$ref"}
+_RULES = {"if", "then", "else", "allOf", "not"}
+_KNOWN = (
+    _NOTES | _AT_LEAST | _AT_MOST | _SAME | _READ | _RULES | {"items", "anyOf", "$ref"}
+)
 
 # Patterns that take all that an older one took; a test draws from the older.
 WIDER_PATTERNS = {(r"^[A-Za-z0-9-]{1,64}$", r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")}
@@ -65,11 +68,47 @@ def _compare(narrow: _Part, wide: _Part) -> Iterator[str]:
             yield f"{narrow.path}: no alternative takes it"
         return
     yield from _compare_values(narrow, wide)
+    yield from _compare_rules(narrow, wide)
     yield from _compare_limits(narrow, wide)
     yield from _compare_objects(narrow, wide)
     if "items" in wide.schema:
         inside = narrow.at(narrow.schema.get("items", {}), "items")
         yield from _compare(inside, wide.at(wide.schema["items"], "items"))
+
+
+def _compare_rules(narrow: _Part, wide: _Part) -> Iterator[str]:
+    """Take what is said by rules for kept where it is the same, or decided already."""
+    if "not" in wide.schema and narrow.schema.get("not") != wide.schema["not"]:
+        yield f"{narrow.path}: not {wide.schema['not']}"
+    known = narrow.schema.get("allOf", ())
+    for each in wide.schema.get("allOf", ()):
+        if each not in known:
+            yield from _compare(narrow, wide.at(each, ""))
+    if "if" not in wide.schema or _rule(narrow.schema) == _rule(wide.schema):
+        return
+    holds = _holds(narrow.schema, wide.schema["if"])
+    if holds is not False:
+        yield from _compare(narrow, wide.at(wide.schema.get("then", {}), ""))
+    if holds is not True:
+        yield from _compare(narrow, wide.at(wide.schema.get("else", {}), ""))
+
+
+def _rule(schema: Schema) -> list[Any]:
+    return [schema.get(name) for name in ("if", "then", "else")]
+
+
+def _holds(schema: Schema, condition: Schema) -> bool | None:
+    """Whether a condition on one field holds of all, of none, or (None) of some."""
+    ((name, wanted),) = condition["properties"].items()
+    is_there = name in schema.get("required", ())
+    is_needed = name in condition.get("required", ())
+    given = _values(schema.get("properties", {}).get(name, {}))
+    allowed = _values(wanted)
+    if given is None or allowed is None:
+        return None
+    if given <= allowed and (is_there or not is_needed):
+        return True
+    return False if not given & allowed and (is_there or is_needed) else None
 
 
 def _compare_values(narrow: _Part, wide: _Part) -> Iterator[str]:

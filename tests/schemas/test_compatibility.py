@@ -31,8 +31,24 @@ FROZEN = [
 ]
 
 
-# Sizes beyond 2**53 - 1, which no reader of JSON holds exactly, ended the worker.
-EXCEPTED = {"commands/command.v1.schema.json": ["/0: no alternative takes it"]}
+# Of commands the schema took what every worker refused: whoever wrote that is told so
+# earlier now, and nobody's command is answered in another way. Sizes beyond 2**53 - 1,
+# which no reader of JSON holds exactly, ended the worker.
+EXCEPTED = {
+    "commands/command.v1.schema.json": {
+        "/0/objects: maxItems",
+        "/0/objects/items/sizeInBytes/0: type integer, not null",  # of a directory
+        "/0/objects/items/sizeInBytes/0: no alternative takes it",
+        "/0/objects/items/isDirectory: required",  # of /
+        "/0/objects/items/isDirectory: one of anything, not of True",
+        "/0/objects/items/relativePath: not",
+        "/0/objects/items/relativePath: pattern",
+        "/0/expiresAt/0: no alternative takes it",
+        "/2/deliveryId: required",  # to adopt
+        "/2/deliveryId/1: type null, not string",
+        "/2/deliveryId/0: type string, not null",  # else
+    }
+}
 
 
 def released(version: str, name: str) -> Any:
@@ -48,7 +64,8 @@ def test_what_was_released_is_still_understood(version: str, name: str) -> None:
 
     broken = problems(now, then) if is_written else problems(then, now)
 
-    assert broken == EXCEPTED.get(name, [])
+    excepted = EXCEPTED.get(name, set())
+    assert [each for each in broken if not each.startswith(tuple(excepted))] == []
 
 
 @pytest.mark.parametrize(("older", "wider"), WIDER_PATTERNS)
@@ -153,4 +170,40 @@ def test_an_event_may_gain_fields_but_not_lose_or_loosen_them() -> None:
 
 def test_a_keyword_that_is_not_understood_is_no_pass() -> None:
     with pytest.raises(UnknownKeyword):
-        problems(COMMANDS, {"not": {}})
+        problems(COMMANDS, {"oneOf": []})
+
+
+BY_TYPE: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+            "then": {"required": [name]},
+        }
+        for name in ("a", "b")
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("narrow", "broken"),
+    [
+        ({"type": {"const": "a"}, "a": {}}, ["/a: required"]),
+        ({"type": {"const": "c"}}, []),
+        ({"type": {"enum": ["a", "c"]}}, ["/a: required"]),
+        ({"type": {}}, ["/a: required", "/b: required"]),
+    ],
+)
+def test_a_rule_counts_where_its_condition_may_hold(
+    narrow: dict[str, Any], broken: list[str]
+) -> None:
+    assert problems({"properties": narrow}, BY_TYPE) == broken
+    assert problems({"properties": narrow} | BY_TYPE, BY_TYPE) == []
+
+
+@pytest.mark.parametrize("rule", [{"not": {"const": 1}}, {"if": {}, "then": {}}])
+def test_the_same_rule_breaks_nobody(rule: dict[str, Any]) -> None:
+    assert problems(rule, rule) == []
+
+
+def test_what_is_newly_ruled_out_breaks_who_wrote_it() -> None:
+    assert problems({}, {"not": {"const": 1}}) == [": not {'const': 1}"]
