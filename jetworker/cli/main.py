@@ -569,11 +569,9 @@ def _load_config() -> Config:
 
 def _leave(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
     """Run a command and leave with its exit code; Ctrl-C is no error."""
-    try:
-        code = asyncio.run(coroutine)
-    except KeyboardInterrupt:
-        code = OK
-    raise typer.Exit(code)
+    from jetworker.cli.interrupt import run_until_interrupted
+
+    raise typer.Exit(run_until_interrupted(coroutine))
 
 
 def _fail(message: str, code: int) -> NoReturn:
