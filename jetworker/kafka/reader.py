@@ -270,7 +270,9 @@ async def places(
             if wanted is None or record.key in wanted:
                 latest[record.partition, record.key] = record
     live = [record for record in latest.values() if record.value is not None]
-    return [_place(each) for each in sorted(live, key=lambda each: each.timestamp)]
+    # What changed in one millisecond is in one order, too, whoever asks and when.
+    live.sort(key=lambda each: (each.timestamp, each.key))
+    return [_place(each) for each in live]
 
 
 def _place(record: Any) -> Place:

@@ -245,7 +245,7 @@ async def test_a_terminal_shows_bars_in_units_and_ends_with_a_sentence(
     system: System,
 ) -> None:
     await (await system.worker()).ready()
-    system.jet.seconds = 1.0
+    system.jet.seconds = 3.0
     folder = system.folder / "London"
     folder.mkdir()
     (folder / "known.mov").write_bytes(bytes(2_500_000))
