@@ -2,7 +2,8 @@
 What can go wrong, split by what the caller does next.
 
     JetworkerError
-    |-- IllegalTransition      a bug: stop
+    |-- IllegalTransition      a bug: set the delivery aside
+    |-- SetAside               a bug: the delivery it met is ended or held, go on
     |-- LoopEnded              a bug: end the process, so that it is started anew
     |-- ConfigurationError     exit 78 with one line that names the cure
     |-- InvalidRecord          park the record, answer it, go on
@@ -32,6 +33,10 @@ class JetworkerError(Exception):
 
 class IllegalTransition(JetworkerError):
     """A trigger came that the delivery's state has no edge for."""
+
+
+class SetAside(JetworkerError):
+    """A step was not taken: our own code failed on it, and its delivery is set aside."""
 
 
 class LoopEnded(JetworkerError):

@@ -53,6 +53,7 @@ A final state is final: late news about a finished delivery changes nothing.
 failed, from any state, without asking the code that may be what fails.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from jetworker.core import transitions
@@ -118,7 +119,26 @@ def set_aside(delivery: Delivery, now: datetime) -> Transition:
     if delivery.state in {State.ACCEPTED, State.WAITING} and not delivery.attempt:
         message = "the worker failed on it, which is a defect to be reported"
         return transitions.fail(delivery, ReasonCode.INTERNAL_ERROR, message, now)
-    return transitions.hold_defect(delivery)
+    return transitions.hold_defect(delivery, now)
+
+
+def plain(delivery: Delivery) -> Delivery:
+    """
+    Return a delivery without what it merely tells, which may be what our code fails on.
+
+    What identifies it, what it asked for and what binds it to Jet is kept.
+    """
+    return replace(
+        delivery,
+        metadata=None,
+        traceparent=None,
+        unknown=None,
+        jet_state=None,
+        progress=None,
+        counted_at=None,
+        failed_objects=None,
+        transfers=(),
+    )
 
 
 def transition(

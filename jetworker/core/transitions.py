@@ -132,17 +132,24 @@ def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
     The posts of the command that cannot have made it, or may have made another, stay
     behind as ghosts.
     """
-    is_ours = delivery.delivery_id == found.delivery_id  # held for a defect since
+    if delivery.delivery_id == found.delivery_id:  # held for a defect since
+        return resume(delivery)
     left = leave_ghost(delivery)
     bound = _attempt_at(left.posts, found.created_on)
     adopted = replace(
         left,
         delivery_id=found.delivery_id,
-        adopted=delivery.adopted or not is_ours,
+        adopted=True,
         created_on=found.created_on,
         posts=tuple(each for each in left.posts if each.attempt != bound),
     )
     return _bind(adopted, found.created_on or now)
+
+
+def resume(delivery: Delivery) -> Transition:
+    """Follow on what was held for a defect of ours, by its own delivery."""
+    resumed = replace(delivery, state=State.STARTED, reason=None, pending=None)
+    return tell(resumed, EventType.STARTED)
 
 
 def _attempt_at(posts: tuple[Ghost, ...], created_on: datetime | None) -> int:
@@ -250,15 +257,24 @@ def lack(delivery: Delivery, message: str) -> Transition:
     return Transition(replace(delivery, reason=Reason(ReasonCode.HELD, message)))
 
 
-def hold_defect(delivery: Delivery) -> Transition:
-    """Leave what our own code failed on to an operator, and say so once."""
+def hold_defect(delivery: Delivery, now: datetime) -> Transition:
+    """Leave what our own code failed on to an operator, and say so once a doubt."""
     started = delivery.delivery_id is not None
     done = "it was started" if started else "a start may have been sent"
     message = f"the worker failed on it, which is a defect to be reported; {done}"
     reason = Reason(ReasonCode.HELD, message)
     if delivery.state is State.HELD and delivery.reason == reason:
         return Transition(delivery)
-    held = replace(delivery, state=State.HELD, reason=reason, pending=None)
+    is_lost = delivery.state is State.STARTING
+    held = replace(
+        delivery,
+        state=State.HELD,
+        reason=reason,
+        pending=None,
+        doubted_at=now if is_lost else delivery.doubted_at,
+    )
+    if delivery.state is State.HELD and delivery.published is State.UNCERTAIN:
+        return Transition(held)
     return tell(held, EventType.UNCERTAIN)
 
 

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from datetime import timedelta
 from typing import Any, Literal
@@ -20,6 +21,7 @@ _SECRET = re.compile(
 )
 _MINUTE = 60.0
 _MOST_COMPLAINTS = 1000
+_FRAMES = 20  # of an error: the innermost
 _NOISY = ("aiokafka", "kafka", "aiohttp", "httpx", "httpcore", "asyncio", "stamina")
 
 
@@ -180,6 +182,21 @@ def report_end(
         delay_seconds=round(delay.total_seconds(), 1),
         exc_info=bugs,
     )
+
+
+def trace(exc: BaseException) -> list[str]:
+    """
+    Return where an error was raised, the innermost last, and what led to it.
+
+    Without what it says: that may quote a record. Of a file only its last two parts.
+    """
+    frames = [
+        f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(exc.__traceback__)[-_FRAMES:]
+    ]
+    before = exc.__cause__ or exc.__context__
+    led = [] if before is None else [*trace(before), type(before).__qualname__]
+    return [*led, *frames]
 
 
 def leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:

@@ -120,6 +120,13 @@ class Metrics:
         )
         for reason in Rejection:
             self.rejections_total.labels(reason.value)
+        self.internal_errors_total = self._counter(
+            "internal_errors_total",
+            "Defects of ours, by what was set aside for one.",
+            "where",
+        )
+        for where in ("record", "delivery"):
+            self.internal_errors_total.labels(where)
         for kind in EventType:
             self.events_published_total.labels(kind)
         for answer in _ANSWERS:

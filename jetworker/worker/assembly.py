@@ -129,6 +129,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
             ),
             counts=counts,
             clock=clock,
+            metrics=metrics,
             max_active=config.limits.max_active,
             backoff=_backoff(config),
         )
@@ -139,7 +140,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
-    follower = Follower(poll, pace, clock, watchdog)
+    follower = Follower(poll, pace, clock, watchdog, metrics)
     services = Services(
         starter, follower, reconciler, sweep.touch, counts, metrics, clock
     )

@@ -11,18 +11,18 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
 import structlog
 
 from jetworker.core.admission import Known
-from jetworker.core.command import CommandId, Rejection, RouteName
+from jetworker.core.command import CommandId, Reject, Rejection, RouteName
 from jetworker.core.delivery import Delivery, State
-from jetworker.core.errors import LeaseLost, StoreError
+from jetworker.core.errors import LeaseLost, SetAside, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
-from jetworker.core.lifecycle import transition
+from jetworker.core.lifecycle import plain, set_aside, transition
 from jetworker.core.route import Route
 from jetworker.core.transitions import Effect, Policy, Transition, effect_of
 from jetworker.core.trigger import Lost, Trigger
@@ -34,7 +34,7 @@ from jetworker.wire import objects, snapshots
 from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
-from jetworker.worker import delivery_log
+from jetworker.worker import defects, delivery_log
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 
@@ -135,10 +135,10 @@ def done() -> "asyncio.Future[None]":
     return future
 
 
-def failed(message: str) -> "asyncio.Future[None]":
+def failed(error: Exception) -> "asyncio.Future[None]":
     """Return the future of a step that cannot be taken any more."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_exception(StoreError(message))
+    future.set_exception(error)
     future.exception()  # retrieved: not everybody waits for it
     return future
 
@@ -146,6 +146,27 @@ def failed(message: str) -> "asyncio.Future[None]":
 log = structlog.get_logger()
 
 _SLICE = 500
+_OVER = "the partition's life is over"
+_LEFT = (
+    "what is known of this commandId cannot be used: it is left on the state topic as"
+    " it is, and the worker's log says why"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A delivery as it is held in memory; *packed* are the objects of one that waits."""
+
+    delivery: Delivery
+    packed: bytes | None = None
+    size: int | None = None
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> "_Kept":
+        """Pack one: an error comes before anything has changed."""
+        if not delivery.state.is_startable:
+            return cls(delivery)
+        return cls(*objects.pack(delivery))
 
 
 class Deliveries:
@@ -167,6 +188,7 @@ class Deliveries:
         self.deliveries: dict[CommandId, Delivery] = {}
         self._packed: dict[CommandId, bytes] = {}
         self._waiting_bytes: dict[CommandId, int] = {}
+        self._left: set[CommandId] = set()
         self._store = store
         self._unstarted = 0
         self._sending = Sending()
@@ -175,22 +197,31 @@ class Deliveries:
         """
         Take up what the predecessor left, a slice at a time.
 
-        An intent without an answer is an unknown start from now on.
+        An intent without an answer is an unknown start from now on. What cannot be
+        read or used stays on the topic byte for byte, and its id is not begun anew.
         """
-        for number, value in enumerate(latest.values()):
-            snapshot = snapshots.decode(value)
-            self.services.doubted(snapshot)
-            if isinstance(snapshot, Delivery):
-                if snapshot.told_on is None:
-                    told_on = self._store.told_on_before(snapshot.command_id)
-                    snapshot = replace(snapshot, told_on=told_on)
-                self._keep(snapshot)
-                self.services.counts.enter(snapshot)
-                self._unstarted += snapshot.state.is_startable
-            else:
-                self.memory.add(snapshot)
+        for number, (key, value) in enumerate(latest.items()):
+            try:
+                self._take_up(value)
+            except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this one alone
+                self._leave(CommandId(key.decode(errors="replace")), exc)
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _take_up(self, value: bytes) -> None:
+        snapshot = snapshots.decode(value)
+        with self._spared(snapshot.command_id):
+            self.services.doubted(snapshot)
+        if isinstance(snapshot, Delivery):
+            if snapshot.told_on is None:
+                told_on = self._store.told_on_before(snapshot.command_id)
+                snapshot = replace(snapshot, told_on=told_on)
+            kept = _Kept.of(snapshot)
+            self._keep(kept)
+            self.services.counts.enter(snapshot)
+            self._unstarted += snapshot.state.is_startable
+        else:
+            self.memory.add(snapshot)
 
     def resume(self) -> None:
         """Go on with every unfinished delivery."""
@@ -223,7 +254,27 @@ class Deliveries:
         """Return what is known of this id, open or finished."""
         return self.deliveries.get(command_id) or self.memory.get(command_id)
 
-    def apply(
+    def rejected(self, command_id: CommandId) -> Reject | None:
+        """Return why nothing is done for an id whose state cannot be used, if it is one."""
+        if command_id not in self._left:
+            return None
+        return Reject(Rejection.INTERNAL_ERROR, _LEFT, command_id)
+
+    def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
+        """
+        Take one step for a service; a delivery on which our own code fails is set aside.
+
+        The future is done when the step is durable and raises StoreError if this
+        life ends before, SetAside if the step was not taken. A trigger for a delivery
+        that has ended changes nothing.
+        """
+        try:
+            return self.step(command_id, trigger)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self.set_aside(command_id, exc)
+            return failed(SetAside(type(exc).__qualname__))
+
+    def step(
         self,
         command_id: CommandId,
         trigger: Trigger,
@@ -233,11 +284,10 @@ class Deliveries:
         """
         Take one step: decide, change memory, commit, and then perform.
 
-        The future is done when the step is durable and raises StoreError if this
-        life ends before. A trigger for a delivery that has ended changes nothing.
+        Raises what our own code fails with: before anything has changed.
         """
         if self.is_over:
-            return failed("the partition's life is over")
+            return failed(StoreError(_OVER))
         before = self._whole(command_id)
         if before is None:
             return self.commit(answers, offset)
@@ -254,6 +304,90 @@ class Deliveries:
         reason = Rejection.NOT_ADOPTABLE if outcome == "rejected" else None
         return self.services.counted(outcome, durable, reason)
 
+    def set_aside(self, command_id: CommandId, exc: Exception) -> None:
+        """
+        Take a delivery on which our own code failed out of the others' way, for good.
+
+        It is ended or held with all that is known of it; where that fails too, without
+        what it merely tells. Where even this cannot be written, it is left as it is.
+        """
+        delivery = self.deliveries.get(command_id)
+        self._report("a delivery is set aside: a defect of ours", command_id, exc)
+        if self.is_over or delivery is None:
+            return
+        failure = exc
+        for is_plain in (False, True):
+            try:
+                whole = self._whole(command_id) or delivery
+                self._end_or_hold(plain(whole) if is_plain else whole)
+            except Exception as again:  # noqa: BLE001 -- the code that tells may be what fails
+                failure = again
+            else:
+                return
+        self._drop(delivery)
+        self._leave(command_id, failure)
+
+    def _end_or_hold(self, delivery: Delivery) -> None:
+        """Commit that a delivery is set aside; an order that waits on it is answered."""
+        now = self.services.clock.now()
+        step, answers = set_aside(delivery, now), self._refusal(delivery, now)
+        if step.delivery == delivery and not step.events and not answers:
+            return
+        durable = self.take(self.deliveries.get(delivery.command_id), step, answers)
+        if answers:
+            reason = Rejection.INTERNAL_ERROR.value
+            _ = self.services.counted("rejected", durable, reason)
+
+    def _refusal(self, delivery: Delivery, now: datetime) -> tuple[Record, ...]:
+        pending = delivery.pending
+        if pending is None:
+            return ()
+        origin = pending.origin
+        record = Record(origin.topic, pending.key, pending.value, pending.headers)
+        reject = Reject(Rejection.INTERNAL_ERROR, defects.MESSAGE, delivery.command_id)
+        return self.terms.answers.rejected(reject, origin, record, now)
+
+    def _leave(self, command_id: CommandId, exc: Exception) -> None:
+        """Do nothing for an id in this life: its record stays, and nothing begins anew."""
+        self._left.add(command_id)
+        what = "what is known of a command cannot be used, it is left as it is"
+        self._report(what, command_id, exc)
+
+    def _drop(self, delivery: Delivery) -> None:
+        """Forget an open delivery, as it is on the state topic."""
+        self._unstarted -= delivery.state.is_startable
+        self.services.counts.leave(delivery)
+        self._let_go(delivery.command_id)
+        del self.deliveries[delivery.command_id]
+        self._perform(Effect.RETIRE, delivery.command_id)
+
+    def _report(self, what: str, command_id: CommandId, exc: Exception) -> None:
+        delivery = self.deliveries.get(command_id)
+        about = {
+            "route": delivery and delivery.route,
+            "delivery_id": delivery and delivery.delivery_id,
+            "traceparent": delivery and delivery.traceparent,
+        }
+        defects.report(
+            self.services.metrics,
+            "delivery",
+            what,
+            exc,
+            partition=self.partition,
+            command_id=command_id,
+            **about,
+        )
+
+    @contextmanager
+    def _spared(self, command_id: CommandId) -> Iterator[None]:
+        """Let a step that is taken be one, whatever fails that only takes note of it."""
+        try:
+            yield
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, nothing hangs on it
+            self._report(
+                "a step was not taken note of: a defect of ours", command_id, exc
+            )
+
     def take(
         self,
         before: Delivery | None,
@@ -261,21 +395,30 @@ class Deliveries:
         answers: tuple[Record, ...] = (),
         offset: int | None = None,
     ) -> "asyncio.Future[None]":
-        """Remember a step, commit it, and perform its effect when it is durable."""
+        """
+        Remember a step, commit it, and perform its effect when it is durable.
+
+        What may fail comes before anything has changed.
+        """
         after = step.delivery
-        self._remember(before, after)
         now = self.services.clock.now()
         told = tuple(self.terms.envelope.event(event, now) for event in step.events)
-        durable = self.commit((self._snapshot(after), *told, *answers), offset)
+        records = (self._snapshot(after), *told, *answers)
+        self._remember(before, _Kept.of(after))
+        durable = self.commit(records, offset)
 
         def performed(done: "asyncio.Future[None]") -> None:
-            if not done.cancelled() and done.exception() is None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            with self._spared(after.command_id):
                 self.services.counts.tell(before, step)
+            with self._spared(after.command_id):
                 for event in step.events:
                     delivery_log.tell(event)
+            with self._spared(after.command_id):
                 self.services.reconciler.notice(before, after)
-                if step.effect is not None:
-                    self._perform(step.effect, after.command_id)
+            if step.effect is not None:
+                self._perform(step.effect, after.command_id)
 
         durable.add_done_callback(performed)
         return durable
@@ -344,32 +487,34 @@ class Deliveries:
             self.memory.forget(command_id)
         return self.commit(tuple(self._state_record(each, None) for each in gone))
 
-    def _remember(self, before: Delivery | None, after: Delivery) -> None:
+    def _remember(self, before: Delivery | None, kept: _Kept) -> None:
+        after = kept.delivery
+        if after.state.is_final:
+            self.memory.add(finish(after))
         if before is None:
             self.services.counts.enter(after)
         else:
             self.services.counts.move(before, after)
-        self.services.doubted(after)
         self._unstarted += after.state.is_startable
         self._unstarted -= before is not None and before.state.is_startable
         if after.state.is_final:
             self.deliveries.pop(after.command_id, None)
             self._let_go(after.command_id)
-            self.memory.add(finish(after))
         else:
-            self._keep(after)
+            self._keep(kept)
+        with self._spared(after.command_id):
+            self.services.doubted(after)
 
-    def _keep(self, delivery: Delivery) -> None:
+    def _keep(self, kept: _Kept) -> None:
         """Hold an open delivery; the objects of one that waits are held packed."""
-        command_id = delivery.command_id
+        command_id = kept.delivery.command_id
         self._let_go(command_id)
-        if delivery.state.is_startable:
-            delivery, packed, size = objects.pack(delivery)
-            if packed is not None:
-                self._packed[command_id] = packed
-            self._waiting_bytes[command_id] = size
-            self.services.counts.waiting_bytes += size
-        self.deliveries[command_id] = delivery
+        if kept.packed is not None:
+            self._packed[command_id] = kept.packed
+        if kept.size is not None:
+            self._waiting_bytes[command_id] = kept.size
+            self.services.counts.waiting_bytes += kept.size
+        self.deliveries[command_id] = kept.delivery
 
     def _let_go(self, command_id: CommandId) -> None:
         self._packed.pop(command_id, None)
@@ -384,8 +529,13 @@ class Deliveries:
         return objects.unpack(delivery, packed)
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
-        handle = DeliveryHandle(self, command_id)
         reach_effect(effect)
+        try:
+            self._hand_over(effect, DeliveryHandle(self, command_id))
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self.set_aside(command_id, exc)
+
+    def _hand_over(self, effect: Effect, handle: DeliveryHandle) -> None:
         match effect:
             case Effect.QUEUE_START | Effect.RETIRE:
                 self.services.starter.take(handle)

@@ -100,6 +100,8 @@ class DeliveryCounts:
                 assert_never(kind)
 
     def _tell_started(self, before: Delivery | None, after: Delivery) -> None:
+        if before is not None and before.delivery_id == after.delivery_id:
+            return  # it was held for a defect of ours, and is followed on
         how = "adopted" if after.adopted else "posted"
         self._metrics.deliveries_started_total.labels(after.route, how).inc()
         if after.adopted:

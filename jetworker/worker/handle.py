@@ -27,6 +27,9 @@ class DeliveryOwner(Protocol):
     def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
         """Apply a trigger; the future is done when the step is durable."""
 
+    def set_aside(self, command_id: CommandId, exc: Exception) -> None:
+        """End or hold a delivery on which our own code failed."""
+
     def sending(self) -> AbstractContextManager[None]:
         """Hold a drain back while a start is on its way."""
 
@@ -51,5 +54,14 @@ class DeliveryHandle:
         _ = self.owner.apply(self.command_id, trigger)
 
     def apply(self, trigger: Trigger) -> "asyncio.Future[None]":
-        """Apply a trigger; awaiting it raises StoreError if the owner's life ends."""
+        """
+        Apply a trigger; awaiting it raises StoreError if the owner's life ends.
+
+        And SetAside, at once, if our own code failed on it.
+        """
         return self.owner.apply(self.command_id, trigger)
+
+    def set_aside(self, exc: Exception) -> None:
+        """Take it out of the others' way: our own code failed on it with *exc*."""
+        if not self.owner.is_over:
+            self.owner.set_aside(self.command_id, exc)

@@ -1,6 +1,8 @@
 """Where a partition's records arrive: read, admitted or rejected, answered, in order."""
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, assert_never
 
 import structlog
@@ -8,8 +10,10 @@ import structlog
 from jetworker.core.admission import Accept, Apply, Duplicate, admit
 from jetworker.core.command import (
     Cancel,
+    Command,
     Origin,
     Reject,
+    Rejection,
     Resolution,
     Resolve,
     Send,
@@ -21,12 +25,14 @@ from jetworker.core.trigger import (
     AbandonOrdered,
     AdoptOrdered,
     CancelOrdered,
+    Found,
     ResendOrdered,
     Trigger,
 )
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.wire import commands, times
 from jetworker.wire.record import Record, traceparent
+from jetworker.worker import defects
 from jetworker.worker.deliveries import Deliveries
 
 log = structlog.get_logger()
@@ -36,19 +42,47 @@ def receive(deliveries: Deliveries, message: Any) -> "asyncio.Future[None]":
     """
     Answer one record (aiokafka's ConsumerRecord); raises nothing for its content.
 
-    The future is done when the answer, the state and the input offset are durable.
+    The future is done when the answer, the state and the input offset are durable. A
+    record on which our own code fails is parked like one that cannot be read.
     """
-    origin = _origin(message)
-    reach(Point.READ)
+    command = None
     try:
-        command = commands.decode(
-            message.value,
-            message.headers,
-            max_objects=deliveries.terms.max_objects,
-        )
-    except InvalidRecord as exc:
-        return _reject(deliveries, message, origin, exc.reject)
-    return _carry_out(deliveries, message, origin, command)
+        origin = _origin(message)
+        reach(Point.READ)
+        try:
+            command = commands.decode(
+                message.value,
+                message.headers,
+                max_objects=deliveries.terms.max_objects,
+            )
+        except InvalidRecord as exc:
+            return _reject(deliveries, message, origin, exc.reject)
+        return _carry_out(deliveries, message, origin, command)
+    except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this record alone
+        return _set_aside(deliveries, message, command, exc)
+
+
+def _set_aside(
+    deliveries: Deliveries, message: Any, command: Command | None, exc: Exception
+) -> "asyncio.Future[None]":
+    """Park a record on which our own code failed: nothing of it has been committed."""
+    command_id = command.command_id if command is not None else None
+    defects.report(
+        deliveries.services.metrics,
+        "record",
+        "a record is set aside: a defect of ours",
+        exc,
+        partition=message.partition,
+        offset=message.offset,
+        command_id=command_id,
+    )
+    now = deliveries.services.clock.now()
+    origin = Origin(message.topic, message.partition, message.offset, now)
+    reject = Reject(Rejection.INTERNAL_ERROR, defects.MESSAGE, command_id)
+    with suppress(Exception):  # it may be what is carried unchanged
+        carried = replace(origin, traceparent=traceparent(message.headers))
+        return _reject(deliveries, message, carried, reject)
+    return _reject(deliveries, message, origin, reject)
 
 
 def _carry_out(
@@ -61,6 +95,9 @@ def _carry_out(
     route = None
     if isinstance(command, Send):
         route = deliveries.terms.routes().get(command.route)
+    left = deliveries.rejected(command.command_id)
+    if left is not None:
+        return _reject(deliveries, message, origin, left)
     known = deliveries.known(command.command_id)
     match admit(command, known, route, now):
         case Accept(send):
@@ -82,13 +119,17 @@ def _carry_out(
 def _apply(
     deliveries: Deliveries, message: Any, origin: Origin, order: Cancel | Resolve
 ) -> "asyncio.Future[None]":
-    """Carry an order out; an adopt is answered when Jet was asked."""
+    """Carry an order out; an adopt is answered when Jet was asked, of its own at once."""
     trigger = _trigger(order, origin, message)
+    bound = deliveries.find(order.command_id)
     if isinstance(trigger, AdoptOrdered):
-        return deliveries.apply(order.command_id, trigger, (), message.offset + 1)
+        wanted = trigger.pending.delivery_id
+        if bound is None or bound.delivery_id != wanted:
+            return deliveries.step(order.command_id, trigger, (), message.offset + 1)
+        trigger = Found(wanted, bound.created_on)
     now = deliveries.services.clock.now()
     answers = (deliveries.terms.answers.applied(order, origin, now),)
-    durable = deliveries.apply(order.command_id, trigger, answers, message.offset + 1)
+    durable = deliveries.step(order.command_id, trigger, answers, message.offset + 1)
     return deliveries.services.counted("applied", durable)
 
 

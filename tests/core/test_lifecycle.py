@@ -21,7 +21,7 @@ from jetworker.core.delivery import (
 )
 from jetworker.core.errors import IllegalTransition
 from jetworker.core.finished import finish
-from jetworker.core.lifecycle import accept, set_aside, transition
+from jetworker.core.lifecycle import accept, plain, set_aside, transition
 from jetworker.core.observation import Progress
 from jetworker.core.post import Ghost, Window, contents_of
 from jetworker.core.progress import would_fail
@@ -424,6 +424,56 @@ def test_what_may_have_been_started_is_held_where_our_own_code_fails(
     assert "defect" in once.delivery.reason.message
     assert [event.type for event in once.events] == [EventType.UNCERTAIN]
     assert again == Transition(once.delivery)
+
+
+def test_what_is_held_already_is_told_once_a_doubt() -> None:
+    held = a_delivery(State.HELD, published=State.UNCERTAIN)
+
+    step = set_aside(held, NOW)
+
+    assert step.events == ()
+    assert step.delivery.reason is not None
+    assert "defect" in step.delivery.reason.message
+
+
+@pytest.mark.parametrize(
+    ("state", "doubted"), [(State.STARTING, NOW), (State.UNCERTAIN, None)]
+)
+def test_a_start_in_flight_on_which_our_code_fails_is_doubted(
+    state: State, doubted: datetime | None
+) -> None:
+    assert set_aside(a_delivery(state), NOW).delivery.doubted_at == doubted
+
+
+def test_a_plain_one_is_still_the_same_delivery() -> None:
+    delivery = a_delivery(
+        State.IN_PROGRESS, jet_state="IN_PROGRESS", progress=a_progress()
+    )
+
+    bare = plain(delivery)
+
+    assert (bare.metadata, bare.traceparent, bare.progress) == (None, None, None)
+    assert (bare.command_id, bare.fingerprint, bare.delivery_id, bare.sequence) == (
+        delivery.command_id,
+        delivery.fingerprint,
+        delivery.delivery_id,
+        delivery.sequence,
+    )
+
+
+def test_what_is_followed_on_by_its_own_delivery_keeps_what_was_known() -> None:
+    known = a_delivery(State.IN_PROGRESS, sample=b"s", folders=True, started_at=NOW)
+    held = set_aside(known, NOW).delivery
+
+    step = transition(held, Found(DELIVERY, NOW + SECOND), NOW, POLICY)
+
+    assert step.delivery == replace(
+        held,
+        state=State.STARTED,
+        published=State.STARTED,
+        sequence=held.sequence + 1,
+        reason=None,
+    )
 
 
 def test_what_has_ended_is_not_set_aside() -> None:

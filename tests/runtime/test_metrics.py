@@ -43,6 +43,7 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "rejections_total": ("counter", {"reason"}),
     "failures_total": ("counter", {"route", "reason"}),
     "partitions_restored": ("gauge", set()),
+    "internal_errors_total": ("counter", {"where"}),
 }
 
 
@@ -97,6 +98,7 @@ def test_an_attribute_is_called_as_its_metric(name: str) -> None:
             "resolution",
             {"adopted", "resent", "held", "abandoned"},
         ),
+        ("internal_errors_total", "where", {"record", "delivery"}),
         ("kafka_transactions_total", "outcome", {"committed", "aborted", "fenced"}),
         ("jet_requests_total", "operation", set(OPERATIONS)),
         ("build_info", "version", {"1.2.3"}),

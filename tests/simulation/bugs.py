@@ -156,8 +156,8 @@ PLANTED = (
         "dedupe forgotten at restore",
         "at most one terminal event",
         "worker/deliveries.py",
-        "                self.memory.add(snapshot)\n",
-        "                pass\n",
+        "            self.memory.add(snapshot)\n",
+        "            pass\n",
     ),
 )
 
@@ -186,7 +186,7 @@ FOUND = (
     ),
     Bug(
         "a record's time taken at its word",
-        "no record is unanswered",
+        "no code of ours fails",
         "wire/times.py",
         "    except (ValueError, OverflowError, OSError):\n",
         "    except KeyError:\n",

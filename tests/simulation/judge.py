@@ -76,6 +76,8 @@ def judge(world: World) -> Judgement:
     judgement.wrong += [f"{which}: {what}" for which, what in verdict.violations]
     judgement.wrong += world.broken
     judgement.check("no record is unanswered", lag(world) == 0, f"lag {lag(world)}")
+    failed = world.defects()
+    judgement.check("no code of ours fails", not failed, f"{failed} set aside")
     back = world.broker.went_back
     judgement.check("the offset never goes back", not back, str(back))
     of = told(world)

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from jetworker.wire.events import read
+from jetworker.worker import job_locks
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
@@ -65,6 +66,8 @@ class Simulation:
         routes = folder / "routes.yaml"
         routes.write_text(ROUTES)
         self._settings = Settings(configure(routes))
+        # A life is too short for ten answers: several are in flight from the first on.
+        job_locks.CALM_AFTER_ANSWERS = 0
 
     def run(self, seed: int) -> Run:
         """Run one seed; the same seed is the same run."""

@@ -24,7 +24,6 @@ from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire.snapshots import decode
-from jetworker.worker import job_locks
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
@@ -45,8 +44,6 @@ ROUTES = "routes:\n" + "".join(
     f"  to-{job}: {{job_id: {job}, starts_at_once: 4{_SAYS.get(job, '')}}}\n"
     for job in JOBS
 )
-# A simulated life is too short for ten answers: several are in flight from the first on.
-job_locks.CALM_AFTER_ANSWERS = 0
 
 
 def configure(routes: Path) -> Config:
@@ -121,6 +118,7 @@ class World:
     is_peaceful: bool = False
     group_id: str = GROUPS[0]
     forgotten: int = 0
+    defects_before: float = 0.0
 
     @classmethod
     def make(cls, settings: Settings, luck: Random) -> "World":
@@ -135,6 +133,7 @@ class World:
         jet = Jet(Random(luck.random()))
         groups = {name: Group(commands, SESSION) for name in GROUPS}
         made = cls(settings, luck, broker, groups, jet)
+        made.defects_before = made.defects()
         jet.intent_of = made.intent_of
         return made
 
@@ -148,6 +147,12 @@ class World:
                 if snapshot.state is State.STARTING:
                     return entry.offset, entry.timestamp / 1000 - BEGINNING
         return None
+
+    def defects(self) -> float:
+        """Return how often our own code has failed in this run."""
+        (family,) = self.settings.metrics.internal_errors_total.collect()
+        counted = (x.value for x in family.samples if x.name.endswith("_total"))
+        return sum(counted) - self.defects_before
 
     def say(self, what: str) -> None:
         """Keep a line for who replays this run."""

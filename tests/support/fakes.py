@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
-from jetworker.core.lifecycle import transition
+from jetworker.core.lifecycle import set_aside, transition
 from jetworker.core.transitions import Policy
 from jetworker.core.trigger import Trigger
 from jetworker.kafka.state_store import Write
@@ -44,6 +44,7 @@ class OneDelivery:
 
     delivery: Delivery
     told: list[Trigger] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
     is_draining: bool = False
     is_over: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,6 +60,12 @@ class OneDelivery:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
+
+    def set_aside(self, command_id: CommandId, exc: Exception) -> None:
+        assert command_id == self.delivery.command_id
+        self.failures.append(exc)
+        self.delivery = set_aside(self.delivery, NOW).delivery
+        self.changed.set()
 
     def sending(self) -> AbstractContextManager[None]:
         return nullcontext()

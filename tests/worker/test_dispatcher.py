@@ -93,7 +93,8 @@ async def lane() -> AsyncIterator[Lane]:
         jet.add_job("archive", JOB)
         await client.sign_in()
         routes = {NAME: Route(NAME, job_id=JOB)}
-        counts, seconds = DeliveryCounts(Metrics(CollectorRegistry())), 2 * SECOND
+        metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
+        counts = DeliveryCounts(metrics)
         resolver = JobResolver(client)
         dispatcher = RouteDispatcher(
             NAME,
@@ -103,6 +104,7 @@ async def lane() -> AsyncIterator[Lane]:
             sender=StartSender(client, resolver, Clock(), seconds, seconds),
             counts=counts,
             clock=Clock(),
+            metrics=metrics,
             max_active=100,
             backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
         )

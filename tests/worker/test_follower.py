@@ -4,17 +4,21 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.observation import JetTransfer
-from jetworker.core.polling import Pace
+from jetworker.core.polling import Pace, Speed
+from jetworker.core.polling import estimate as right
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker.following import follower as module
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.following.poll import Followed, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
@@ -59,31 +63,87 @@ class CountingPoll(StatusPoll):
             self.changed.set()
 
 
-async def questions(
-    *, may_list: bool = True, is_shown: bool = True, enough: int = 12
-) -> Counter[str]:
-    """Follow three deliveries of one job for some questions; count their kinds."""
-    deliveries = [
+def three(jet_state: str = "IN_PROGRESS") -> list[Delivery]:
+    """Return three deliveries of one job."""
+    return [
         a_delivery(
             State.IN_PROGRESS,
             command_id=CommandId(f"c-{n}"),
             delivery_id=DeliveryId(f"d-{n}"),
-            jet_state="IN_PROGRESS" if is_shown else "QUEUED",
+            jet_state=jet_state,
         )
         for n in range(3)
     ]
+
+
+async def questions(
+    *, may_list: bool = True, is_shown: bool = True, enough: int = 12
+) -> Counter[str]:
+    """Follow three deliveries of one job for some questions; count their kinds."""
+    deliveries = three("IN_PROGRESS" if is_shown else "QUEUED")
     poll = CountingPoll(
         deliveries if is_shown else [], may_list=may_list, enough=enough
     )
     clock = Clock()
-    watchdog = Watchdog(clock, Metrics(CollectorRegistry()))
-    follower = Follower(poll, PACE, clock, watchdog)
+    metrics = Metrics(CollectorRegistry())
+    follower = Follower(poll, PACE, clock, Watchdog(clock, metrics), metrics)
     for each in deliveries:
         follower.take(DeliveryHandle(OneDelivery(each), each.command_id))
     running = asyncio.create_task(follower.run())
     await asyncio.wait_for(poll.changed.wait(), PATIENCE)
     running.cancel()
     return poll.asked
+
+
+class FailingPoll(CountingPoll):
+    """Fails on one delivery, or on every listing."""
+
+    def __init__(self, deliveries: list[Delivery], what: str) -> None:
+        super().__init__(deliveries, may_list=what != "ask", enough=20)
+        self._what = what
+
+    @override
+    async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
+        shown = await super().list(followed)
+        if self._what == "list":
+            raise RuntimeError
+        return shown
+
+    @override
+    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+        await super().ask(followed, delivery)
+        if self._what == "ask" and delivery.command_id == "c-1":
+            raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("what", "aside"), [("ask", {"c-1"}), ("told", {"c-1"}), ("list", set())]
+)
+async def test_one_on_which_our_code_fails_is_set_aside_and_the_others_are_asked_on(
+    what: str, aside: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing that cannot be used is nobody's fault: each is asked by itself."""
+
+    def estimate(seen: Speed, delivery: Delivery, *rest: Any) -> Speed:
+        if what == "told" and delivery.command_id == "c-1":
+            raise RuntimeError
+        return right(seen, delivery, *rest)
+
+    monkeypatch.setattr(module, "estimate", estimate)
+    owners = [OneDelivery(each) for each in three()]
+    poll = FailingPoll([each.delivery for each in owners], what)
+    clock, metrics = Clock(), Metrics(CollectorRegistry())
+    follower = Follower(poll, PACE, clock, Watchdog(clock, metrics), metrics)
+    for each in owners:
+        follower.take(DeliveryHandle(each, each.delivery.command_id))
+    running = asyncio.create_task(follower.run())
+    await asyncio.wait_for(poll.changed.wait(), PATIENCE)
+
+    assert not running.done()
+    running.cancel()
+    assert {x.delivery.command_id for x in owners if x.failures} == aside
+    assert {x.delivery.state for x in owners if x.failures} <= {State.HELD}
+    assert len(follower) == len(owners) - len(aside)
 
 
 async def test_where_listings_tell_of_nobody_they_grow_rare() -> None:

@@ -20,12 +20,14 @@ import structlog
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
-from jetworker.core.errors import JetError, StoreError
+from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.observation import JetTransfer
 from jetworker.core.polling import Pace, estimate, of_listing
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker import defects
 from jetworker.worker.following.poll import Followed, Listing, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 
@@ -41,13 +43,19 @@ class Follower:
     """Follows the deliveries of all partitions of one worker."""
 
     def __init__(
-        self, poll: StatusPoll, pace: Pace, clock: Clock, watchdog: Watchdog
+        self,
+        poll: StatusPoll,
+        pace: Pace,
+        clock: Clock,
+        watchdog: Watchdog,
+        metrics: Metrics,
     ) -> None:
         self._poll = poll
         self._pace = pace
         self._longest_unheard = pace.maximum.total_seconds() * _LISTED_AT_MOST
         self._clock = clock
         self._watchdog = watchdog
+        self._metrics = metrics
         self._followed: dict[CommandId, Followed] = {}
         self._by_job: defaultdict[JobId, dict[DeliveryId, Followed]]
         self._by_job = defaultdict(dict)
@@ -122,7 +130,7 @@ class Follower:
         return min(1.0, max(0.0, self._due[0][0] - self._clock.monotonic()))
 
     async def _ask(self, followed: Followed) -> None:
-        """Ask about one delivery; an error of the question never ends it."""
+        """Ask about one delivery; no error of it ever ends the questions of others."""
         try:
             delivery = followed.handle.delivery
             if delivery is None or not delivery.state.is_followed:
@@ -134,13 +142,26 @@ class Follower:
         except JetError as exc:
             followed.failures += 1
             log.debug("a question failed, it is asked again", error=str(exc))
-        except StoreError:
+        except (StoreError, SetAside):
             self._drop(followed)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self._set_aside(followed, exc)
         finally:
             self._asking -= 1
             followed.is_asking = False
-            self._again(followed)
+            self._go_on(followed)
             self._wake.set()
+
+    def _go_on(self, followed: Followed) -> None:
+        try:
+            self._again(followed)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self._set_aside(followed, exc)
+
+    def _set_aside(self, followed: Followed, exc: Exception) -> None:
+        """Ask no more about a delivery on which our own code failed."""
+        self._drop(followed)
+        followed.handle.set_aside(exc)
 
     async def _ask_for_many(self, followed: Followed) -> bool:
         """
@@ -166,16 +187,20 @@ class Follower:
     async def _list(self, followed: Followed, listing: Listing) -> None:
         """List the job's transfers; a listing that fails tells nothing of anybody."""
         try:
-            shown = await self._poll.list(followed)
+            is_telling = self._tell(followed.job_id, await self._poll.list(followed))
         except JetError as exc:
             log.debug("jet gave no listing, its deliveries are asked", error=str(exc))
-            rest = self._pace.minimum * (1 << min(listing.failures, _REST_DOUBLINGS))
-            listing.rests_until = self._clock.monotonic() + rest.total_seconds()
-            listing.failures += 1
+        except Exception as exc:  # noqa: BLE001 -- it is of the listing: each is asked by itself
+            what = "a listing cannot be used, each is asked by itself: a defect of ours"
+            job_id = followed.job_id
+            defects.report(self._metrics, "delivery", what, exc, job_id=job_id)
+        else:
+            listing.failures = 0
+            listing.silences = 0 if is_telling else listing.silences + 1
             return
-        listing.failures = 0
-        is_telling = self._tell(followed.job_id, shown)
-        listing.silences = 0 if is_telling else listing.silences + 1
+        rest = self._pace.minimum * (1 << min(listing.failures, _REST_DOUBLINGS))
+        listing.rests_until = self._clock.monotonic() + rest.total_seconds()
+        listing.failures += 1
 
     def _relisted_after(self, listing: Listing) -> float:
         """Return the age at which a listing is old; one that told nothing lasts."""
@@ -198,19 +223,29 @@ class Follower:
                 of[owner].append(transfer)
         for delivery_id, transfers in of.items():
             followed = self._by_job[job_id].get(delivery_id)
-            delivery = followed.handle.delivery if followed else None
-            if followed is None or delivery is None:
+            if followed is None:
                 continue
-            followed.denied = None  # another answer of Jet's about it
-            if followed.wants_jets_word:
-                continue
-            followed.seen = estimate(followed.seen, delivery, transfers, now)
-            followed.seen_at = self._clock.now()
-            followed.told, seen = of_listing(followed.told, delivery, tuple(transfers))
-            _ = followed.observe(seen, now)  # its owner takes care that it is durable
-            if not followed.is_asking:
-                self._again(followed)
+            try:
+                self._tell_one(followed, transfers, now)
+            except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+                self._set_aside(followed, exc)
         return bool(of)
+
+    def _tell_one(
+        self, followed: Followed, transfers: list[JetTransfer], now: float
+    ) -> None:
+        delivery = followed.handle.delivery
+        if delivery is None:
+            return
+        followed.denied = None  # another answer of Jet's about it
+        if followed.wants_jets_word:
+            return
+        followed.seen = estimate(followed.seen, delivery, transfers, now)
+        followed.seen_at = self._clock.now()
+        followed.told, seen = of_listing(followed.told, delivery, tuple(transfers))
+        _ = followed.observe(seen, now)  # its owner takes care that it is durable
+        if not followed.is_asking:
+            self._again(followed)
 
     def _owners(self, job_id: JobId) -> dict[TransferId, DeliveryId]:
         """Return whose the job's known transfers are, where a listing does not say."""

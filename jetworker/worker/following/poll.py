@@ -40,6 +40,7 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import commands
+from jetworker.worker import defects
 from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
@@ -244,10 +245,7 @@ class StatusPoll:
         if not would_fail(delivery, shown):
             return ()
         try:
-            objects = await self._objects(delivery)
-            files = await self._jet.list_files(
-                followed.job_id, priority=Priority.ENDING
-            )
+            return await self._named(followed, delivery)
         except (JetError, StoreError) as exc:
             log.warning(
                 "what failed of a delivery cannot be named",
@@ -255,7 +253,20 @@ class StatusPoll:
                 delivery_id=followed.delivery_id,
                 reason=str(exc),
             )
-            return ()
+        except Exception as exc:  # noqa: BLE001 -- the names alone are what is missing then
+            defects.report(
+                self._metrics,
+                "delivery",
+                "what failed of a delivery cannot be named: a defect of ours",
+                exc,
+                command_id=delivery.command_id,
+                delivery_id=followed.delivery_id,
+            )
+        return ()
+
+    async def _named(self, followed: Followed, delivery: Delivery) -> tuple[str, ...]:
+        objects = await self._objects(delivery)
+        files = await self._jet.list_files(followed.job_id, priority=Priority.ENDING)
         return failed_names(objects, files, [t.transfer_id for t in delivery.transfers])
 
     async def _objects(self, delivery: Delivery) -> tuple[ObjectSpec, ...]:

@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import structlog
+
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
-from jetworker.core.errors import StoreError
 from jetworker.core.finished import Finished
 from jetworker.core.known import known_delivery, posts_of
 from jetworker.core.post import Post
@@ -15,7 +16,10 @@ from jetworker.kafka.reader import HIGH_WATERMARKS, keep, read
 from jetworker.wire import snapshots
 from jetworker.worker.reconciliation.single_flight import SingleFlight
 
+log = structlog.get_logger()
+
 _SLICE = 500
+_NAMED = 3  # commands in a message
 _KEPT = 8  # jobs of which the decoded snapshots are kept from look to look
 
 
@@ -25,15 +29,37 @@ class JobBindings:
     The deliveries of one job that commands are bound to, and its unknown posts.
 
     *pending_adopts* are the commands that an operator wants to be bound to a delivery.
+    *unreadable* are the snapshots that this version cannot read, and that name the job or
+    could: their commands may have started anything on it, and nothing is settled by
+    itself meanwhile. What an operator orders is carried out, unless one of them names the
+    delivery.
     """
 
     known: dict[DeliveryId, KnownDelivery] = field(default_factory=dict)
     posts: list[Post] = field(default_factory=list)
     pending_adopts: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
+    unreadable: dict[CommandId, bytes] = field(default_factory=dict)
 
     def is_taken(self, delivery_id: DeliveryId) -> bool:
         """Whether a command is bound to it, or is to be by an operator's order."""
-        return delivery_id in self.known or delivery_id in self.pending_adopts
+        return self.is_bound(delivery_id) or delivery_id in self.pending_adopts
+
+    def is_bound(self, delivery_id: DeliveryId) -> bool:
+        """Whether a command is bound to it, or may be: a snapshot that names it."""
+        name = delivery_id.encode()
+        named = any(name in value for value in self.unreadable.values())
+        return named or delivery_id in self.known
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nothing can be settled by itself on the job, None if it can."""
+        if not self.unreadable:
+            return None
+        names = ", ".join(sorted(self.unreadable)[:_NAMED])
+        return (
+            f"the state of {names} cannot be read by this version, and what is on the"
+            " job may be theirs"
+        )
 
     def enter(self, snapshot: Delivery | Finished) -> None:
         """Take note of one command of the job."""
@@ -46,7 +72,7 @@ class JobBindings:
             self.pending_adopts.setdefault(wanted, set()).add(snapshot.command_id)
 
 
-_Decoded = dict[bytes, tuple[bytes, Delivery | Finished]]
+_Decoded = dict[bytes, tuple[bytes, Delivery | Finished | None]]
 
 
 class Bindings:
@@ -72,13 +98,15 @@ class Bindings:
         for number, (key, value) in enumerate(latest.items()):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if name not in value:
+            if name not in value and _is_document(value):
                 continue
             kept = before.get(key)
             if kept is None or kept[0] != value:
-                kept = value, _decode(value)
+                kept = value, _decode(key, value)
             decoded[key] = kept
-            if kept[1].job_id == job_id:
+            if kept[1] is None:
+                book.unreadable[CommandId(key.decode(errors="replace"))] = value
+            elif kept[1].job_id == job_id:
                 book.enter(kept[1])
         self._decoded[job_id] = decoded
         while len(self._decoded) > _KEPT:
@@ -91,13 +119,28 @@ class Bindings:
         latest: dict[bytes, bytes] = {}
         async for batch in read(self._kafka, self._kafka.topics.state, HIGH_WATERMARKS):
             for record in batch:
-                named = any(name in (record.value or b"") for name in names)
-                keep(latest, record.key, record.value if named else None)
+                value = record.value or b""
+                is_wanted = any(name in value for name in names)
+                is_wanted = is_wanted or not _is_document(value)
+                keep(latest, record.key, record.value if is_wanted else None)
         return latest
 
 
-def _decode(value: bytes) -> Delivery | Finished:
+def _is_document(value: bytes) -> bool:
+    """Whether a snapshot is a JSON object, whatever its version: it names its job."""
+    return value[:1] == b"{" and value[-1:] == b"}"
+
+
+def _decode(key: bytes, value: bytes) -> Delivery | Finished | None:
+    """Return a snapshot, None if this version cannot read it."""
     try:
         return snapshots.decode(value)
-    except snapshots.UnreadableSnapshot as exc:
-        raise StoreError(str(exc)) from exc
+    except snapshots.UnreadableSnapshot:
+        name = key.decode(errors="replace")
+        log.warning(
+            "a snapshot cannot be read, no unknown start is settled by itself on a job"
+            " that it names",
+            about=name,
+            command_id=name,
+        )
+        return None

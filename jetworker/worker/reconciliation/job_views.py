@@ -13,6 +13,7 @@ from heapq import nlargest
 import structlog
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.errors import StoreError
 from jetworker.core.evidence import (
     LEARNED_FROM,
     Learned,
@@ -115,6 +116,8 @@ class JobViews:
         memory = self._memory(job_id)
         seen = await self._observer.look(job_id)
         bindings = await self._bindings.read(job_id)
+        if bindings.doubt is not None:
+            raise StoreError(bindings.doubt)
         self._note(memory, seen, bindings)
         ours = Posts(p for p in bindings.posts if p.command_id in command_ids)
         known = {each: self._dated(of) for each, of in bindings.known.items()}

@@ -21,7 +21,7 @@ import structlog
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Intent, PendingAdopt, State
-from jetworker.core.errors import JetError, StoreError
+from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.post import Post
 from jetworker.core.reconcile import (
     Adopt,
@@ -37,6 +37,7 @@ from jetworker.core.witness import Missing, Proof, Row, extended
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
+from jetworker.worker import defects
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
@@ -52,6 +53,10 @@ _AT_ONCE = 3  # looks at different jobs
 _NOT_LOOKED_UP = Missing(
     Proof.NOT_LOOKED_UP, "Jet did not show in time what is on the job"
 )
+_DEFECT = Missing(
+    Proof.NOT_LOOKED_UP,
+    "the worker failed on looking at the job, which is a defect to be reported",
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +64,8 @@ class UnknownStart:
     """
     One case; *began* is when this process learnt of the doubt.
 
-    *missing* says why it is not settled.
+    *missing* says why it is not settled. *is_aside*: our own code failed on it; it is
+    held, and no more looked at by this process but for an operator's adopt.
     """
 
     handle: DeliveryHandle
@@ -69,6 +75,7 @@ class UnknownStart:
     missing: Missing = _NOT_LOOKED_UP
     is_settled: bool = False
     is_adopting: bool = False
+    is_aside: bool = False
 
     @property
     def unsettled(self) -> Delivery | None:
@@ -181,7 +188,8 @@ class Reconciler:
             self._locks.release(job_id, after.command_id)
         if before.state is State.STARTING and after.state is State.STARTED:
             self._look_soon(job_id)
-        if before.state is State.STARTING and after.state is State.HELD:
+        is_doubted = after.sequence > before.sequence + 1  # told, and then held
+        if before.state is State.STARTING and after.state is State.HELD and is_doubted:
             self._count_held(after.route, Proof.ATTEMPTS)
         if before.created_on is None and after.created_on is not None:
             self._check_clocks(job_id, after)
@@ -218,7 +226,7 @@ class Reconciler:
         )
 
     async def _look_after(self, job_id: JobId) -> None:
-        """Look at one job for as long as it has a case."""
+        """Look at one job for as long as it has a case; it fails for itself alone."""
         job = self._jobs[job_id]
         try:
             while self._drop_settled(job_id, job):
@@ -232,8 +240,16 @@ class Reconciler:
                     job.again_at = None
                 await self._step(job_id, job)
                 job.due = self._clock.monotonic() + self._interval(job)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this job alone
+            for case, _ in _waiting(job):
+                self._set_aside(case, exc)
         finally:
             job.is_running = False
+
+    def _set_aside(self, case: UnknownStart, exc: Exception) -> None:
+        """Hold a start on whose look-up our own code failed, and look no more."""
+        case.is_aside = True
+        case.handle.set_aside(exc)
 
     def _drop_settled(self, job_id: JobId, job: _Job) -> bool:
         """Forget the cases that are settled; returns whether any is left to look at."""
@@ -288,6 +304,10 @@ class Reconciler:
                 await self._judge(case, delivery, view, looked)
             except StoreError as exc:
                 log.debug("a start is left to the next owner", reason=str(exc))
+            except SetAside:
+                case.is_aside = True
+            except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this start alone
+                self._set_aside(case, exc)
 
     async def _look(
         self, job_id: JobId, ours: frozenset[CommandId]
@@ -299,6 +319,10 @@ class Reconciler:
             return _NOT_LOOKED_UP
         except (JetError, StoreError) as exc:
             return Missing(Proof.NOT_LOOKED_UP, f"it could not be looked up: {exc}")
+        except Exception as exc:  # noqa: BLE001 -- it is of the job: its starts are held in time
+            what = "a job cannot be looked at: a defect of ours"
+            defects.report(self._metrics, "delivery", what, exc, job_id=job_id)
+            return _DEFECT
 
     async def _hold_meanwhile(
         self, look: "asyncio.Task[JobView | Missing]", job: _Job
@@ -350,6 +374,9 @@ class Reconciler:
             await case.handle.apply(Undecided(_told(case.missing)))
         except StoreError as exc:
             log.debug("a start is left to the next owner", reason=str(exc))
+            return
+        except SetAside:
+            case.is_aside = True
             return
         self._count_held(now.route, case.missing.proof)
 
@@ -440,6 +467,9 @@ class Reconciler:
                     Proof.NOT_LOOKED_UP, f"it could not be looked up: {exc}"
                 )
                 return False
+            if bindings.doubt is not None:
+                case.missing = Missing(Proof.NOT_LOOKED_UP, bindings.doubt)
+                return False
             is_free = is_ours and not bindings.is_taken(wanted)
             if not is_free or not case.is_as_before(delivery):
                 case.missing = Missing(
@@ -466,6 +496,10 @@ class Reconciler:
                 await self._check_adopt(case, delivery, delivery.pending)
         except StoreError as exc:
             log.debug("an adopt is left to the next owner", reason=str(exc))
+        except SetAside:
+            case.is_aside = True
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this start alone
+            self._set_aside(case, exc)
         finally:
             case.is_adopting = False
         if case.unsettled is not None:
@@ -498,7 +532,7 @@ class Reconciler:
                 case.handle.command_id
             }
             is_second = any(other < case.handle.command_id for other in others)
-            if shown is None or wanted in bindings.known or is_second:
+            if shown is None or bindings.is_bound(wanted) or is_second:
                 await case.handle.apply(AdoptRefused())
             elif is_ours and not others:
                 await case.handle.apply(Found(wanted, shown.created_on))
@@ -518,7 +552,7 @@ class Reconciler:
 
 def _waiting(job: _Job) -> list[tuple[UnknownStart, Delivery]]:
     """Return the cases that are to be looked up, and how their deliveries are now."""
-    found = ((case, case.unsettled) for case in job.cases.values())
+    found = ((case, case.unsettled) for case in job.cases.values() if not case.is_aside)
     return [(case, x) for case, x in found if x is not None and x.pending is None]
 
 

@@ -19,6 +19,7 @@ from jetworker.core.finished import Finished
 from jetworker.core.reconcile import Posts
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from jetworker.worker import defects
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.reconciler import tell_unexplained
@@ -88,11 +89,17 @@ class Sweep:
                     await self._look(job_id, touched)
                 except (JetError, StoreError) as exc:
                     log.info("a sweep failed, it is tried again", error=str(exc))
+                except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this job alone
+                    what = "a job is not swept any more: a defect of ours"
+                    defects.report(self._metrics, "delivery", what, exc, job_id=job_id)
+                    del self._jobs[job_id]
 
     async def _look(self, job_id: JobId, touched: _Touched) -> None:
         """Report what is bound to nobody and can be no open post's."""
         look = await self._observer.look(job_id)
         bindings = await self._bindings.read(job_id)
+        if bindings.doubt is not None:
+            return  # what looks like nobody's may be theirs
         waiting = Posts(post for post in bindings.posts if not post.is_ghost)
         unbound = look.named - bindings.known.keys() - self._reported
         undated = [x for x in unbound if self._observer.created_on(x) is None]

@@ -13,7 +13,7 @@ import structlog
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expired
-from jetworker.core.errors import JetError, JobUnavailable, StoreError
+from jetworker.core.errors import JetError, JobUnavailable, SetAside, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import (
@@ -27,6 +27,8 @@ from jetworker.core.trigger import (
 from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
+from jetworker.runtime.metrics import Metrics
+from jetworker.worker import defects
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
@@ -37,6 +39,10 @@ log = structlog.get_logger()
 
 _TOLD_ON_ARRIVAL = frozenset({State.ACCEPTED, State.WAITING})
 
+_DEFECT = (
+    "the worker failed on the route's job, which is a defect to be reported; it is tried"
+    " again"
+)
 _ROUTE_PAUSED = Blocked(
     ReasonCode.ROUTE_PAUSED, "the route is paused; set paused: false in the routes file"
 )
@@ -59,6 +65,7 @@ class RouteDispatcher:
         sender: StartSender,
         counts: DeliveryCounts,
         clock: Clock,
+        metrics: Metrics,
         max_active: int,
         backoff: Backoff,
     ) -> None:
@@ -69,6 +76,7 @@ class RouteDispatcher:
         self._sender = sender
         self._counts = counts
         self._clock = clock
+        self._metrics = metrics
         self._max_active = max_active
         self._backoff = backoff
         self._queue = StartQueue()
@@ -127,7 +135,39 @@ class RouteDispatcher:
                     obstacle = await self._advance(handle, beside)
                 except StoreError:
                     continue  # its owner's life is over: it is dropped with the others
+                except SetAside:
+                    self._let_go(handle)
+                    continue
+                except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+                    self._set_aside(handle, exc)
+                    continue
                 await self._pause(obstacle)
+
+    def _set_aside(self, handle: DeliveryHandle, exc: Exception) -> None:
+        """Go on without a delivery on which our own code failed."""
+        self._let_go(handle)
+        handle.set_aside(exc)
+
+    def _let_go(self, handle: DeliveryHandle) -> None:
+        """Keep others off the job while Jet may apply a start that failed half-way."""
+        self._queue.remove(handle)
+        delivery = handle.delivery
+        if delivery is None or delivery.intent is None:
+            return
+        self._sender.suspect(self.name)
+        intent = delivery.intent
+        try:
+            self._locks.hold(intent.job_id, handle.command_id, intent.window.hi)
+        except Exception as exc:  # noqa: BLE001 -- it may be what has failed before
+            what = "a start that is unknown keeps nobody off its job: a defect of ours"
+            name = handle.command_id
+            defects.report(self._metrics, "delivery", what, exc, command_id=name)
+
+    def _defect(self, exc: Exception) -> Blocked:
+        """Let a route wait whose job our own code fails on: no command of it did."""
+        what = "a route waits, its job cannot be told: a defect of ours"
+        defects.report(self._metrics, "delivery", what, exc, route=self.name)
+        return Blocked(ReasonCode.JOB_UNAVAILABLE, _DEFECT)
 
     async def _pause(self, obstacle: Blocked | None) -> None:
         """Tell every delivery what it waits for, then wait."""
@@ -198,6 +238,8 @@ class RouteDispatcher:
             return Blocked(ReasonCode.JOB_UNAVAILABLE, str(exc))
         except JetError as exc:
             return unavailable(exc)
+        except Exception as exc:  # noqa: BLE001 -- it is of the route: nothing was sent
+            return self._defect(exc)
         at_once = route.starts_at_once or 1
         places = self._locks.places(job_id, at_once)
         if self._in_flight and self._in_flight >= places:
@@ -231,6 +273,10 @@ class RouteDispatcher:
             self._found = obstacle or self._found
         except StoreError:
             pass  # its owner's life is over
+        except SetAside:
+            self._let_go(handle)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self._set_aside(handle, exc)
         finally:
             self._in_flight -= 1
             if is_waiting(handle):
@@ -249,7 +295,10 @@ class RouteDispatcher:
         3. Write the intent down and wait until it is durable.
         4. Send it once, if the lease holds; write down what came of it.
         """
-        obstacle = await self._sender.probe(route, job_id)
+        try:
+            obstacle = await self._sender.probe(route, job_id)
+        except Exception as exc:  # noqa: BLE001 -- it is of the route: nothing was sent
+            return self._defect(exc)
         if obstacle is not None:
             return obstacle
         await self._sender.turn(route)
