@@ -130,6 +130,19 @@ async def replay(
     return FAILED if missing else OK
 
 
+async def replay_at(
+    config: Config, positions: Iterable[Position]
+) -> frozenset[Position]:
+    """
+    Publish these letters' records again, less those that were; returns which.
+
+    Raises StoreError.
+    """
+    chosen = Chosen(positions=frozenset(positions))
+    meant = (await _read(config)).chosen(chosen)
+    return frozenset(await _publish(config, meant))
+
+
 async def _read(config: Config) -> _Box:
     """Read all that was written; what is not ours is left out."""
     kafka = KafkaClients(config.kafka, config.topics)

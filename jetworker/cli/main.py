@@ -427,7 +427,8 @@ def ui(
     allow_actions: Annotated[
         bool,
         typer.Option(
-            "--allow-actions", help="Let the page resolve, cancel and send again."
+            "--allow-actions",
+            help="Let the page resolve, cancel, send again and replay dead letters.",
         ),
     ] = False,
     allow_host: Annotated[
@@ -454,7 +455,7 @@ def ui(
     logs.configure(config.log.level, config.log.format)
     names = tuple(each.lower() for each in allow_host or ())
     options = Options(host, port, names, user_header, allow_actions)
-    _leave(serve(config, options))
+    _leave(serve(config, os.environ, options))
 
 
 @topics_cli.command("create")

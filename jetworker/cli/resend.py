@@ -1,7 +1,7 @@
 """`jetworker resend`: the objects of an ended command, as a new command."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from jetworker.core.command import ObjectSpec, Send
 from jetworker.core.errors import InvalidRecord, JetworkerError
 from jetworker.core.failed_names import failed_names
 from jetworker.core.finished import Finished
+from jetworker.jet.client import JetClient
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.reader import STABLE_END, places, read
 from jetworker.wire import commands, times
@@ -24,8 +25,20 @@ from jetworker.wire.printed import ResendData, ResentData
 from jetworker.wire.record import Record
 
 
-class NotNamed(JetworkerError):
-    """Jet does not name everything that failed: what is missing would stay behind."""
+class Unknown(JetworkerError):
+    """No command of this id is known."""
+
+    def __init__(self, command_id: str) -> None:
+        super().__init__(f"{command_id} is not known")
+        self.command_id = command_id
+
+
+class NotResendable(JetworkerError):
+    """A command of which nothing, or not the right objects, can be sent again."""
+
+
+class RecordGone(JetworkerError):
+    """Retention took the record that has the objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,50 +64,21 @@ async def resend(
     1 if one is not known or retention took its record, 2 if one has not ended or Jet
     does not name all that failed of it.
     """
-    asked = list(dict.fromkeys(command_ids))
-    if new_id is not None and len(asked) > 1:
+    if new_id is not None and len(set(command_ids)) > 1:
         output.remark("--id is for one command only")
         return REJECTED
-    known = {each.snapshot.command_id: each.snapshot for each in await places(config)}
-    ended: list[Finished] = []
-    for name in asked:
-        match known.get(name):  # type: ignore[call-overload]
-            case None:
-                return tell_unknown(config, name)
-            case Finished() as finished:
-                ended.append(finished)
-            case _:
-                output.remark(
-                    f"{name} has not ended: `jetworker explain {name}` says what it"
-                    " waits for"
-                )
-                return REJECTED
-    found = await _find(config, ended)
-    for finished in ended:
-        if finished.command_id not in found.sends:
-            output.remark(
-                f"{finished.command_id}: its record is not in"
-                f" {config.topics.commands} any more, retention took it"
-            )
-            return FAILED
-    taken = found.ids | frozenset(known)
     try:
-        records, told = await _records(
-            config,
-            environ,
-            [(each, found.sends[each.command_id]) for each in ended],
-            taken,
-            new_id,
-            failed_only=failed_only,
+        resent = await send_again(
+            config, environ, command_ids, new_id=new_id, failed_only=failed_only
         )
-    except (NotNamed, InvalidRecord) as exc:
+    except Unknown as exc:
+        return tell_unknown(config, exc.command_id)
+    except RecordGone as exc:
+        output.remark(str(exc))
+        return FAILED
+    except (NotResendable, InvalidRecord) as exc:
         output.remark(str(exc))
         return REJECTED
-    where = await publish_all(config, records)
-    resent = tuple(
-        ResentData(**each, partition=partition, offset=offset)
-        for each, (partition, offset) in zip(told, where, strict=True)
-    )
     if as_json:
         output.document(ResendData(resent=resent))
         return OK
@@ -103,6 +87,58 @@ async def resend(
             output.remark(f"{one.command_id}: its expiresAt has passed and is left out")
         output.say(one.resent_as)
     return OK
+
+
+async def send_again(
+    config: Config,
+    environ: Mapping[str, str],
+    command_ids: Sequence[str],
+    *,
+    new_id: str | None = None,
+    failed_only: bool,
+) -> tuple[ResentData, ...]:
+    """
+    Publish ended commands again, each under a new id; all of them or none.
+
+    Raises Unknown, RecordGone, NotResendable or InvalidRecord, StoreError and JetError.
+    """
+    asked = list(dict.fromkeys(command_ids))
+    known = {each.snapshot.command_id: each.snapshot for each in await places(config)}
+    ended: list[Finished] = []
+    for name in asked:
+        match known.get(name):  # type: ignore[call-overload]
+            case None:
+                raise Unknown(name)
+            case Finished() as finished:
+                ended.append(finished)
+            case _:
+                msg = (
+                    f"{name} has not ended: `jetworker explain {name}` says what it"
+                    " waits for"
+                )
+                raise NotResendable(msg)
+    found = await _find(config, ended)
+    for finished in ended:
+        if finished.command_id not in found.sends:
+            msg = (
+                f"{finished.command_id}: its record is not in"
+                f" {config.topics.commands} any more, retention took it"
+            )
+            raise RecordGone(msg)
+    chosen = [(each, found.sends[each.command_id]) for each in ended]
+    if failed_only:
+        async with jet_client(config, environ) as jet:
+            chosen = [
+                (each, replace(send, objects=await _failed(jet, each, send)))
+                for each, send in chosen
+            ]
+    taken = found.ids | frozenset(known)
+    records, told = _records(config, [send for _, send in chosen], taken, new_id)
+    where = await publish_all(config, records)
+    return tuple(
+        ResentData(**each, partition=partition, offset=offset)
+        for each, (partition, offset) in zip(told, where, strict=True)
+    )
 
 
 async def _find(config: Config, ended: Iterable[Finished]) -> _Found:
@@ -136,26 +172,20 @@ def _decoded(config: Config, record: Any) -> Send | None:
     return command if isinstance(command, Send) else None
 
 
-async def _records(
+def _records(
     config: Config,
-    environ: Mapping[str, str],
-    chosen: Sequence[tuple[Finished, Send]],
+    sends: Sequence[Send],
     taken: frozenset[str],
     new_id: str | None,
-    *,
-    failed_only: bool,
 ) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Make the records, and what is told of each; raises NotNamed or InvalidRecord."""
+    """Make the records, and what is told of each; raises InvalidRecord."""
     records: list[Record] = []
     told: list[dict[str, Any]] = []
     used = set(taken)
-    for finished, command in chosen:
-        objects: Sequence[ObjectSpec] = command.objects
-        if failed_only:
-            objects = await _failed(config, environ, finished, command)
+    for command in sends:
         name = new_id or _next_id(command.command_id, used)
         used.add(name)
-        fields, is_expired = _fields(command, objects, name, datetime.now(UTC))
+        fields, is_expired = _fields(command, name, datetime.now(UTC))
         value = commands.encode(fields)
         commands.decode(value, (), max_objects=config.limits.max_objects)
         records.append(Record(config.topics.commands, name.encode(), value))
@@ -163,7 +193,7 @@ async def _records(
             {
                 "command_id": command.command_id,
                 "resent_as": name,
-                "objects": len(objects),
+                "objects": len(command.objects),
                 "expiry_left_out": is_expired,
             }
         )
@@ -178,16 +208,14 @@ def _next_id(command_id: str, taken: set[str]) -> str:
     return f"{command_id}-{number}"
 
 
-def _fields(
-    command: Send, objects: Sequence[ObjectSpec], name: str, now: datetime
-) -> tuple[dict[str, Any], bool]:
+def _fields(command: Send, name: str, now: datetime) -> tuple[dict[str, Any], bool]:
     """Return the new command, and whether its expiry has passed and is left out."""
     is_expired = command.expires_at is not None and command.expires_at <= now
     fields: dict[str, Any] = {
         "commandId": name,
         "type": "send",
         "route": command.route,
-        "objects": [_object(spec) for spec in objects],
+        "objects": [_object(spec) for spec in command.objects],
     }
     if command.metadata is not None:
         fields["metadata"] = orjson.loads(command.metadata)
@@ -205,20 +233,19 @@ def _object(spec: ObjectSpec) -> dict[str, Any]:
 
 
 async def _failed(
-    config: Config, environ: Mapping[str, str], finished: Finished, command: Send
-) -> list[ObjectSpec]:
+    jet: JetClient, finished: Finished, command: Send
+) -> tuple[ObjectSpec, ...]:
     """
-    Return what Jet's files say has failed; raises NotNamed unless that is all of it.
+    Return what Jet's files say has failed; raises NotResendable if not all is named.
 
     How many failed is Jet's own count: of a delivery that was never started, all did.
     """
     name = finished.command_id
     if finished.job_id is None or finished.delivery_id is None:
         msg = f"{name} was never started: resend it without --failed-only"
-        raise NotNamed(msg)
-    async with jet_client(config, environ) as jet:
-        delivery = await jet.get_delivery(finished.job_id, finished.delivery_id)
-        files = await jet.list_files(finished.job_id)
+        raise NotResendable(msg)
+    delivery = await jet.get_delivery(finished.job_id, finished.delivery_id)
+    files = await jet.list_files(finished.job_id)
     paths = failed_names(command.objects, files, delivery.transfer_ids)
     count = delivery.progress.failed.count if delivery.progress else None
     if not paths or count is None or len(paths) != count:
@@ -226,6 +253,8 @@ async def _failed(
             f"{name}: Jet says that {'?' if count is None else count} failed and names"
             f" {len(paths)} of them: resend all without --failed-only"
         )
-        raise NotNamed(msg)
+        raise NotResendable(msg)
     sizes = {spec.relative_path: spec.size for spec in command.objects}
-    return [ObjectSpec(path, sizes.get(path), is_directory=False) for path in paths]
+    return tuple(
+        ObjectSpec(path, sizes.get(path), is_directory=False) for path in paths
+    )

@@ -81,7 +81,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record on the dead-letter topic; *origin* is where it was read."""
+    """
+    A record on the dead-letter topic; *origin* is where it was read.
+
+    *is_replay* where the record came from a replay and was parked again.
+    """
 
     at: Position
     parked_at: datetime
@@ -90,6 +94,7 @@ class Letter:
     key: str | None = None
     topic: str = ""
     origin: Position | None = None
+    is_replay: bool = False
 
 
 class Group(StrEnum):

@@ -88,6 +88,7 @@ def read_letter(record: Any) -> Letter:
         key=None if record.key is None else text(record.key)[:_SHORT],
         topic=intern(headers.get("jetworker-topic", "")),
         origin=origin,
+        is_replay=dead_letters.REPLAYED_FROM in headers,
     )
 
 

@@ -1,6 +1,7 @@
 // Opens pages in a headless Chromium, in the sizes and colours asked for: takes a picture
 // of each, lets axe-core judge it, and says what was found as JSON.
-// node browser.mjs '{"browser": PATH, "pages": [{"name", "url"}], "folder": PATH}'
+// node browser.mjs '{"browser": PATH, "pages": [{"name", "url", "press"}], "folder": PATH}'
+// A page with "press" is the one that this button of its form leads to, for all that is found.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import puppeteer from "puppeteer-core";
@@ -15,7 +16,7 @@ const browser = await puppeteer.launch({
 const found = [];
 for (const width of asked.widths) {
   for (const scheme of ["light", "dark"]) {
-    for (const { name, url } of asked.pages) {
+    for (const { name, url, press } of asked.pages) {
       const page = await browser.newPage();
       const errors = [];
       page.on("pageerror", (error) => errors.push(String(error)));
@@ -24,6 +25,10 @@ for (const width of asked.widths) {
       await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
       await page.setBypassCSP(false);
       await page.goto(url, { waitUntil: "load" });
+      if (press) {
+        await page.click("input[name=all]");
+        await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.click(press)]);
+      }
       // In a world of its own, which the page's policy does not bind.
       const isolated = await page.mainFrame().isolatedRealm();
       await isolated.evaluate(axe);

@@ -28,11 +28,15 @@ PACKAGES = ("puppeteer-core@24.31.0", "axe-core@4.11.0")
 PAGES = {
     "overview": "/",
     "deliveries": "/deliveries?state=held",
+    "failed": "/deliveries?state=failed",
     "delivery": "/deliveries/order-0017",
     "dead-letters": "/dead-letters",
     "dead-letter": "/dead-letters/0/3",
     "unknown": "/deliveries/nobody",
+    "confirm": "/deliveries?state=failed",
+    "confirm-replay": "/dead-letters",
 }
+PRESSED = {"confirm": "button[value=send-failed]", "confirm-replay": "fieldset button"}
 
 pytestmark = [pytest.mark.platform("npm", "chromium"), pytest.mark.timeout(600)]
 
@@ -139,7 +143,10 @@ async def _judged(script: Path, ui: Ui, folder: Path, **more: Any) -> dict[str, 
     base = str(ui.http.base_url).rstrip("/")
     asked = {
         "browser": shutil.which("chromium"),
-        "pages": [{"name": n, "url": base + path} for n, path in PAGES.items()],
+        "pages": [
+            {"name": name, "url": base + path, "press": PRESSED.get(name)}
+            for name, path in PAGES.items()
+        ],
         "widths": [1280, 390],
         "folder": str(folder),
         **more,

@@ -1,7 +1,7 @@
 """The page over the installation: what it shows, whom it answers, what it lets be done."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from jetworker.cli.resend import NotResendable
 from jetworker.cli.ui.follow import Seen
 from jetworker.cli.ui.orders import Action
 from jetworker.cli.ui.server import Options, UiServer, is_loopback
@@ -50,6 +52,8 @@ class FakeKafka:
 
     held: dict[tuple[str, int], Any] = field(default_factory=dict)
     published: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+    sent_again: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
+    replayed: list[Position] = field(default_factory=list)
     is_down: bool = False
 
     async def records(self, topic: str, places: Sequence[Position]) -> list[Any]:
@@ -58,12 +62,23 @@ class FakeKafka:
         found = (self.held.get((topic, place.offset)) for place in places)
         return [record for record in found if record is not None]
 
-    async def publish(
-        self, config: Config, action: Action, rows: Sequence[Row], delivery_id: str = ""
+    async def order(
+        self, action: Action, rows: Sequence[Row], delivery_id: str = ""
     ) -> None:
-        assert config is CONFIG
         ids = tuple(row.command_id for row in rows)
         self.published.append((action, ids, delivery_id))
+
+    async def send_again(
+        self, command_ids: Sequence[str], *, failed_only: bool
+    ) -> tuple[str, ...]:
+        if failed_only and "unnamed" in command_ids:
+            raise NotResendable("unnamed: Jet says that 2 failed and names 1 of them")
+        self.sent_again.append((tuple(command_ids), failed_only))
+        return tuple(f"{each}-2" for each in command_ids)
+
+    async def replay(self, places: Iterable[Position]) -> frozenset[Position]:
+        self.replayed.extend(places)
+        return frozenset(self.replayed)
 
 
 @dataclass
@@ -95,7 +110,7 @@ async def served(**options: Any) -> AsyncIterator[Ui]:
         CONFIG,
         seen,
         kafka.records,
-        kafka.publish,
+        kafka,
         Options(port=0, **options),
         HandClock(NOW.timestamp() + 90),
     )
@@ -435,3 +450,147 @@ async def test_who_ordered_is_what_the_proxy_says() -> None:
     assert nobody.status_code == 403
     assert "ordered by ann" in shown
     assert other.status_code == 403
+
+
+async def test_failed_commands_are_sent_again_once_for_each_confirmation(
+    acting: Ui,
+) -> None:
+    for name in ("a", "b"):
+        acting.seen.installation.put(a_row(name, State.FAILED))
+    acting.seen.installation.put(a_row("open", State.HELD))
+    token = await acting.token("/deliveries?state=failed")
+    form = {"token": token, "action": "send-again", "id": ["a", "b", "open"]}
+
+    asked = await acting.order(**form)
+    once = re.search('name="once" value="([^"]+)"', asked.text)
+    assert once is not None
+    confirmed = form | {"confirmed": "1", "once": once[1]}
+    done, again = await acting.order(**confirmed), await acting.order(**confirmed)
+
+    assert "Send everything again, of 2 commands?" in asked.text
+    assert "What was delivered is delivered once more." in asked.text
+    assert (done.status_code, again.status_code) == (303, 409)
+    assert acting.kafka.sent_again == [(("a", "b"), False)]
+    shown = await acting.text(done.headers["location"])
+    assert "2 new commands published" in shown
+    assert '<a href="/deliveries/b-2">' in shown
+
+
+async def test_of_a_failed_command_what_failed_can_be_sent_again_alone(
+    acting: Ui,
+) -> None:
+    for name in ("a", "unnamed"):
+        acting.seen.installation.put(a_row(name, State.FAILED))
+    token = await acting.token("/deliveries/a")
+    answers = []
+    for name in ("a", "unnamed"):
+        form = {"token": token, "action": "send-failed", "id": name}
+        once = re.search(
+            'name="once" value="([^"]+)"', (await acting.order(**form)).text
+        )
+        assert once is not None
+        answers.append(await acting.order(**form, confirmed="1", once=once[1]))
+
+    assert [each.status_code for each in answers] == [303, 409]
+    assert "Nothing was published. unnamed: Jet says that 2 failed" in answers[1].text
+    assert acting.kafka.sent_again == [(("a",), True)]
+
+
+def a_letter(
+    number: int, reason: str = "conflict", *, is_replay: bool = False
+) -> Letter:
+    place = Position(0, number)
+    return Letter(place, NOW, reason, "m", "k", "jet.commands", None, is_replay)
+
+
+async def test_dead_letters_are_replayed_after_count_and_consequence(
+    acting: Ui,
+) -> None:
+    for number in range(3):
+        acting.seen.installation.park(a_letter(number))
+    acting.seen.installation.park(a_letter(3, is_replay=True))
+    acting.seen.installation.park(a_letter(4, "unknown_route"))
+    acting.seen.installation.mark_replayed(Position(0, 2))
+    token = await acting.token("/dead-letters?reason=conflict")
+    form = {"token": token, "all": "1", "reason": "conflict"}
+
+    asked = await acting.http.post("/dead-letters/replay", data=form)
+
+    assert acting.kafka.replayed == []
+    assert "Replay 2 dead letters?" in asked.text
+    assert '2 <span class="code">conflict</span>' in asked.text
+    assert "2 more are left out" in asked.text
+    assert "published again as they were" in asked.text
+
+    chosen: dict[str, Any] = {"token": token, "at": ["0:3", "0:1", "0:99", "²:1", "x"]}
+    done = await acting.http.post(
+        "/dead-letters/replay", data=chosen | {"confirmed": "1"}
+    )
+
+    assert acting.kafka.replayed == [Position(0, 3), Position(0, 1)]
+    shown = await acting.text(done.headers["location"])
+    assert "2 dead letters replayed" in shown
+    assert '<a href="/dead-letters/0/3">0:3</a>' in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "status"),
+    [
+        ({"token": "0" * 64}, {}, 403),
+        ({}, {"Origin": "https://evil.example"}, 403),
+        ({}, {"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"at": "0:9"}, {}, 409),
+        ({}, {}, 303),
+    ],
+)
+async def test_a_replay_is_taken_from_its_own_page_alone(
+    acting: Ui, change: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    acting.seen.installation.park(a_letter(1))
+    token = await acting.token("/dead-letters")
+    form = {"token": token, "at": "0:1", "confirmed": "1"}
+
+    answer = await acting.http.post(
+        "/dead-letters/replay", data=form | change, headers=headers
+    )
+
+    assert answer.status_code == status
+    assert bool(acting.kafka.replayed) is (status == 303)
+
+
+async def test_what_makes_commands_or_replays_says_who_in_the_log() -> None:
+    async with served(allows_actions=True, user_header="X-User") as ui:
+        ui.seen.installation.put(a_row("a", State.FAILED))
+        ui.seen.installation.park(a_letter(1))
+        ui.http.headers["X-User"] = "ann"
+        form = {
+            "token": await ui.token("/deliveries/a"),
+            "action": "send-again",
+            "id": "a",
+        }
+        once = re.search('name="once" value="([^"]+)"', (await ui.order(**form)).text)
+        assert once is not None
+        with capture_logs() as lines:
+            await ui.order(**form, confirmed="1", once=once[1])
+            await ui.http.post(
+                "/dead-letters/replay",
+                data={"token": form["token"], "at": "0:1", "confirmed": "1"},
+            )
+
+    assert [(each["who"], each["event"]) for each in lines] == [
+        ("ann", "commands were sent again by an operator"),
+        ("ann", "dead letters were replayed by an operator"),
+    ]
+    assert lines[0]["resent_as"] == ("a-2",)
+    assert lines[1]["positions"] == ("0:1",)
+
+
+async def test_read_only_offers_no_replay(ui: Ui) -> None:
+    ui.seen.installation.park(a_letter(1))
+
+    for path in ("/dead-letters", "/dead-letters/0/1"):
+        ui.kafka.held["jet.dead-letters", 1] = AKafkaRecord(value=b"{}")
+        assert 'method="post"' not in await ui.text(path)
+    answer = await ui.http.post("/dead-letters/replay", data={"at": "0:1"})
+    assert answer.status_code in {404, 405}
+    assert ui.kafka.replayed == []

@@ -87,9 +87,21 @@ async def test_the_page_shows_the_installation_and_an_order_is_carried_out(
             lambda: _shows(http, "/deliveries/stuck-1", "delivery.cancelled"),
             "the command's end",
         )
+        replay = {"token": found[1], "all": "1", "reason": "unknown_route"}
+        asked = await http.post("/dead-letters/replay", data=replay)
+        assert "Replay 1 dead letter?" in asked.text
+        done = await http.post("/dead-letters/replay", data=replay | {"confirmed": "1"})
+        assert done.status_code == 303
+        await until(
+            lambda: _shows(http, "/dead-letters", "</a> replayed", "1 to 2 of 2"),
+            "the letter's mark, and the letter that its replay has become",
+        )
+        asked = await http.post("/dead-letters/replay", data=replay)
+        assert asked.status_code == 409
         assert await worker.stop() == 0
         await until(lambda: _shows(http, "/", "No worker is in the group"), "no worker")
         assert await _shows(http, "/deliveries/done-1", "delivery.completed")
 
     told = (system.folder / "ui.log").read_text()
     assert '"who":"unknown","action":"cancel","commands":1' in told
+    assert '"who":"unknown","letters":1' in told

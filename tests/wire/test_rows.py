@@ -115,6 +115,7 @@ def test_a_dead_letter_says_why_and_where_it_was_read() -> None:
         ("jetworker-topic", b"jet.commands"),
         ("jetworker-partition", b"3"),
         ("jetworker-offset", b"17"),
+        ("jetworker-replayed-from", b"0:4"),
     )
 
     assert rows.read_letter(AKafkaRecord(b"k\xff", b"{", headers)) == Letter(
@@ -125,6 +126,7 @@ def test_a_dead_letter_says_why_and_where_it_was_read() -> None:
         key="k\ufffd",
         topic="jet.commands",
         origin=Position(3, 17),
+        is_replay=True,
     )
 
 

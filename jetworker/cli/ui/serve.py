@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
 
 import structlog
 
 from jetworker.cli.exit_codes import OK
 from jetworker.cli.ui.follow import TopicsFollower
-from jetworker.cli.ui.orders import publish
+from jetworker.cli.ui.orders import Publisher
 from jetworker.cli.ui.server import Options, UiServer, is_loopback
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError
@@ -17,15 +18,16 @@ from jetworker.runtime.clock import Clock
 log = structlog.get_logger()
 
 
-async def serve(config: Config, options: Options) -> int:
+async def serve(config: Config, environ: Mapping[str, str], options: Options) -> int:
     """Serve the page until SIGTERM or SIGINT; raises ConfigurationError."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     follower = TopicsFollower(config)
+    publisher = Publisher(config, environ)
     server = UiServer(
-        config, follower.seen, follower.records, publish, options, Clock()
+        config, follower.seen, follower.records, publisher, options, Clock()
     )
     try:
         port = await server.start()

@@ -11,8 +11,8 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from ipaddress import ip_address
@@ -26,10 +26,10 @@ from aiohttp import web
 from jetworker.cli.explain import Next, facts, next_step
 from jetworker.cli.ui import pages
 from jetworker.cli.ui.follow import Seen
-from jetworker.cli.ui.orders import MEANINGS, Action
+from jetworker.cli.ui.orders import MEANINGS, REPLAY, Action
 from jetworker.config.model import Config
-from jetworker.core.errors import InvalidRecord, StoreError
-from jetworker.core.installation import STATES, Group, Position, Query, Row
+from jetworker.core.errors import JetworkerError, StoreError
+from jetworker.core.installation import STATES, Group, Letter, Position, Query, Row
 from jetworker.kafka.reader import Place
 from jetworker.runtime.clock import Clock
 from jetworker.wire import rows, snapshots
@@ -61,6 +61,8 @@ _QUIET = 15.0
 _MOST_LISTENERS = 200
 _MOST_AT_ONCE = 1000
 _MOST_DONE = 100
+_MOST_ASKED = 1000
+_MOST_LETTERS = 20_000
 _SHOWN_BYTES = 16_384
 _FEW = 5
 
@@ -90,22 +92,32 @@ class Records(Protocol):
         """Return the records at these places of one partition; raises StoreError."""
 
 
-class Orders(Protocol):
-    """Publishes orders."""
+class Publishes(Protocol):
+    """Publishes what was confirmed; all of it raises JetworkerError."""
 
-    async def __call__(
-        self, config: Config, action: Action, rows: Sequence[Row], delivery_id: str = ""
+    async def order(
+        self, action: Action, rows: Sequence[Row], delivery_id: str = ""
     ) -> None:
-        """Publish an order for each; raises StoreError or InvalidRecord."""
+        """Publish an order for each command."""
+
+    async def send_again(
+        self, command_ids: Sequence[str], *, failed_only: bool
+    ) -> tuple[str, ...]:
+        """Send ended commands again, all or none; returns the new ids."""
+
+    async def replay(self, places: Iterable[Position]) -> frozenset[Position]:
+        """Publish the records of dead letters again; returns of which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An order that was published."""
+    """What was published: about which commands, or of which dead letters."""
 
-    action: Action
-    command_ids: tuple[str, ...]
+    heading: str
+    verb: str
     who: str
+    command_ids: tuple[str, ...] = ()
+    letters: tuple[Position, ...] = ()
 
 
 class UiServer:
@@ -116,19 +128,20 @@ class UiServer:
         config: Config,
         seen: Seen,
         records: Records,
-        orders: Orders,
+        publisher: Publishes,
         options: Options,
         clock: Clock,
     ) -> None:
         self._config = config
         self._seen = seen
         self._records = records
-        self._orders = orders
+        self._publisher = publisher
         self._options = options
         self._clock = clock
         self._templates = pages.environment()
         self._secret = secrets.token_bytes(32)
         self._done: OrderedDict[str, Done] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()
         self._listeners = 0
         self._runner: web.AppRunner | None = None
 
@@ -147,6 +160,7 @@ class UiServer:
         router.add_get("/readyz", self._readyz)
         if self._options.allows_actions:
             router.add_post("/actions", self._act)
+            router.add_post("/dead-letters/replay", self._replay)
             router.add_get("/actions/{name}", self._acted)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
@@ -340,6 +354,7 @@ class UiServer:
             letters=found.items,
             is_replayed=installation.is_replayed,
             reasons=sorted(installation.letter_reasons().items()),
+            allows_actions=self._options.allows_actions,
             parked=installation.parked,
             paging=pages.paging(found, offset, "/dead-letters", asked),
         )
@@ -359,6 +374,7 @@ class UiServer:
             "dead_letter.html",
             letter=letter,
             is_replayed=self._seen.installation.is_replayed(place),
+            allows_actions=self._options.allows_actions,
             text=rows.text(value[:_SHOWN_BYTES]),
             size=len(value),
             is_cut=len(value) > _SHOWN_BYTES,
@@ -389,12 +405,37 @@ class UiServer:
                 rows=chosen,
                 left_out=left_out,
                 delivery_id=delivery_id,
+                once=self._ask_once(),
             )
+        if MEANINGS[action].makes_commands:
+            self._answer_once(str(form.get("once", "")))
         try:
-            await self._orders(self._config, action, chosen, delivery_id)
-        except InvalidRecord as exc:
-            raise web.HTTPBadRequest(text=str(exc)) from exc
+            done = await self._carry_out(action, chosen, delivery_id, who)
+        except StoreError:
+            raise
+        except JetworkerError as exc:
+            raise web.HTTPConflict(text=f"Nothing was published. {exc}") from exc
+        raise self._see(done)
+
+    async def _carry_out(
+        self, action: Action, chosen: Sequence[Row], delivery_id: str, who: str
+    ) -> Done:
+        """Publish it and say so in the log; raises JetworkerError."""
         ids = tuple(str(row.command_id) for row in chosen)
+        verb = MEANINGS[action].verb
+        if MEANINGS[action].makes_commands:
+            failed_only = action is Action.SEND_FAILED
+            made = await self._publisher.send_again(ids, failed_only=failed_only)
+            log.info(
+                "commands were sent again by an operator",
+                who=who,
+                action=action.value,
+                commands=len(made),
+                command_ids=ids,
+                resent_as=made,
+            )
+            return Done(f"{_counted(made, 'new command')} published", verb, who, made)
+        await self._publisher.order(action, chosen, delivery_id)
         log.info(
             "an operator's orders were published, workers answer them",
             who=who,
@@ -402,12 +443,61 @@ class UiServer:
             commands=len(ids),
             command_ids=ids,
         )
+        return Done(f"{_counted(ids, 'order')} published", verb, who, ids)
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        """Show what a replay means; once that is confirmed, publish it."""
+        form = await request.post()
+        who = self._checked(request, str(form.get("token", "")))
+        chosen, left_out = self._chosen_letters(form)
+        if not chosen:
+            raise web.HTTPConflict(
+                text="Nothing to do: no dead letter that was chosen can be replayed."
+            )
+        if not form.get("confirmed"):
+            return self._page(
+                request,
+                "confirm_replay.html",
+                letters=chosen,
+                left_out=left_out,
+                consequence=REPLAY,
+                reasons=sorted(Counter(each.reason for each in chosen).items()),
+            )
+        replayed = await self._publisher.replay([each.at for each in chosen])
+        places = tuple(each.at for each in chosen if each.at in replayed)
+        log.info(
+            "dead letters were replayed by an operator",
+            who=who,
+            letters=len(places),
+            positions=tuple(f"{each.partition}:{each.offset}" for each in places),
+        )
+        heading = f"{_counted(places, 'dead letter')} replayed"
+        raise self._see(Done(heading, "Replay", who, letters=places))
+
+    def _ask_once(self) -> str:
+        """Return a word that lets one confirmation through, not the same one twice."""
+        word = secrets.token_urlsafe(12)
+        self._asked[word] = None
+        if len(self._asked) > _MOST_ASKED:
+            self._asked.popitem(last=False)
+        return word
+
+    def _answer_once(self, word: str) -> None:
+        if word not in self._asked:
+            raise web.HTTPConflict(
+                text="This was confirmed already, or asked too long ago: look at what"
+                " became of it, and ask again."
+            )
+        del self._asked[word]
+
+    def _see(self, done: Done) -> web.HTTPSeeOther:
+        """Return the way to the page that says what was done."""
         name = secrets.token_urlsafe(12)
-        self._done[name] = Done(action, ids, who)
+        self._done[name] = done
         if len(self._done) > _MOST_DONE:
             self._done.popitem(last=False)
         address = f"/actions/{name}"
-        raise web.HTTPSeeOther(address)
+        return web.HTTPSeeOther(address)
 
     async def _acted(self, request: web.Request) -> web.Response:
         done = self._done.get(request.match_info["name"])
@@ -418,7 +508,6 @@ class UiServer:
             request,
             "done.html",
             done=done,
-            meaning=MEANINGS[done.action],
             rows=[(each, find(each)) for each in done.command_ids],
         )
 
@@ -438,6 +527,31 @@ class UiServer:
         rows_found = [installation.row(str(each)) for each in ids[:_MOST_AT_ONCE]]
         fit = [row for row in rows_found if row and row.state in STATES[group]]
         return fit, len(ids) - len(fit)
+
+    def _chosen_letters(self, form: Mapping[str, Any]) -> tuple[list[Letter], int]:
+        """
+        Return the dead letters that were chosen and fit, and how many were left out.
+
+        One that came from a replay only where it was chosen by itself.
+        """
+        installation = self._seen.installation
+        if form.get("all"):
+            found = installation.letters(
+                str(form.get("reason", "")), str(form.get("text", "")), 0, _MOST_LETTERS
+            ).items
+            fit = [each for each in found if not each.is_replay]
+        else:
+            given = form.getall("at", []) if hasattr(form, "getall") else []
+            found = tuple(each for at in given if (each := self._letter_at(str(at))))
+            fit = list(found)
+        fit = [each for each in fit if not installation.is_replayed(each.at)]
+        return fit[:_MOST_AT_ONCE], len(found) - len(fit[:_MOST_AT_ONCE])
+
+    def _letter_at(self, text: str) -> Letter | None:
+        partition, _, offset = text.partition(":")
+        if not all(each.isascii() and each.isdecimal() for each in (partition, offset)):
+            return None
+        return self._seen.installation.letter(Position(int(partition), int(offset)))
 
     def _checked(self, request: web.Request, token: str) -> str:
         """Return who asks; raises HTTPForbidden unless it comes from our own page."""
@@ -498,6 +612,10 @@ class UiServer:
                 _COOKIE, cookie, httponly=True, samesite="Strict", secure=request.secure
             )
         return answer
+
+
+def _counted(things: Sequence[object], word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def is_loopback(host: str) -> bool:
