@@ -82,7 +82,7 @@ def pod_specs(given: Mapping[str, Any]) -> Iterator[tuple[str, Tree]]:
         match each["kind"]:
             case "Pod":
                 yield "Pod", each["spec"]
-            case "StatefulSet" | "Job" as kind:
+            case "StatefulSet" | "Deployment" | "Job" as kind:
                 yield kind, each["spec"]["template"]["spec"]
             case _:
                 pass

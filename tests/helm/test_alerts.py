@@ -242,3 +242,19 @@ def test_grafana_finds_the_dashboard_by_its_label() -> None:
 
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(found["data"]["jetworker.json"]) == DASHBOARD
+
+
+def test_alerts_link_to_an_address_unless_a_release_says_where() -> None:
+    rule = only(
+        merged(values("minimal"), {"prometheusRule": {"enabled": True}}),
+        "PrometheusRule",
+    )
+    links = [
+        each["annotations"]["runbook_url"]
+        for group in rule["spec"]["groups"]
+        for each in group["rules"]
+        if "alert" in each
+    ]
+
+    assert links
+    assert all(each.startswith("https://jetworker.io/runbook#") for each in links)

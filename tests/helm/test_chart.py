@@ -31,6 +31,7 @@ OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "PodMonitor"} | {
     "PrometheusRule",
     "KafkaTopic",
     "KafkaUser",
+    "HTTPRoute",
 }
 UPDATE = "JETWORKER_UPDATE_GOLDEN"
 
@@ -390,3 +391,75 @@ def test_everything_of_a_release_is_selected_by_its_labels() -> None:
     for selector in selectors:
         assert selector["matchLabels"].items() <= pod.items()
         assert selector["matchLabels"]["app.kubernetes.io/instance"] == "test"
+
+
+def test_the_page_is_one_pod_that_only_its_proxy_reaches() -> None:
+    given = values("ui")
+    page = only(given, "Deployment")
+    service = only(given, "Service", "-ui")["spec"]
+    (container,) = page["spec"]["template"]["spec"]["containers"]
+    pod = page["spec"]["template"]["metadata"]["labels"]
+
+    assert page["spec"]["replicas"] == 1
+    assert container["args"] == [
+        *("ui", "--host", "0.0.0.0", "--port", "8090", "--allow-actions"),
+        *("--allow-host", "jet.example.com"),
+        *("--user-header", "X-Auth-Request-Email"),
+    ]
+    assert service["selector"].items() <= pod.items()
+    assert service["ports"][0]["targetPort"] == container["ports"][0]["name"] == "ui"
+    assert {
+        "from": given["networkPolicy"]["uiFrom"],
+        "ports": [{"port": "ui", "protocol": "TCP"}],
+    } in only(given, "NetworkPolicy")["spec"]["ingress"]
+
+
+def test_what_runs_the_page_is_what_the_command_line_takes() -> None:
+    (container,) = only(values("ui"), "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ]
+
+    taken = CliRunner().invoke(cli, [*container["args"], "--help"])
+
+    assert taken.exit_code == 0, taken.output
+
+
+def test_the_worker_is_not_served_by_the_page_nor_the_page_by_the_worker() -> None:
+    for kind, port in (("StatefulSet", "http"), ("Deployment", "ui")):
+        pod = only(values("ui"), kind)["spec"]["template"]
+        serving = [
+            each["metadata"]["name"]
+            for each in objects(values("ui"))
+            if each["kind"] == "Service"
+            and each["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+        ]
+
+        assert len(serving) == 1
+        assert [each["name"] for each in pod["spec"]["containers"][0]["ports"]] == [
+            port
+        ]
+
+
+def test_the_user_of_kafka_may_what_the_page_does() -> None:
+    given = values("ui")
+    read_only = merged(given, {"ui": {"allowActions": False}})
+    acting, reading = (
+        {
+            each["resource"]["name"]: set(each["operations"])
+            for each in only(tree, "KafkaUser")["spec"]["authorization"]["acls"]
+        }
+        for tree in (given, read_only)
+    )
+
+    for rights in (acting, reading):
+        for topic in ("jet.state", "jet.events", "jet.dead-letters"):
+            assert "Read" in rights[topic]
+    assert "Write" in acting["jet.commands"]
+    assert "Write" in acting["jetworker-replay-jet.dead-letters"]
+    assert "Write" not in reading["jet.commands"]
+    assert "jetworker-replay-jet.dead-letters" not in reading
+
+
+def test_actions_without_a_proxy_that_names_people_are_refused() -> None:
+    with pytest.raises(Exception, match=r"ui\.userHeader is required"):
+        objects(merged(values("ui"), {"ui": {"userHeader": ""}}))
