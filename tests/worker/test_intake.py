@@ -9,11 +9,21 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from jetworker.core.command import CommandId, RouteName
-from jetworker.core.delivery import Delivery, State
-from jetworker.core.errors import StoreError
+from jetworker.core.command import CommandId, DeliveryId, RouteName
+from jetworker.core.delivery import (
+    Delivery,
+    Event,
+    EventType,
+    PendingAdopt,
+    ReasonCode,
+    State,
+)
+from jetworker.core.errors import SetAside, StoreError
+from jetworker.core.finished import Remembered
+from jetworker.core.lifecycle import set_aside
 from jetworker.core.route import Route
 from jetworker.core.transitions import Policy
+from jetworker.core.trigger import Blocked
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
@@ -22,6 +32,7 @@ from jetworker.wire.events import Envelope
 from jetworker.worker import intake
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
+from tests.support.builders import DELIVERY, NOW, a_delivery, an_origin
 from tests.support.fakes import HandClock, Performer, Written
 
 ARCHIVE = RouteName("archive")
@@ -90,6 +101,12 @@ class Desk:
         """Take a record, and let those know who wait for its answer to be durable."""
         await intake.receive(self.partition, message)
         await asyncio.sleep(0)
+
+    def failed(self, where: str) -> float | None:
+        """Return how often our own code has failed."""
+        return self.registry.get_sample_value(
+            "jetworker_internal_errors_total", {"where": where}
+        )
 
     def counted(self, outcome: str) -> float | None:
         """Return how many records were answered so."""
@@ -204,3 +221,129 @@ async def test_an_answer_that_is_not_durable_is_not_counted(desk: Desk) -> None:
     await asyncio.sleep(0)
 
     assert desk.counted("accepted") == 0
+
+
+def failing(desk: Desk, monkeypatch: pytest.MonkeyPatch, *kinds: EventType) -> None:
+    """Let our own code fail on telling these events, or all of c-1."""
+    right = desk.partition.terms.envelope.event
+
+    def event(_: Envelope, told: Event, *rest: Any) -> Any:
+        if told.delivery.command_id == "c-1" and (not kinds or told.type in kinds):
+            raise RuntimeError("/show/unreleased.mov")
+        return right(told, *rest)
+
+    monkeypatch.setattr(Envelope, "event", event)
+
+
+async def test_a_record_on_which_our_code_fails_is_parked_and_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(desk, monkeypatch)
+
+    write = await desk.take(SEND)
+    await desk.take(SEND | {"commandId": "c-2"})
+
+    answer, letter = write.records
+    told = json.loads(answer.value or b"")
+    assert (told["commandId"], told["reason"]["code"]) == ("c-1", "internal_error")
+    assert dict(answer.headers)["traceparent"] == dict(HEADERS)["traceparent"]
+    assert json.loads(letter.value or b"") == SEND
+    assert desk.failed("record") == 1
+    assert desk.counted("accepted") == desk.counted("rejected") == 1
+
+
+async def test_a_step_on_which_our_code_fails_is_not_taken(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.take(SEND)
+    failing(desk, monkeypatch, EventType.WAITING)
+    blocked = Blocked(ReasonCode.LIMIT, "full")
+
+    with pytest.raises(SetAside):
+        await desk.partition.apply(CommandId("c-1"), blocked)
+
+    assert [told(each) for each in desk.store.writes[1:]] == [
+        [("jet.state", ""), ("jet.events", "io.jetworker.delivery.failed")]
+    ]
+    assert desk.failed("delivery") == 1
+    assert isinstance(desk.partition.known(CommandId("c-1")), Remembered)
+
+
+async def test_where_nothing_can_be_told_of_one_it_is_left_and_not_begun_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.take(SEND)
+    failing(desk, monkeypatch)
+
+    desk.partition.set_aside(CommandId("c-1"), RuntimeError())
+    write = await desk.take(SEND)
+
+    assert desk.partition.deliveries == {}
+    assert desk.partition.unstarted == 0
+    answer, _letter = write.records
+    assert json.loads(answer.value or b"")["reason"]["code"] == "internal_error"
+    assert len(desk.store.writes) == 2
+
+
+async def restored(desk: Desk, delivery: Delivery) -> None:
+    await desk.partition.restore(
+        {delivery.command_id.encode(): snapshots.encode(delivery)}
+    )
+
+
+async def test_an_adopt_of_its_own_delivery_is_applied_at_once(desk: Desk) -> None:
+    held = set_aside(a_delivery(State.IN_PROGRESS), NOW).delivery
+    await restored(desk, held)
+    adopt = {"commandId": "c-1", "type": "resolve", "action": "adopt"}
+
+    write = await desk.take(adopt | {"deliveryId": DELIVERY})
+
+    assert told(write) == [
+        ("jet.state", ""),
+        ("jet.events", "io.jetworker.delivery.started"),
+        ("jet.events", "io.jetworker.command.applied"),
+    ]
+    delivery = desk.partition.find(CommandId("c-1"))
+    assert delivery is not None
+    assert (delivery.state, delivery.adopted) == (State.STARTED, False)
+    assert desk.counted("applied") == 1
+
+
+async def test_an_order_that_waits_is_answered_where_its_delivery_is_set_aside(
+    desk: Desk,
+) -> None:
+    pending = PendingAdopt(DeliveryId("d-9"), an_origin(), b"k", b"{}")
+    held = a_delivery(State.HELD, published=State.UNCERTAIN, pending=pending)
+    await restored(desk, held)
+
+    desk.partition.set_aside(CommandId("c-1"), RuntimeError())
+    await asyncio.sleep(0)
+
+    (write,) = desk.store.writes
+    assert told(write) == [
+        ("jet.state", ""),
+        ("jet.events", "io.jetworker.command.rejected"),
+        ("jet.dead-letters", ""),
+    ]
+    assert (write.records[-1].key, write.records[-1].value) == (b"k", b"{}")
+    assert desk.counted("rejected") == 1
+
+
+async def test_a_snapshot_that_cannot_be_read_is_left_and_the_others_go_on(
+    desk: Desk,
+) -> None:
+    other = a_delivery(command_id=CommandId("c-2"))
+
+    await desk.partition.restore(
+        {b"c-1": b'{"v":2,"open":{}}', b"c-2": snapshots.encode(other)}
+    )
+    desk.partition.resume()
+    sent = await desk.take(SEND)
+    cancelled = await desk.take({"commandId": "c-1", "type": "cancel"})
+
+    assert desk.starter.taken == ["c-2"]
+    for write in (sent, cancelled):
+        answer, letter = write.records
+        assert json.loads(answer.value or b"")["reason"]["code"] == "internal_error"
+        assert letter.topic == "jet.dead-letters"
+    assert desk.failed("delivery") == 1

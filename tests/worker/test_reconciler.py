@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -16,7 +17,7 @@ from jetworker.core.errors import JetUnavailable
 from jetworker.core.evidence import Asked, Shown
 from jetworker.core.known import posts_of
 from jetworker.core.observation import JetDelivery
-from jetworker.core.post import Ghost, Window
+from jetworker.core.post import Ghost, Post, Window
 from jetworker.core.route import Listing, Route
 from jetworker.core.trigger import Absent, AdoptRefused, Found, Trigger, Undecided
 from jetworker.core.witness import KnownDelivery
@@ -24,6 +25,7 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.reconciliation import job_views
 from jetworker.worker.reconciliation import reconciler as module
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
@@ -48,6 +50,7 @@ class Job:
     hidden: set[DeliveryId] = field(default_factory=set)
     looks: int = 0
     is_down: bool = False
+    unreadable: dict[CommandId, bytes] = field(default_factory=dict)
     at: datetime = NOW + MINUTE
 
     def has(self, name: str, at: datetime) -> None:
@@ -103,7 +106,7 @@ class StateTopic(Bindings):
 
     @override
     async def read(self, job_id: JobId) -> JobBindings:
-        found = JobBindings(dict(self._job.known))
+        found = JobBindings(dict(self._job.known), unreadable=self._job.unreadable)
         for owner in self._job.owners:
             found.enter(owner.delivery)
         await asyncio.sleep(0)
@@ -448,3 +451,79 @@ def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
 
     assert blocked > 0
     assert free == 0
+
+
+async def test_where_a_snapshot_cannot_be_read_nothing_is_adopted_and_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is on the job may be its command's."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    job = Job(unknown("c-1"), unreadable={CommandId("c-9"): b"?"})
+    job.unbound[DeliveryId("d-1")] = shown("d-1", NOW + SECOND)
+
+    async with running(job, routes=[EXCLUSIVE]):
+        ((first, *_),) = await told(*job.owners)
+
+    assert isinstance(first, Undecided)
+    assert "the state of c-9 cannot be read" in first.message
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"), [(b"no other", Found), (b"... wanted ...", AdoptRefused)]
+)
+async def test_an_operators_adopt_is_refused_only_where_such_a_snapshot_names_it(
+    snapshot: bytes, expected: type[Trigger]
+) -> None:
+    pending = PendingAdopt(DeliveryId("wanted"), an_origin())
+    job = Job(
+        unknown("c-1", state=State.HELD, pending=pending),
+        unreadable={CommandId("c-9"): snapshot},
+    )
+
+    async with running(job):
+        ((first, *_),) = await told(*job.owners)
+
+    assert isinstance(first, expected)
+
+
+async def test_one_on_whose_look_up_our_code_fails_is_set_aside_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = module.decide  # type: ignore[attr-defined]  # imported there
+
+    def decide(ours: Post, *rest: Any) -> Any:
+        if ours.command_id == "c-1":
+            raise RuntimeError
+        return right(ours, *rest)
+
+    monkeypatch.setattr(module, "decide", decide)
+    job = Job(unknown("c-1", "c-2"))
+
+    async with running(job, routes=[COMPLETE]):
+        found = await told(*job.owners)
+        looks = job.looks
+        await asyncio.sleep(0)
+
+    assert found == [[], [Absent()]]
+    assert len(job.owners[0].failures) == 1
+    assert job.owners[0].delivery.state is State.HELD
+    assert job.looks == looks
+
+
+async def test_a_job_on_which_our_code_fails_is_held_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def survey(*_: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(job_views, "survey", survey)
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    job = Job(unknown("c-1"))
+
+    async with running(job, routes=[COMPLETE]) as run:
+        ((first, *_),) = await told(*job.owners)
+        failed = value(run.metrics.internal_errors_total.labels("delivery"))
+
+    assert isinstance(first, Undecided)
+    assert first.message.startswith("the worker failed on looking at the job")
+    assert failed >= 1
