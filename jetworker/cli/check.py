@@ -25,6 +25,7 @@ from jetworker.kafka import topics
 from jetworker.runtime import logs
 from jetworker.wire.printed import CheckedData, ChecksData
 from jetworker.worker import route_table
+from jetworker.worker.subscriptions import UNHEARD
 
 
 @dataclass(slots=True)
@@ -88,8 +89,11 @@ def _check_routes(config: Config, checks: _Checks) -> Mapping[RouteName, Route]:
         checks.tell("routes", wrong=str(exc))
         return {}
     paused = sorted(route.name for route in routes.values() if route.paused)
-    note = f"paused: {', '.join(paused)}" if paused else None
-    checks.tell(f"routes ({len(routes)})", note=note)
+    notes = [f"paused: {', '.join(paused)}"] if paused else []
+    unheard = sorted(route.name for route in routes.values() if route.is_notified)
+    if unheard and not config.notifications.is_on:
+        notes.append(f"{', '.join(unheard)}: {UNHEARD}")
+    checks.tell(f"routes ({len(routes)})", note="; ".join(notes) or None)
     return routes
 
 

@@ -9,13 +9,23 @@ from jetworker.cli import output
 from jetworker.cli.exit_codes import OK
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
-from jetworker.core.errors import JobUnavailable
+from jetworker.core.command import JobId, RouteName
+from jetworker.core.errors import ConfigurationError, JobUnavailable
 from jetworker.core.observation import JetJob
 from jetworker.jet.client import JetClient, open_client
-from jetworker.jet.jobs import profile
+from jetworker.jet.jobs import JobResolver, profile
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire.printed import JobData, JobsData, ProfileData, ProfilesData
+from jetworker.wire.printed import (
+    JobData,
+    JobsData,
+    ProfileData,
+    ProfilesData,
+    UnsubscribedAllData,
+    UnsubscribedData,
+)
+from jetworker.worker import route_table
+from jetworker.worker.subscriptions import is_ours
 
 
 @asynccontextmanager
@@ -101,6 +111,45 @@ async def set_paused(
         job = await jet.get_job(found[0].job_id)
     _print(job, as_json=as_json)
     return OK
+
+
+async def unsubscribe(
+    config: Config, environ: Mapping[str, str], wanted: str | None, *, as_json: bool
+) -> int:
+    """Remove the subscriptions to our URL: those of one route's job, or all."""
+    base = config.notifications.base
+    if not config.notifications.is_on:
+        msg = (
+            "JETWORKER_NOTIFICATIONS__URL is not set: subscriptions are known by it; give"
+            " it, __PORT and __SECRET as the workers have them"
+        )
+        raise ConfigurationError(msg)
+    async with jet_client(config, environ) as jet:
+        listed = await jet.list_subscriptions()
+        found = [each for each in listed.items if is_ours(each, base)]
+        if wanted is not None:
+            job_id = await _job_of(config, JobResolver(jet), wanted)
+            found = [each for each in found if each.job_id == job_id]
+        for each in found:
+            await jet.unsubscribe(each.subscription_id)
+    rows = tuple((each.subscription_id, each.job_id) for each in found)
+    if as_json:
+        ended = (UnsubscribedData(subscription_id=x, job_id=job) for x, job in rows)
+        output.document(UnsubscribedAllData(unsubscribed=tuple(ended)))
+    else:
+        output.table(("subscription", "job"), rows)
+    return OK
+
+
+async def _job_of(config: Config, resolver: JobResolver, wanted: str) -> JobId | None:
+    """Return the id of a route's job, None if it would be created."""
+    _, routes = route_table.read(config.routes_file)
+    route = routes.get(RouteName(wanted))
+    if route is None:
+        msg = f"{wanted!r} is not a route of {config.routes_file}"
+        raise ConfigurationError(msg)
+    job = await resolver.find(route)
+    return job.job_id if job else None
 
 
 def _print(job: JetJob, *, as_json: bool) -> None:

@@ -550,6 +550,20 @@ def jobs_resume(job: JobArgument, *, as_json: Json = False) -> None:
     _set_paused(job, paused=False, as_json=as_json)
 
 
+@jobs_cli.command("unsubscribe")
+def jobs_unsubscribe(
+    route: Annotated[
+        str | None, typer.Argument(help="Of its job alone; else of all jobs.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Remove Jet's subscriptions to our URL; first take notifications out of the routes."""
+    from jetworker.cli import jobs
+
+    _leave(jobs.unsubscribe(_load_config(), os.environ, route, as_json=as_json))
+
+
 def _set_paused(job: str, *, paused: bool, as_json: bool) -> NoReturn:
     from jetworker.cli import jobs
 

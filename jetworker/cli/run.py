@@ -18,6 +18,7 @@ from prometheus_client import (
 from jetworker.config.load import credentials_source, kafka_source
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable, LoopEnded
+from jetworker.http.notifications import NotificationServer
 from jetworker.http.report import Report
 from jetworker.http.server import HttpServer
 from jetworker.jet.client import open_client
@@ -27,6 +28,7 @@ from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
 from jetworker.worker.route_table import RouteTable
+from jetworker.worker.subscriptions import UNHEARD
 
 log = structlog.get_logger()
 
@@ -55,8 +57,9 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
             log.warning("a setting is unwise", because=config.warning)
         log.info("probes, metrics and status are served", port=port)
         try:
-            await _checked(config, stopping)
-            await work(parts, stopping, config)
+            async with _notified(config, parts, metrics):
+                await _checked(config, stopping)
+                await work(parts, stopping, config)
         finally:
             await probes.stop()
     log.info("the worker has left, nothing is in flight")
@@ -105,6 +108,32 @@ async def _listen(probes: HttpServer, config: Config) -> int:
         value = config.http.host if is_host else config.http.port
         msg = f"JETWORKER_HTTP__{name}: {value} cannot be used: {exc.strerror}"
         raise ConfigurationError(msg) from exc
+
+
+@contextlib.asynccontextmanager
+async def _notified(
+    config: Config, parts: Parts, metrics: Metrics
+) -> AsyncIterator[None]:
+    """Listen for Jet's notifications, where that is wanted."""
+    given = config.notifications
+    if given.port is None or given.secret is None:
+        unheard = [x.name for x in parts.book.routes.values() if x.is_notified]
+        if unheard:
+            log.warning(UNHEARD, routes=sorted(unheard))
+        yield
+        return
+    secret = given.secret.get_secret_value()
+    server = NotificationServer(parts.hint, secret, Clock(), metrics)
+    try:
+        port = await server.start(config.http.host, given.port)
+    except OSError as exc:
+        msg = f"JETWORKER_NOTIFICATIONS__PORT: {given.port} cannot be used: {exc.strerror}"
+        raise ConfigurationError(msg) from exc
+    try:
+        log.info("Jet's notifications are listened for", notifications_port=port)
+        yield
+    finally:
+        await server.stop()
 
 
 async def _checked(config: Config, stopping: asyncio.Event) -> None:

@@ -43,6 +43,7 @@ _MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
     "cli/list.v1": (printed.ListedData, "serialization"),
     "cli/orders.v1": (printed.OrdersData, "serialization"),
     "cli/profiles.v1": (printed.ProfilesData, "serialization"),
+    "cli/unsubscribed.v1": (printed.UnsubscribedAllData, "serialization"),
     "cli/resend.v1": (printed.ResendData, "serialization"),
     "cli/schemas.v1": (printed.WrittenData, "serialization"),
     "cli/send.v1": (printed.SentData, "serialization"),

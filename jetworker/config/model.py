@@ -256,6 +256,7 @@ __all__ = [
     "KafkaConfig",
     "LimitsConfig",
     "LogConfig",
+    "NotificationsConfig",
     "PollingConfig",
     "ShutdownConfig",
     "StartsConfig",
@@ -407,6 +408,66 @@ class HttpConfig(Part):
     port: int = Field(8080, ge=0, le=65535)
 
 
+class NotificationsConfig(Part):
+    """Where Jet's notifications arrive: all three, or none."""
+
+    port: int | None = Field(None, ge=0, le=65535)
+    url: str | None = None
+    secret: SecretStr | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether notifications are listened for."""
+        return self.port is not None
+
+    @property
+    def address(self) -> str:
+        """The URL that Jet is given, with the secret in it; never shown."""
+        assert self.url is not None
+        assert self.secret is not None
+        return f"{self.base}{self.secret.get_secret_value()}"
+
+    @property
+    def base(self) -> str:
+        """How the URLs of our subscriptions begin, whatever their secret."""
+        return f"{(self.url or '').rstrip('/')}/"
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [
+            name for name in type(self).model_fields if getattr(self, name) is None
+        ]
+        if given and len(given) < len(type(self).model_fields):
+            msg = f"{given[0]}: port, url and secret belong together, give all three"
+            raise ValueError(msg)
+        if not given:
+            self._check_address()
+        return self
+
+    def _check_address(self) -> None:
+        assert self.url is not None
+        assert self.secret is not None
+        url = _split(self.url)
+        is_safe = url is not None and (
+            url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
+        )
+        if url is None or not is_safe or "@" in url.netloc or url.query or url.fragment:
+            msg = "url: write https://HOST/PATH, without credentials, query or fragment"
+            raise ValueError(msg)
+        if not _SEGMENT.fullmatch(self.secret.get_secret_value()):
+            msg = (
+                "secret: 16 to 100 letters, digits, '-' and '_', as it is part of a URL"
+            )
+            raise ValueError(msg)
+        if len(self.address) > _LONGEST_ADDRESS:
+            msg = "url: with the secret longer than the 200 characters that Jet takes"
+            raise ValueError(msg)
+
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{16,100}")
+_LONGEST_ADDRESS = 200
+
+
 class ShutdownConfig(Part):
     """How long a stop may take."""
 
@@ -427,6 +488,7 @@ class Config(Part):
     events: EventsConfig = EventsConfig()
     limits: LimitsConfig = LimitsConfig()
     http: HttpConfig = HttpConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
 
     @property

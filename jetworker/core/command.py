@@ -11,6 +11,7 @@ JobId = NewType("JobId", str)
 DeliveryId = NewType("DeliveryId", str)
 TransferId = NewType("TransferId", str)
 ProfileId = NewType("ProfileId", str)
+SubscriptionId = NewType("SubscriptionId", str)
 
 
 @dataclass(frozen=True, slots=True)

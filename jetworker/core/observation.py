@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
-from jetworker.core.command import DeliveryId, JobId, ProfileId, TransferId
+from jetworker.core.command import (
+    DeliveryId,
+    JobId,
+    ProfileId,
+    SubscriptionId,
+    TransferId,
+)
 
 _T = TypeVar("_T")
 
@@ -111,6 +117,24 @@ class JetJob:
     created_on: datetime | None = None
     profile_ids: tuple[ProfileId, ProfileId] | None = None
     delivery_ids: tuple[DeliveryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What of Jet's notifications of a job's deliveries is sent to a URL."""
+
+    subscription_id: SubscriptionId
+    job_id: JobId
+    url: str
+    created_on: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A delivery that a notification names: somebody says that it is worth a question."""
+
+    job_id: JobId
+    delivery_id: DeliveryId
 
 
 @dataclass(frozen=True, slots=True)

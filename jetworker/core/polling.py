@@ -245,3 +245,12 @@ class Pace:
             wanted = min(wanted, max(remaining, timedelta()) / 2)
         bounded = min(max(wanted, self.minimum), self.maximum)
         return bounded * (0.9 + 0.1 * jitter)
+
+    def put_off(self, usual: timedelta, relied_on: float, jitter: float) -> timedelta:
+        """
+        Return a longer wait than the *usual* one where notifications are relied on.
+
+        *relied_on*: for so many seconds more, so that all is asked when that is over.
+        """
+        most = min(timedelta(seconds=relied_on), self.maximum)
+        return max(usual, most * (0.9 + 0.1 * jitter))

@@ -48,7 +48,7 @@ class Route:
     *job_name* is the name to find or create. No *allowed_paths* allow everything. Where
     it is *paused*, commands are taken and wait, and none is started.
     *is_exclusive* and *listing* are statements about the job, the same for all of its
-    routes.
+    routes. *is_notified*: Jet's notifications of the job are subscribed to.
     """
 
     name: RouteName
@@ -66,6 +66,7 @@ class Route:
     starts_at_once: int | None = None
     is_exclusive: bool = False
     listing: Listing = Listing.LEARNED
+    is_notified: bool = False
 
 
 def path_allowed(path: str, prefixes: Sequence[str]) -> bool:

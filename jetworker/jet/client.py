@@ -24,6 +24,7 @@ from jetworker.core.command import (
     ObjectSpec,
     ProfileId,
     RouteName,
+    SubscriptionId,
     TransferId,
 )
 from jetworker.core.errors import (
@@ -40,6 +41,7 @@ from jetworker.core.observation import (
     Listed,
     StartAnswer,
     StorageProfile,
+    Subscription,
 )
 from jetworker.core.route import Growing
 from jetworker.jet.budget import Budget, Priority
@@ -55,6 +57,7 @@ from jetworker.wire.jet import is_jet_id
 _ATTEMPTS = 3
 _WORTH_WAITING = 2.0
 _UNAUTHORIZED = 401
+_GONE = frozenset({200, 202, 204, 404})
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
 
@@ -299,6 +302,30 @@ class JetClient:
         path = "/v1/storageProfiles"
         question = Request("list_profiles", "GET", path, None, Priority.START, route)
         return (await self._list(question, wire.profile))[0]
+
+    async def list_subscriptions(self) -> Listed[Subscription]:
+        """Return what is subscribed to (GET /v1/subscriptions)."""
+        path = "/v1/subscriptions"
+        question = Request("list_subscriptions", "GET", path)
+        return await self._ask(question, wire.subscriptions)
+
+    async def subscribe(self, job_id: JobId, url: str) -> None:
+        """
+        Let a URL be told of a job's deliveries (POST /v1/subscriptions), once.
+
+        Who gets no answer looks at the listing before it asks again.
+        """
+        body = wire.subscription_body(job_id, url)
+        path = "/v1/subscriptions"
+        question = Request("subscribe", "POST", path, body, is_repeatable=False)
+        await self._ask(question, lambda _: None)
+
+    async def unsubscribe(self, subscription_id: SubscriptionId) -> None:
+        """End a subscription (DELETE /v1/subscriptions/{subscriptionId})."""
+        path = f"/v1/subscriptions/{_safe(subscription_id)}"
+        answer = await self._signed_in(Request("unsubscribe", "DELETE", path))
+        if answer.status not in _GONE:
+            read(answer)
 
     async def _ask(self, question: Request, read: Callable[[Any], _T]) -> _T:
         return (await self._answer(question, read))[0]

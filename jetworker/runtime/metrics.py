@@ -34,6 +34,9 @@ OPERATIONS = (
     "list_transfers",
     "get_transfer",
     "list_files",
+    "list_subscriptions",
+    "subscribe",
+    "unsubscribe",
 )
 # The reasons with which a delivery fails; the others are why it waits or is uncertain.
 FAILURES = (
@@ -199,6 +202,14 @@ class Metrics:
         self.transferred_objects_total = self._counter(
             "transferred_objects_total", "Objects that Jet transferred.", "route"
         )
+        self.notifications_total = self._counter(
+            "notifications_total",
+            "Deliveries that notifications named, by whether they are followed here;"
+            " and requests that were refused.",
+            "outcome",
+        )
+        for outcome in ("followed", "unfollowed", "refused"):
+            self.notifications_total.labels(outcome)
         self.oldest_status_timestamp_seconds = self._gauge(
             "oldest_status_timestamp_seconds",
             "When the most stale open delivery was last seen.",

@@ -19,6 +19,7 @@ from jetworker.core.command import (
     JobId,
     ObjectSpec,
     ProfileId,
+    SubscriptionId,
     TransferId,
 )
 from jetworker.core.observation import (
@@ -29,6 +30,7 @@ from jetworker.core.observation import (
     Listed,
     Progress,
     StorageProfile,
+    Subscription,
     Tally,
 )
 from jetworker.core.route import Growing
@@ -96,6 +98,21 @@ def job_body(
             options["partSizeInMiB"] = growing.part_size_mib
         data["transferOptions"] = options
     return orjson.dumps({"name": name, "actions": [{"type": "TRANSFER", "data": data}]})
+
+
+def subscription_body(job_id: JobId, url: str) -> bytes:
+    """Return the body that subscribes a URL to what becomes of a job's deliveries."""
+    return orjson.dumps(
+        {
+            "eventCategory": _OF_DELIVERIES,
+            "eventFilterConfig": {"jobId": job_id},
+            "notificationMethod": _BY_URL,
+            "notificationConfig": {"url": url},
+        }
+    )
+
+
+_OF_DELIVERIES, _BY_URL = "JET_DELIVERY", "WEBHOOK"
 
 
 def _object(spec: ObjectSpec) -> dict[str, Any]:
@@ -221,6 +238,32 @@ def profile(answer: Any) -> StorageProfile:
         ProfileId(_id(fields, "storageProfileId")),
         _text(fields.get("name")) or _text(fields.get("storageProfileName")) or "",
         _text(fields.get("storageProfileType")) or "",
+    )
+
+
+def subscriptions(answer: Any) -> Listed[Subscription]:
+    """
+    Read the listing of subscriptions; those that are no URL's or of other things, too.
+
+    One example of Jet's page wraps them in `events`, as if it were a notification.
+    """
+    fields = _fields(answer)
+    named = (fields.get(name) for name in ("items", "subscriptions", "events"))
+    found = next((each for each in named if isinstance(each, list)), None)
+    return items(answer if found is None else {**fields, "items": found}, subscription)
+
+
+def subscription(answer: Any) -> Subscription:
+    """Read one subscription; one of another kind has neither job nor URL."""
+    fields = _fields(answer)
+    job_id = _fields(fields.get("eventFilterConfig")).get("jobId")
+    url = _text(_fields(fields.get("notificationConfig")).get("url"))
+    is_ours = fields.get("eventCategory") == _OF_DELIVERIES
+    return Subscription(
+        SubscriptionId(_id(fields, "subscriptionId")),
+        JobId(job_id if is_ours and is_jet_id(job_id) else ""),
+        url or "",
+        _time(fields.get("createdOn")),
     )
 
 

@@ -38,6 +38,19 @@ class ProfilesData(Data):
     profiles: tuple[ProfileData, ...]
 
 
+class UnsubscribedData(Data):
+    """A subscription that was removed."""
+
+    subscription_id: str
+    job_id: str
+
+
+class UnsubscribedAllData(Data):
+    """What `jetworker jobs unsubscribe` prints."""
+
+    unsubscribed: tuple[UnsubscribedData, ...]
+
+
 class JobData(Data):
     """A manual job of Jet; what `jetworker jobs create`, `pause` and `resume` print."""
 

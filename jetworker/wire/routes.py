@@ -80,6 +80,13 @@ class RouteModel(_Strict):
             " where files tell lost ones apart."
         ),
     ] = "auto"
+    notifications: Annotated[
+        StrictBool,
+        Field(
+            description="Jet's JET_DELIVERY notifications of the job are subscribed to,"
+            " as hints when to ask."
+        ),
+    ] = False
 
     @field_validator("job_id")
     @classmethod
@@ -210,4 +217,5 @@ def _route(name: RouteName, model: RouteModel) -> Route:
         starts_at_once=None if model.starts_at_once == "auto" else model.starts_at_once,
         is_exclusive=model.exclusive,
         listing=model.listing,
+        is_notified=model.notifications,
     )

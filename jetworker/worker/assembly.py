@@ -12,6 +12,7 @@ import structlog
 from jetworker.config.model import Config
 from jetworker.core.command import JobId
 from jetworker.core.errors import JetError
+from jetworker.core.observation import Hint
 from jetworker.core.polling import Pace
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
@@ -39,6 +40,7 @@ from jetworker.worker.route_table import RouteTable
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
+from jetworker.worker.subscriptions import Subscriptions
 from jetworker.worker.worker import Worker
 
 log = structlog.get_logger()
@@ -72,16 +74,34 @@ class Parts:
     book: RouteTable
     watchdog: Watchdog
     jet: JetClient
+    observer: JobObserver
+    subscriptions: Subscriptions | None
+
+    def hint(self, hint: Hint) -> bool:
+        """
+        Take a delivery that a notification names; returns whether it is followed here.
+
+        One that is not may be another worker's, an unknown start's or nobody's: it is
+        asked for if the job is looked at, and forgotten otherwise.
+        """
+        if self.follower.hint(hint):
+            return True
+        if any(_routes_of(self.book, self.resolver, hint.job_id)):
+            self.observer.hint(hint)
+        return False
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """Return the loops that serve the partitions, by name."""
-        return {
+        loops = {
             "starter": self.starter.run(),
             "follower": self.follower.run(),
             "look-up": self.reconciler.run(),
             "sweep": self.sweep.run(),
             "token": _keep_signed_in(self.jet),
         }
+        if self.subscriptions is not None:
+            loops["subscriptions"] = self.subscriptions.run()
+        return loops
 
 
 def assemble(config: Config, outside: Outside) -> Parts:
@@ -148,7 +168,18 @@ def assemble(config: Config, outside: Outside) -> Parts:
         kafka, _terms(config, book), services, config.shutdown.timeout, jet.share
     )
     running = worker, starter, follower, reconciler, sweep
-    return Parts(*running, counts, resolver, book, watchdog, jet)
+    asked = jet, observer, _subscriptions(config, jet, resolver, book)
+    return Parts(*running, counts, resolver, book, watchdog, *asked)
+
+
+def _subscriptions(
+    config: Config, jet: JetClient, resolver: JobResolver, book: RouteTable
+) -> Subscriptions | None:
+    """Return what subscribes to notifications, None where nobody listens for them."""
+    given = config.notifications
+    if not given.is_on:
+        return None
+    return Subscriptions(jet, resolver, book, address=given.address, base=given.base)
 
 
 def _routes_of(

@@ -93,6 +93,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "events": {"progress_interval": "PT10S"},
         "limits": {"max_objects": 10000, "max_active": 20000},
         "http": {"host": "0.0.0.0", "port": 8080},
+        "notifications": {"port": None, "url": None, "secret": None},
         "shutdown": {"timeout": "PT20S"},
     }
 
@@ -434,3 +435,45 @@ def test_tls_that_would_not_work_is_refused_at_the_start(
 ) -> None:
     """And OpenSSL never asks the terminal for the password of a locked key."""
     assert f"JETWORKER_KAFKA__{wrong}" in refused(**tls(**names))
+
+
+SECRET = "hush-hush-hush-hush"
+NOTIFIED = {
+    "NOTIFICATIONS__PORT": "8081",
+    "NOTIFICATIONS__URL": "https://hooks.example/jet/",
+    "NOTIFICATIONS__SECRET": SECRET,
+}
+
+
+def test_notifications_are_off_until_all_of_their_settings_are_given() -> None:
+    assert not loaded().notifications.is_on
+    given = loaded(**NOTIFIED).notifications
+
+    assert given.is_on
+    assert given.address == f"https://hooks.example/jet/{SECRET}"
+    for name in NOTIFIED:
+        message = refused(**{each: x for each, x in NOTIFIED.items() if each != name})
+        assert message == (
+            f"JETWORKER_{name}: port, url and secret belong together, give all three"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("URL", "http://hooks.example", "write https://"),
+        ("URL", "https://me:hush@hooks.example", "without credentials"),
+        ("URL", "https://hooks.example/?a=b", "without credentials, query"),
+        ("URL", "https://hooks.example/" + "a" * 170, "200 characters"),
+        ("SECRET", "hush", "16 to 100 letters"),
+        ("SECRET", "hush-hush/hush-hush", "16 to 100 letters"),
+        ("PORT", "70000", "less than or equal"),
+    ],
+)
+def test_the_address_for_notifications_is_one_that_jet_takes(
+    name: str, value: str, said: str
+) -> None:
+    message = refused(**NOTIFIED | {f"NOTIFICATIONS__{name}": value})
+
+    assert message.startswith(f"JETWORKER_NOTIFICATIONS__{name}: ")
+    assert said in message

@@ -463,3 +463,37 @@ def test_the_user_of_kafka_may_what_the_page_does() -> None:
 def test_actions_without_a_proxy_that_names_people_are_refused() -> None:
     with pytest.raises(Exception, match=r"ui\.userHeader is required"):
         objects(merged(values("ui"), {"ui": {"userHeader": ""}}))
+
+
+def test_what_brings_notifications_reaches_their_port_and_no_other() -> None:
+    """Without notifications the rule is left out: it would open a port of nobody's."""
+    peers = [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]
+    policy = {"enabled": True, "monitoringFrom": [], "notificationsFrom": peers}
+
+    told = only(merged(values("company"), {"networkPolicy": policy}), "NetworkPolicy")[
+        "spec"
+    ]
+    untold = only(
+        merged(values("minimal"), {"networkPolicy": policy}), "NetworkPolicy"
+    )["spec"]
+    service = only(values("company"), "Service", "-hooks")["spec"]
+
+    assert told["ingress"] == [
+        {"from": peers, "ports": [{"port": "notifications", "protocol": "TCP"}]}
+    ]
+    assert untold["ingress"] == []
+    assert [each["targetPort"] for each in service["ports"]] == ["notifications"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": {"notifications": {"port": 8080}}}, "give another"),
+        ({"config": {"notifications": {"url": ""}}}, "belong together"),
+        ({"config": {"notifications": {"port": ""}}}, "port is required"),
+        ({"secret": {"data": {"notifications__secret": ""}}}, "belong together"),
+    ],
+)
+def test_notifications_are_given_whole_or_not_at_all(changes: Tree, said: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=said):
+        objects(merged(values("company"), changes))

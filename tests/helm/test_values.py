@@ -44,6 +44,7 @@ OURS = {
     "jet.ssl_ca_location",
     "jet.client_id",
     "jet.client_secret",
+    "notifications.secret",
 }
 
 
@@ -209,6 +210,8 @@ def test_the_worker_reads_what_the_chart_gives_it(case: Path, tmp_path: Path) ->
         assert config.limits.max_objects == wanted["limits"]["max_objects"]
         assert config.http.port == wanted["http"]["port"]
         assert config.jet.requests_per_second == wanted["jet"]["requests_per_second"]
+        assert config.notifications.port == (wanted["notifications"]["port"] or None)
+        assert config.notifications.is_on is bool(wanted["notifications"]["url"])
         timeout = durations.parse(wanted["shutdown"]["timeout"])
         assert config.shutdown.timeout == timeout
         is_worker = kind == "StatefulSet"

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,11 +12,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from jetworker.core.command import CommandId, DeliveryId
+from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery, State
-from jetworker.core.observation import JetTransfer
+from jetworker.core.observation import Hint, JetDelivery, JetTransfer
 from jetworker.core.polling import Pace, Speed
 from jetworker.core.polling import estimate as right
+from jetworker.core.trigger import StatusObserved
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
@@ -24,7 +27,7 @@ from jetworker.worker.following.poll import Followed, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 PACE = Pace(timedelta(milliseconds=20), timedelta(seconds=10))
 
@@ -163,3 +166,137 @@ async def test_what_is_in_progress_is_told_by_a_listing_for_all() -> None:
 async def test_while_jet_holds_listings_back_each_is_asked_by_itself() -> None:
     """All would wait for the listing, for as long as Jet's Retry-After says."""
     assert set(await questions(may_list=False)) == {"ask"}
+
+
+class ShowingPoll(StatusPoll):
+    """Jet as it is now: one delivery, whose state a test sets; counts its questions."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.state = "IN_PROGRESS"
+
+    @override
+    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+        self.asked += 1
+        followed.shown = self.state
+        assert delivery.delivery_id is not None
+        shown = JetDelivery(delivery.delivery_id, self.state)
+        await followed.handle.apply(StatusObserved(shown))
+
+
+HOURS = Pace(timedelta(seconds=0.2), timedelta(hours=2))
+
+
+@asynccontextmanager
+async def following(
+    poll: ShowingPoll, pace: Pace = HOURS
+) -> AsyncIterator[tuple[Follower, OneDelivery]]:
+    """Follow one delivery that is in progress."""
+    delivery = a_delivery(
+        State.IN_PROGRESS,
+        job_id=JobId("j-1"),
+        delivery_id=DeliveryId("d-1"),
+        jet_state="IN_PROGRESS",
+    )
+    clock = Clock()
+    watchdog = Watchdog(clock, Metrics(CollectorRegistry()))
+    follower, owner = Follower(poll, pace, clock, watchdog), OneDelivery(delivery)
+    follower.take(DeliveryHandle(owner, delivery.command_id))
+    running = asyncio.create_task(follower.run())
+    try:
+        yield follower, owner
+    finally:
+        running.cancel()
+
+
+D1 = Hint(JobId("j-1"), DeliveryId("d-1"))
+D2 = DeliveryId("d-2")
+
+
+async def test_a_delivery_that_a_notification_names_is_asked_at_once() -> None:
+    """By its own pace it would be asked in hours."""
+    poll = ShowingPoll()
+    hours = Pace(timedelta(hours=1), timedelta(hours=2))
+    async with following(poll, hours) as (follower, owner):
+        poll.state = "COMPLETED"
+        assert follower.hint(D1)
+
+        await until(lambda: owner.delivery.state is State.COMPLETED, "the end")
+
+    assert poll.asked == 1
+
+
+async def test_a_notification_may_be_faster_than_the_answer_to_the_start() -> None:
+    poll = ShowingPoll()
+    hours = Pace(timedelta(hours=1), timedelta(hours=2))
+    async with following(poll, hours) as (follower, owner):
+        late = OneDelivery(
+            replace(owner.delivery, command_id=CommandId("c"), delivery_id=D2)
+        )
+        assert not follower.hint(Hint(JobId("j-1"), D2))
+        follower.take(DeliveryHandle(late, CommandId("c")))
+
+        await until(lambda: poll.asked, "a question")
+
+
+async def test_what_is_not_followed_here_is_not_asked_for() -> None:
+    poll = ShowingPoll()
+    async with following(poll, Pace(timedelta(hours=1), timedelta(hours=2))) as (
+        follower,
+        _,
+    ):
+        others = [Hint(JobId("j-1"), DeliveryId(f"x-{n}")) for n in range(1000)]
+        others += [Hint(JobId(f"j-{n}"), DeliveryId("d-1")) for n in range(2, 1000)]
+
+        assert not any(follower.hint(each) for each in others)
+        await asyncio.sleep(0)  # what was to be asked at once would be by now
+        await asyncio.sleep(0)
+
+    assert poll.asked == 0
+
+
+async def test_a_flood_of_forged_ones_asks_no_more_often_than_a_delivery_is() -> None:
+    """One of them is answered at once, the others by one question in a while."""
+    poll = ShowingPoll()
+    async with following(poll) as (follower, _):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while poll.asked < 5:
+            follower.hint(D1)
+            await asyncio.sleep(0)  # the flood goes on, and the loop with it
+
+    assert loop.time() - began > 3 * HOURS.minimum.total_seconds()
+
+
+async def test_a_forged_one_makes_no_question_rarer() -> None:
+    """Jet's answer shows no change, so that nothing bears it out."""
+    poll = ShowingPoll()
+    async with following(poll) as (follower, owner):
+        await until(lambda: poll.asked, "a first question")
+        before = poll.asked
+        follower.hint(D1)
+        await until(lambda: poll.asked > before, "the question for it")
+        await until(lambda: not _is_asking(follower), "its end")
+
+        due = follower.next_due(owner.delivery.command_id)
+
+    assert due is not None
+    assert due < 1
+
+
+async def test_while_they_are_borne_out_questions_are_put_off() -> None:
+    poll = ShowingPoll()
+    poll.state = "QUEUED"
+    async with following(poll) as (follower, owner):
+        follower.hint(D1)
+        await until(lambda: owner.delivery.jet_state == "QUEUED", "the change")
+        await until(lambda: not _is_asking(follower), "its end")
+
+        due = follower.next_due(owner.delivery.command_id)
+
+    assert due is not None
+    assert 30 < due <= 60
+
+
+def _is_asking(follower: Follower) -> bool:
+    return bool(follower._asking)  # noqa: SLF001 -- no door tells it

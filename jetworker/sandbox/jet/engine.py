@@ -1,7 +1,7 @@
 """Deliveries run: batch after batch, real ones as tasks, virtual ones when asked for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -35,7 +35,10 @@ _GROWING_AT_ONCE = 64  # a growing file mostly waits
 class Engine:
     """Moves deliveries forward; owns the tasks of the real ones."""
 
-    def __init__(self, journal: Journal, parallel: int) -> None:
+    def __init__(
+        self, journal: Journal, parallel: int, changed: Callable[[Delivery], None]
+    ) -> None:
+        self._changed = changed
         self._journal = journal
         self._parallel = parallel
         self._tasks: dict[JobId, set[asyncio.Task[None]]] = {}
@@ -45,6 +48,7 @@ class Engine:
     def start(self, job: Job, delivery: Delivery) -> None:
         """Begin a delivery, or begin it again after a restart."""
         job.open[delivery.delivery_id] = delivery
+        self._changed(delivery)
         seconds = job.tuning.virtual_seconds
         if seconds is not None:
             delivery.virtual = (job.gate.seconds, seconds)
@@ -197,8 +201,11 @@ class Engine:
         transfer.changed_on = _now()
 
     def _show(self, delivery: Delivery, state: DeliveryState) -> None:
+        is_new = state is not delivery.state
         delivery.state = state
         delivery.changed_on = _now()
+        if is_new:
+            self._changed(delivery)
 
     async def _step(self, job: Job) -> None:
         await asyncio.sleep(job.tuning.step_seconds)

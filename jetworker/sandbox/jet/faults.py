@@ -35,6 +35,9 @@ OPERATIONS = (
     "list_transfers",
     "get_transfer",
     "list_files",
+    "list_subscriptions",
+    "subscribe",
+    "unsubscribe",
     "*",
 )
 KINDS = (

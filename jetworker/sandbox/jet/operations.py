@@ -195,6 +195,20 @@ class Operations:
         ]
         return {"items": shown}
 
+    def list_subscriptions(self, _call: Call) -> Json:
+        """GET /v1/subscriptions."""
+        return self._world.notifier.list()
+
+    def subscribe(self, call: Call) -> Json:
+        """POST /v1/subscriptions."""
+        fields = bodies.decode(call.body)
+        self._world.job(optional(fields, "eventFilterConfig", OBJECT, {}).get("jobId"))
+        return self._world.notifier.add(fields)
+
+    def unsubscribe(self, call: Call) -> Json:
+        """DELETE /v1/subscriptions/{subscriptionId}."""
+        return self._world.notifier.remove(call.path["subscription"])
+
     def unknown(self, _call: Call) -> Json:
         """Whatever Jet does not document: asked for in vain, but in the ledger."""
         raise Refused(404, "Jet documents no such method and path")

@@ -36,6 +36,9 @@ _ROUTES = (
     ("GET", f"{_JOB}/transfers", "list_transfers"),
     ("GET", f"{_JOB}/transfers/{{transfer}}", "get_transfer"),
     ("GET", f"{_JOB}/files", "list_files"),
+    ("GET", "/v1/subscriptions", "list_subscriptions"),
+    ("POST", "/v1/subscriptions", "subscribe"),
+    ("DELETE", "/v1/subscriptions/{subscription}", "unsubscribe"),
     ("*", "/v1/{rest:.*}", "unknown"),
 )
 _HUGE = 80 << 20

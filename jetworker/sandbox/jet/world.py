@@ -28,6 +28,7 @@ from jetworker.sandbox.jet.model import (
     Transfer,
     TransferState,
 )
+from jetworker.sandbox.jet.notifier import Notifier
 from jetworker.sandbox.jet.refusal import Refused
 from jetworker.sandbox.jet.settings import SandboxSettings, Tuning
 
@@ -49,7 +50,10 @@ class World:
             for name, folder in settings.profiles.items()
         }
         self._journal = Journal(settings.data)
-        self._engine = Engine(self._journal, settings.parallel_deliveries)
+        self.notifier = Notifier()
+        self._engine = Engine(
+            self._journal, settings.parallel_deliveries, self.notifier.tell
+        )
 
     def open(self) -> None:
         """Restore what was, go on with it, and make the jobs of the settings."""
@@ -73,6 +77,7 @@ class World:
     async def close(self) -> None:
         """Stop what runs; it starts over with the next run."""
         await self._engine.close()
+        await self.notifier.close()
         self._journal.close()
 
     def profile(self, wanted: str) -> Profile:

@@ -7,7 +7,9 @@ itself, as all are while Jet gives no listing, and now and then the others too. 
 listing that tells of nobody is asked for more rarely: the budget is for answers. Jet's
 word on the delivery decides, however long a transfer is listed. Questions grow rarer
 with age and come closer again towards the estimated end. When the budget is short,
-answers get older and nothing else happens.
+answers get older and nothing else happens. A delivery that a notification names is asked
+for at once, and those that none names may wait longer, as long as Jet's answers bear the
+notifications out (`core.notified`).
 """
 
 import asyncio
@@ -21,7 +23,8 @@ import structlog
 from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
-from jetworker.core.observation import JetTransfer
+from jetworker.core.notified import Notified
+from jetworker.core.observation import Hint, JetTransfer, is_final_in_jet
 from jetworker.core.polling import Pace, estimate, of_listing
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
@@ -36,6 +39,7 @@ log = structlog.get_logger()
 _AT_ONCE = 32
 _DENIED_AT_MOST = timedelta(seconds=30)
 _REST_DOUBLINGS = 3
+_EARLY = 1000  # notifications that came before the start's answer
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
 
 
@@ -62,6 +66,9 @@ class Follower:
         self._due: list[tuple[float, int, Followed]] = []
         self._ticket = 0
         self._listings: defaultdict[JobId, Listing] = defaultdict(Listing)
+        self._notified: dict[JobId, Notified] = {}
+        self._early: dict[Hint, None] = {}
+        self._hinted_every = min(1.0, pace.minimum.total_seconds())
         self._wake = asyncio.Event()
         self._asking = 0
 
@@ -86,7 +93,35 @@ class Follower:
         followed = Followed(handle, *ids, now, now, now, self._clock.now())
         self._followed[handle.command_id] = followed
         self._by_job[followed.job_id][followed.delivery_id] = followed
+        if Hint(*ids) in self._early:
+            del self._early[Hint(*ids)]
+            followed.hinted_at = now
+            self._schedule(followed, 0.0)
+            return
         self._schedule(followed, self._pace.first(self._clock.jitter()).total_seconds())
+
+    def hint(self, hint: Hint) -> bool:
+        """
+        Ask for a delivery that a notification names; returns whether it is followed.
+
+        At once, but once a second at most: it may be forged. One that is not followed
+        yet is remembered for a while: Jet may be faster than we are.
+        """
+        now = self._clock.monotonic()
+        notified = self._notified.get(hint.job_id)
+        if notified is not None:
+            self._notified[hint.job_id] = notified.announced(hint.delivery_id, now)
+        followed = self._by_job.get(hint.job_id, {}).get(hint.delivery_id)
+        if followed is None:
+            self._early[hint] = None
+            if len(self._early) > _EARLY:
+                del self._early[next(iter(self._early))]
+            return False
+        followed.hinted_at = now
+        if not followed.is_asking:
+            earliest = followed.tried_at + self._hinted_every
+            self._schedule(followed, max(0.0, min(followed.due, earliest) - now))
+        return True
 
     def oldest_seen(self) -> datetime | None:
         """Return when the most stale delivery was last seen, None if none is open."""
@@ -131,6 +166,7 @@ class Follower:
 
     async def _ask(self, followed: Followed) -> None:
         """Ask about one delivery; no error of it ever ends the questions of others."""
+        followed.tried_at = self._clock.monotonic()
         try:
             delivery = followed.handle.delivery
             if delivery is None or not delivery.state.is_followed:
@@ -138,7 +174,7 @@ class Follower:
             elif self._is_overdue(delivery):
                 await followed.handle.apply(DeadlinePassed())
             elif not await self._ask_for_many(followed):
-                await self._poll.ask(followed, delivery)
+                await self._ask_itself(followed, delivery)
         except JetError as exc:
             followed.failures += 1
             log.debug("a question failed, it is asked again", error=str(exc))
@@ -162,6 +198,24 @@ class Follower:
         """Ask no more about a delivery on which our own code failed."""
         self._drop(followed)
         followed.handle.set_aside(exc)
+
+    async def _ask_itself(self, followed: Followed, delivery: Delivery) -> None:
+        """Ask for one delivery, and learn whether notifications announce what changes."""
+        hinted_at, before = followed.hinted_at, followed.shown
+        try:
+            await self._poll.ask(followed, delivery)
+        finally:
+            if followed.hinted_at == hinted_at:
+                followed.hinted_at = None
+        if followed.shown is None or followed.shown in (before, delivery.jet_state):
+            return
+        now, job_id = self._clock.monotonic(), followed.job_id
+        if hinted_at is not None:
+            notified = self._notified.get(job_id, Notified())
+            self._notified[job_id] = notified.confirmed(now)
+        elif job_id in self._notified and is_final_in_jet(followed.shown):
+            notified = self._notified[job_id]
+            self._notified[job_id] = notified.ended(followed.delivery_id, now)
 
     async def _ask_for_many(self, followed: Followed) -> bool:
         """
@@ -270,18 +324,28 @@ class Follower:
             denied = timedelta(seconds=followed.denied.lasted)
             longest = min(_DENIED_AT_MOST, self._pace.maximum)
             delay = max(self._pace.minimum, min(denied / 5, longest)).total_seconds()
-        elif followed.asks or followed.is_overtaken:
+        elif followed.hinted_at is not None:
+            delay = self._hinted_every
+        elif followed.wants_jets_word:
             delay = self._pace.minimum.total_seconds()
         else:
-            delay = self._pace.next(
-                followed.seen.age(now - followed.began, followed.failures),
-                followed.seen.remaining(now),
-                self._clock.jitter(),
-            ).total_seconds()
+            delay = self._usual(followed, now).total_seconds()
         if delivery.deadline_at is not None:
             left = (delivery.deadline_at - self._clock.now()).total_seconds()
             delay = min(delay, max(0.0, left))
         self._schedule(followed, delay)
+
+    def _usual(self, followed: Followed, now: float) -> timedelta:
+        """Return the wait for one that nothing is known of; longer if it is notified of."""
+        usual = self._pace.next(
+            followed.seen.age(now - followed.began, followed.failures),
+            followed.seen.remaining(now),
+            self._clock.jitter(),
+        )
+        notified = self._notified.get(followed.job_id)
+        if notified is None or followed.failures:
+            return usual
+        return self._pace.put_off(usual, notified.relied_on(now), self._clock.jitter())
 
     def _schedule(self, followed: Followed, delay: float) -> None:
         """

@@ -63,7 +63,9 @@ class Followed:
     *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
     delivery that Jet has ended while a transfer still looks alive. *told* is what was
     told last. *is_overtaken*: a listing came while Jet was asked about the delivery
-    itself; no other is heard until that is answered.
+    itself; no other is heard until that is answered. *hinted_at* is when a notification
+    named it that no question has followed yet, *shown* the state of the last answer,
+    *tried_at* when a question was last begun.
     """
 
     handle: DeliveryHandle
@@ -81,11 +83,15 @@ class Followed:
     told: Told = field(default_factory=Told)
     is_overtaken: bool = False
     queued_for: float | None = None
+    hinted_at: float | None = None
+    shown: str | None = None
+    tried_at: float = float("-inf")
 
     @property
     def wants_jets_word(self) -> bool:
         """Whether only Jet's word on the delivery itself is of use now."""
-        return bool(self.asks) or self.denied is not None or self.is_overtaken
+        is_wanted = self.is_overtaken or self.hinted_at is not None
+        return bool(self.asks) or self.denied is not None or is_wanted
 
     def observe(
         self, seen: StatusObserved, now: float
@@ -168,7 +174,7 @@ class StatusPoll:
             self._warn(followed, shown.state)
         followed.denied, followed.failures = None, 0
         now = self._clock.monotonic()
-        followed.seen_at = self._clock.now()
+        followed.seen_at, followed.shown = self._clock.now(), shown.state
         followed.is_overtaken = shown.asked_at < followed.told.delivery_at
         latest = followed.handle.delivery
         if followed.is_overtaken or latest is None:
@@ -349,6 +355,8 @@ class StatusPoll:
         return unfinished(delivery) if delivery else ()
 
     def _priority(self, followed: Followed) -> Priority:
+        if followed.hinted_at is not None:
+            return Priority.LOOKUP
         left = followed.seen.remaining(self._clock.monotonic())
         ending = followed.asks or (left is not None and left <= _NEAR_THE_END)
         return Priority.ENDING if ending else Priority.POLL

@@ -14,6 +14,7 @@ from jetworker.core.errors import JetNotFound, JetRejected, JetUnavailable
 from jetworker.core.evidence import Shown
 from jetworker.core.jet_clock import CUT
 from jetworker.core.observation import (
+    Hint,
     JetDelivery,
     JetFile,
     JetTransfer,
@@ -32,6 +33,8 @@ _KEPT = 50_000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _BELIEVED = 3
 _BETWEEN_REFUSALS = 0.2
+_HINTS = 200  # of a job
+_HINTS_A_LOOK = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class JobLook:
     One look: the list, and all that is named anywhere.
 
     *listed* are the ids in the job document itself, the only list of deliveries (R2);
-    *named* are these and what transfers and files name, which is presence only (R8).
+    *named* are these and what transfers, files and notifications name, the last as far
+    as Jet shows them itself; that is presence only (R8).
     *began* and *ended* are by Jet's clock: it had reached the one, not passed the other.
     """
 
@@ -60,6 +64,7 @@ class JobObserver:
         self._created_on: dict[DeliveryId, datetime] = {}
         self._owner_of: dict[TransferId, DeliveryId] = {}
         self._refusals: dict[JobId, int] = {}  # to show files, in a row
+        self._hints: dict[JobId, dict[DeliveryId, bool]] = {}
 
     @property
     def jet_time(self) -> datetime | None:
@@ -69,6 +74,17 @@ class JobObserver:
     def created_on(self, delivery_id: DeliveryId) -> datetime | None:
         """Return when Jet made a delivery, if it ever said."""
         return self._created_on.get(delivery_id)
+
+    def hint(self, hint: Hint) -> None:
+        """
+        Look for a delivery that a notification names, when the job is looked at (R8).
+
+        The latest are kept; each costs one question at most.
+        """
+        hints = self._hints.setdefault(hint.job_id, {})
+        hints.setdefault(hint.delivery_id, False)
+        if len(hints) > _HINTS:
+            del hints[next(iter(hints))]
 
     async def look(self, job_id: JobId) -> JobLook:
         """
@@ -96,6 +112,7 @@ class JobObserver:
                 _keep(self._owner_of, each.transfer_id, each.delivery_id)
         running = {x.delivery_id for x in transfers if x.delivery_id is not None}
         by_files = await self._by_files(job_id, files)
+        hinted = await self._hinted(job_id)
         urls: defaultdict[TransferId, set[str]] = defaultdict(set)
         for file in files:
             if file.transfer_id is not None and file.url:
@@ -104,7 +121,7 @@ class JobObserver:
             began,
             ended + CUT,
             listed,
-            listed | running | by_files,
+            listed | running | by_files | hinted,
             {each: frozenset(found) for each, found in urls.items()},
         )
 
@@ -186,6 +203,19 @@ class JobObserver:
         recent = sorted(unasked, key=latest.__getitem__, reverse=True)[:_RECENT]
         await asyncio.gather(*(self._ask_owner(job_id, each) for each in recent))
         return {self._owner_of[each] for each in latest if each in self._owner_of}
+
+    async def _hinted(self, job_id: JobId) -> set[DeliveryId]:
+        """Return what notifications have named, as far as Jet shows it on the job."""
+        hints = self._hints.get(job_id, {})
+        unasked = [each for each, is_shown in hints.items() if not is_shown]
+        recent = unasked[-_HINTS_A_LOOK:]
+        found = await asyncio.gather(*(self.delivery(job_id, each) for each in recent))
+        for each, shown in zip(recent, found, strict=True):
+            if shown is None:
+                hints.pop(each, None)
+            elif each in hints:
+                hints[each] = True
+        return {each for each, is_shown in hints.items() if is_shown}
 
     async def _ask_owner(self, job_id: JobId, transfer_id: TransferId) -> None:
         try:
