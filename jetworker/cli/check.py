@@ -9,7 +9,7 @@ from jetworker.cli import output
 from jetworker.cli.exit_codes import CONFIGURATION, OK
 from jetworker.cli.jobs import jet_client
 from jetworker.config import load as settings
-from jetworker.config.model import Config
+from jetworker.config.model import Config, JetConfig
 from jetworker.core.command import RouteName
 from jetworker.core.errors import (
     ConfigurationError,
@@ -21,6 +21,7 @@ from jetworker.core.observation import JetJob
 from jetworker.core.route import Route, WhenPaused
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
+from jetworker.jet.way import cure
 from jetworker.kafka import topics
 from jetworker.runtime import logs
 from jetworker.wire.printed import CheckedData, ChecksData
@@ -78,7 +79,7 @@ async def check(environ: Mapping[str, str], *, offline: bool, as_json: bool) -> 
     if not offline:
         await _check_topics(config, checks)
         async with jet_client(config, environ) as jet:
-            await _check_jet(jet, routes, checks)
+            await _check_jet(jet, routes, checks, config.jet)
     return checks.end()
 
 
@@ -110,13 +111,17 @@ async def _check_topics(config: Config, checks: _Checks) -> None:
 
 
 async def _check_jet(
-    jet: JetClient, routes: Mapping[RouteName, Route], checks: _Checks
+    jet: JetClient,
+    routes: Mapping[RouteName, Route],
+    checks: _Checks,
+    config: JetConfig,
 ) -> None:
-    if not await _ask("token", jet.sign_in(), checks):
+    if not await _ask("token", jet.sign_in(), checks, config):
         return
     resolver = JobResolver(jet)
     for route in routes.values():
-        await _ask(f"route {route.name}", _find_job(jet, resolver, route), checks)
+        found = _find_job(jet, resolver, route)
+        await _ask(f"route {route.name}", found, checks, config)
 
 
 async def _find_job(jet: JetClient, resolver: JobResolver, route: Route) -> str | None:
@@ -147,9 +152,12 @@ def _paused(job: JetJob, route: Route) -> str | None:
     return f"the job {job.name or job.job_id} is paused: {then}"
 
 
-async def _ask(name: str, question: Awaitable[str | None], checks: _Checks) -> bool:
+async def _ask(
+    name: str, question: Awaitable[str | None], checks: _Checks, config: JetConfig
+) -> bool:
     try:
         note = await question
     except (JetError, JobUnavailable) as exc:
-        return checks.tell(name, wrong=str(exc))
+        repair = cure(exc, config)
+        return checks.tell(name, wrong=f"{exc}: {repair}" if repair else str(exc))
     return checks.tell(name, note=note)

@@ -8,6 +8,7 @@ when no byte of a request has left.
 import base64
 import os
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -112,9 +113,67 @@ def said_by_proxy(exc: BaseException, proxy: httpx.Proxy | None) -> str | None:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         hint = ": it wants credentials" if exc.status == _WANTS_CREDENTIALS else ""
         return f"{name} refused with {exc.status}{hint}"
-    if isinstance(exc, aiohttp.ClientProxyConnectionError):
+    if _is_unreached(exc, proxy):
         return f"{name} cannot be reached"
     return None
 
 
+def _is_unreached(exc: BaseException, proxy: httpx.Proxy | None) -> bool:
+    """Whether the proxy itself did not answer, or has no address."""
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return proxy is not None and exc.host == proxy.url.host
+    return isinstance(exc, aiohttp.ClientProxyConnectionError)
+
+
 _WANTS_CREDENTIALS = 407
+
+
+def cure(error: BaseException, config: JetConfig) -> str | None:
+    """
+    Say what of the way to Jet is to be repaired, None if it is not known to be the way.
+
+    The proxy, or who is trusted: the same failed call looks alike from far off.
+    """
+    proxy = (
+        "JETWORKER_JET__PROXY"
+        if config.proxy is not None
+        else "HTTPS_PROXY or HTTP_PROXY of the environment"
+    )
+    for each in _causes(error):
+        match each:
+            case aiohttp.ClientHttpProxyError(status=407):
+                return f"write {proxy} as http://USER:PASSWORD@HOST:PORT"
+            case aiohttp.ClientHttpProxyError():
+                host = urlsplit(config.base_url).hostname
+                return f"let the proxy connect to {host}, or name another in {proxy}"
+            case _ if _is_unreached(each, proxy_of(config)):
+                return f"correct {proxy}; NO_PROXY names what needs none"
+            case ssl.SSLCertVerificationError(verify_code=int(code)):
+                return _trusting(code, config)
+            case _:
+                pass
+    return None
+
+
+def _trusting(verify_code: int, config: JetConfig) -> str:
+    """Say how to trust an authority; another name or another date need another cure."""
+    if verify_code not in _UNKNOWN_AUTHORITY:
+        return "the certificate itself is wrong: whoever answers there has to repair it"
+    if config.ssl_ca_location is not None:
+        return "JETWORKER_JET__SSL_CA_LOCATION has not the authority of who answers"
+    return (
+        "the system does not trust the authority of who answers; a company's own is"
+        " named in JETWORKER_JET__SSL_CA_LOCATION"
+    )
+
+
+# X509_V_ERR_…: no issuer (2, 20), self-signed (18, 19), nothing but the leaf (21).
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised for."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

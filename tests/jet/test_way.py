@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from jetworker.core.observation import (
     StartNotSent,
 )
 from jetworker.jet.client import open_client
-from jetworker.jet.way import proxy_of
+from jetworker.jet.way import cure, proxy_of
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from tests.jet.test_start_call import (
@@ -37,7 +38,7 @@ from tests.jet.test_start_call import (
     read_request,
 )
 from tests.support.forward_proxy import ForwardProxy, proxying
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 STARTED = answering(answer(b'{"deliveryId":"d-1"}'))
 
@@ -222,6 +223,125 @@ async def test_an_authority_that_was_replaced_is_trusted_without_a_restart(
                 return found == StartAccepted(DeliveryId("d-1"))
 
             await until(is_started, "a start after the authority was replaced")
+
+
+async def what_to_do(config: JetConfig) -> str | None:
+    """Return the cure of a start that finds no way to Jet."""
+    with pytest.raises(JetError) as caught:
+        await start(config)
+    return cure(caught.value, config)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ("407 No", "write JETWORKER_JET__PROXY as http://USER:PASSWORD@HOST:PORT"),
+        (
+            "403 No",
+            "let the proxy connect to localhost, or name another in JETWORKER_JET__PROXY",
+        ),
+    ],
+)
+async def test_a_refusal_of_the_proxy_is_cured_at_the_proxy(
+    tmp_path: Path, refusal: str, said: str
+) -> None:
+    async with a_jet(tmp_path) as jet, proxying(ForwardProxy(refuses=refusal)) as proxy:
+        assert await what_to_do(a_config(jet, proxy.url)) == said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_a_proxy_that_is_not_there_is_cured_by_its_name(
+    tmp_path: Path, host: str
+) -> None:
+    async with a_jet(tmp_path) as jet:
+        found = await what_to_do(a_config(jet, f"http://{host}:9"))
+
+    assert found == "correct JETWORKER_JET__PROXY; NO_PROXY names what needs none"
+
+
+async def test_an_authority_is_cured_by_naming_it_inside_a_tunnel_too(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "other").mkdir()
+    async with (
+        a_jet(tmp_path) as jet,
+        a_jet(tmp_path / "other") as other,
+        proxying(ForwardProxy()) as proxy,
+    ):
+        system = await what_to_do(a_config(jet, proxy.url, ssl_ca_location=None))
+        given = await what_to_do(a_config(jet, ssl_ca_location=other.authority))
+
+    assert system == (
+        "the system does not trust the authority of who answers; a company's own is named"
+        " in JETWORKER_JET__SSL_CA_LOCATION"
+    )
+    assert given == (
+        "JETWORKER_JET__SSL_CA_LOCATION has not the authority of who answers"
+    )
+
+
+async def test_another_s_certificate_is_not_cured_by_trusting_more(
+    tmp_path: Path,
+) -> None:
+    """It is `localhost`'s, and trusted."""
+    async with a_jet(tmp_path) as jet:
+        address = f"https://127.0.0.1:{jet.port}"
+
+        found = await what_to_do(a_config(jet, base_url=address))
+
+    assert found == (
+        "the certificate itself is wrong: whoever answers there has to repair it"
+    )
+
+
+async def test_a_jet_that_is_down_is_nothing_of_the_way(tmp_path: Path) -> None:
+    async with a_jet(tmp_path) as jet:
+        assert await what_to_do(a_config(jet, base_url="https://localhost:9")) is None
+
+
+async def checked(environ: dict[str, str]) -> str:
+    """Run `jetworker check`, which finds something wrong, and return what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "jetworker", "check"),
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 78
+    return said.decode()
+
+
+async def test_check_says_which_of_proxy_and_authority_is_wrong(
+    tmp_path: Path,
+) -> None:
+    routes = tmp_path / "routes.yaml"
+    routes.write_text("routes: {archive: {job_id: j}}")
+    async with (
+        a_jet(tmp_path) as jet,
+        proxying(ForwardProxy(refuses="407 No")) as proxy,
+    ):
+        environ = {
+            "JETWORKER_ROUTES_FILE": str(routes),
+            "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
+            "JETWORKER_JET__BASE_URL": f"https://localhost:{jet.port}",
+            "JETWORKER_JET__CLIENT_ID": "a",
+            "JETWORKER_JET__CLIENT_SECRET": "b",
+        }
+        way = {"JETWORKER_JET__PROXY": proxy.url.replace("//", "//me:canary@")}
+        told = [await checked(environ | each) for each in (way, {})]
+
+    first, second = (
+        line
+        for each in told
+        for line in each.splitlines()
+        if line.startswith("token: ")
+    )
+    assert "canary" not in "".join(told)
+    assert first.endswith(
+        "write JETWORKER_JET__PROXY as http://USER:PASSWORD@HOST:PORT"
+    )
+    assert second.endswith("named in JETWORKER_JET__SSL_CA_LOCATION")
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,9 @@ async def following(
         jet_state="IN_PROGRESS",
     )
     clock = Clock()
-    watchdog = Watchdog(clock, Metrics(CollectorRegistry()))
-    follower, owner = Follower(poll, pace, clock, watchdog), OneDelivery(delivery)
+    metrics = Metrics(CollectorRegistry())
+    follower = Follower(poll, pace, clock, Watchdog(clock, metrics), metrics)
+    owner = OneDelivery(delivery)
     follower.take(DeliveryHandle(owner, delivery.command_id))
     running = asyncio.create_task(follower.run())
     try:
