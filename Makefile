@@ -44,7 +44,7 @@ pure: install ## Tests of the pure parts, with 100 % branch coverage of core/ an
 		--cov-report=term-missing:skip-covered
 
 test: check pure ## Everything that must pass before a commit lands; Python, git and make do.
-	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 2 --dist=loadfile \
+	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 3 --dist=worksteal \
 		-m "not nightly and not platform"
 
 test-platform: ## What needs programs that the package index does not have: it names them.
