@@ -13,6 +13,8 @@ itself. An operator's adopt is checked with Jet here too.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
@@ -41,7 +43,6 @@ from jetworker.worker import defects
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
-from jetworker.worker.reconciliation.claims import Reservations
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.job_views import JobView, JobViews
 
@@ -584,3 +585,22 @@ def tell_unexplained(
         delivery_id=delivery_id,
         **({"left_behind_by": command_id} if command_id else {}),
     )
+
+
+class Reservations:
+    """Lets one command at a time find out whether a delivery is still free, and take it."""
+
+    def __init__(self) -> None:
+        self._claimants: dict[DeliveryId, CommandId] = {}
+
+    @contextmanager
+    def claim(self, delivery_id: DeliveryId, command_id: CommandId) -> Iterator[bool]:
+        """Claim a delivery for as long as this lasts; yields whether no other has."""
+        is_ours = delivery_id not in self._claimants
+        if is_ours:
+            self._claimants[delivery_id] = command_id
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                del self._claimants[delivery_id]
