@@ -411,12 +411,24 @@ def audit(
 
 @cli.command()
 def schemas(
-    folder: Annotated[Path, typer.Argument(metavar="DIR")], *, as_json: Json = False
+    words: Annotated[list[str], typer.Argument(metavar="DIR | publish URL")],
+    *,
+    as_json: Json = False,
 ) -> None:
-    """Write the JSON Schemas and the AsyncAPI document."""
+    """Write the JSON Schemas and the AsyncAPI document, or register with a registry."""
+    from jetworker.cli import registry
     from jetworker.cli import schemas as writing
 
-    writing.tell(writing.write(folder), as_json=as_json)
+    match words:
+        case ["publish", url]:
+            where = registry.Registry.of(url)
+            _leave(registry.publish(where, _load_config().topics, as_json=as_json))
+        case ["publish"]:
+            _fail("give the URL of the Schema Registry: schemas publish URL", REJECTED)
+        case [folder]:
+            writing.tell(writing.write(Path(folder)), as_json=as_json)
+        case _:
+            _fail("give a DIR, or publish and a URL", REJECTED)
 
 
 @cli.command()

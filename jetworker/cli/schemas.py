@@ -44,6 +44,7 @@ _MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
     "cli/orders.v1": (printed.OrdersData, "serialization"),
     "cli/profiles.v1": (printed.ProfilesData, "serialization"),
     "cli/unsubscribed.v1": (printed.UnsubscribedAllData, "serialization"),
+    "cli/published.v1": (printed.PublishedData, "serialization"),
     "cli/resend.v1": (printed.ResendData, "serialization"),
     "cli/schemas.v1": (printed.WrittenData, "serialization"),
     "cli/send.v1": (printed.SentData, "serialization"),
@@ -59,6 +60,23 @@ def documents() -> Iterator[tuple[str, bytes]]:
         text = json.dumps(schema, indent=2, sort_keys=True) + "\n"
         yield f"{name}.schema.json", text.encode()
     yield "asyncapi.yaml", asyncapi.document().encode()
+
+
+def of_commands() -> str:
+    """Return the schema of what may be written to the commands topic."""
+    return _text(_schema("commands/command.v1", CommandModel, "validation"))
+
+
+def of_events() -> str:
+    """Return the schema of any value of the events topic, in one document."""
+    return _text(_schema("events/any.v1", _Event, "serialization"))
+
+
+_Event = DeliveryData | TransferData | RejectedData | DuplicateData | AppliedData
+
+
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, sort_keys=True)
 
 
 def write(folder: Path) -> Iterator[Path]:

@@ -38,6 +38,20 @@ class ProfilesData(Data):
     profiles: tuple[ProfileData, ...]
 
 
+class PublishedSubjectData(Data):
+    """A subject of a Schema Registry; *registered*: it was not there before."""
+
+    subject: str
+    version: int
+    registered: bool
+
+
+class PublishedData(Data):
+    """What `jetworker schemas publish` prints."""
+
+    subjects: tuple[PublishedSubjectData, ...]
+
+
 class UnsubscribedData(Data):
     """A subscription that was removed."""
 
