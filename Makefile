@@ -74,8 +74,9 @@ docs: install ## Write the reference pages of docs/ anew from what they describe
 schemas: install ## Write schemas/ anew from the models.
 	$(RUN)/jetworker schemas schemas
 
-sbom: install ## Software bill of materials (CycloneDX) from the lock.
+sbom: install ## Software bill of materials (CycloneDX) from the lock, with licences.
 	$(RUN)/uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file sbom.cdx.json
+	$(RUN)/python -m tests.packaging.sbom sbom.cdx.json
 
 audit-dependencies: install ## Known vulnerabilities of the locked dependencies; fails where it cannot tell.
 	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt

@@ -151,6 +151,10 @@ async def test_an_order_goes_to_all_that_fit_after_it_was_asked_for(
     await told(served, "done", "delivery.completed")
     order = ("cancel", "--route", "waiting-paused")
 
+    refusals = [
+        await see((*JETWORKER, *order), served.environ, typed=answer)
+        for answer in ("n\n", "\n", "nonsense\nn\n")
+    ]
     shown = await run(served, *order, "--dry-run", "--json")
     unasked = await run(served, *order)
     both = await run(served, *order, "w-1")
@@ -159,9 +163,12 @@ async def test_an_order_goes_to_all_that_fit_after_it_was_asked_for(
     again = await run(served, *order, "--yes")
     ended = await run(served, "cancel", "--state", "completed", "--yes", "--json")
     seen = await see(
-        (*JETWORKER, "cancel", "--state", "waiting", "--yes"), served.environ
+        (*JETWORKER, "cancel", "--state", "waiting"), served.environ, typed="y\n"
     )
 
+    for refused in refusals:
+        assert refused.code == 2
+        assert "cancel 5 commands? [y/N]:" in refused.text
     found = shown.document("orders")
     assert shown.code == 0
     assert found["dryRun"] is True
@@ -177,6 +184,7 @@ async def test_an_order_goes_to_all_that_fit_after_it_was_asked_for(
     assert (again.code, again.out) == (0, "cancel: 0 commands fit\n")
     assert ended.document("orders")["orders"] == []
     assert seen.code == 0
+    assert "cancel 1 command? [y/N]:" in seen.text
     assert seen.text.endswith("carried out: 1\n")
     for name in (*names, "other"):
         await told(served, name, "delivery.cancelled")

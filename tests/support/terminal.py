@@ -23,14 +23,29 @@ class Seen:
 
 
 async def see(
-    arguments: Sequence[str], environ: Mapping[str, str], seconds: float = 60
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    seconds: float = 60,
+    *,
+    typed: str | None = None,
 ) -> Seen:
-    """Run a program with a terminal for its stdout and stderr, to its end."""
+    """
+    Run a program with a terminal for its stdout and stderr, to its end.
+
+    What is *typed* is typed before it asks, as a terminal lets one; then it has a
+    terminal for its stdin too.
+    """
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        *arguments, env={**environ, "TERM": "xterm"}, stdout=theirs, stderr=theirs
+        *arguments,
+        env={**environ, "TERM": "xterm"},
+        stdin=None if typed is None else theirs,
+        stdout=theirs,
+        stderr=theirs,
     )
+    if typed is not None:
+        os.write(ours, typed.encode())
     os.close(theirs)
     reading = asyncio.create_task(asyncio.to_thread(_read, ours))
     try:
