@@ -2,12 +2,10 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-
-from aiokafka.partitioner import murmur2
 
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
 from jetworker.cli.output import remark, say
@@ -20,6 +18,7 @@ from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.group import offsets_of
 from jetworker.kafka.ownership import last_kept, put_back
+from jetworker.kafka.placing import place
 from jetworker.kafka.reader import STABLE_END, keep, read
 from jetworker.runtime.clock import Clock
 from jetworker.wire import commands, events, snapshots
@@ -43,12 +42,17 @@ class Told:
     begins: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
     topic_id: str | None = None
+    is_grown: bool = False
 
-    def partition(self, command_id: str) -> int:
-        """Return where a command was accepted; by its id if its record is gone."""
-        if command_id in self.sends:
-            return self.sends[command_id][0]
-        return int(murmur2(command_id.encode()) & 0x7FFFFFFF) % len(self.begins)
+    def partition(self, command_id: str, gone: Container[int]) -> int:
+        """
+        Return where a command was accepted; by its id if its record is gone.
+
+        That may have been its home, after a growth, if it was not where it arrived.
+        """
+        home = place(command_id.encode(), len(self.begins))
+        arrived, _ = self.sends.get(command_id, (home, None))
+        return home if self.is_grown and arrived not in gone else arrived
 
 
 async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
@@ -67,6 +71,9 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
         say("nothing is lost")
         return OK
     told = await _told(kafka, config)
+    told.is_grown = any(
+        isinstance(each, Position) and each.is_grown for each in kept.values()
+    )
     made = {each: await _made(kafka, config, told, each, gone) for each in gone}
     for number, rebuilt in made.items():
         say(_line(number, gone[number], rebuilt, told, offsets.get(number)))
@@ -81,6 +88,7 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
             told.topic_id,
             len(told.begins),
             len(kept),
+            is_grown=told.is_grown,
         )
         await put_back(kafka, number, _records(config, number, rebuilt), position)
     say(f"{len(gone)} partitions were rebuilt, workers may be started")
@@ -141,7 +149,7 @@ async def _made(
     now = Clock().now()
     made = []
     for command_id, of in told.events.items():
-        if told.partition(command_id) != partition:
+        if told.partition(command_id, gone) != partition:
             continue
         where, sequence = still.get(command_id, (partition, 0))
         latest = max(int(each.data["sequence"]) for each in of)

@@ -228,30 +228,36 @@ def _judge_answers(verdict: Verdict, history: History) -> None:
             answers[event.data.get("partition"), event.data.get("offset")] += 1
         elif event.kind == "delivery.accepted":
             accepted.add(event.command_id)
-    records: defaultdict[tuple[int, str | None], list[int]] = defaultdict(list)
+    records: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for record in history.commands:
         if record.offset < history.answered_below.get(record.partition, 0):
-            about = record.command_id if record.command_id in accepted else None
             number = answers[record.partition, record.offset]
-            records[record.partition, about].append(number)
+            if record.command_id is not None and record.command_id in accepted:
+                records[record.command_id].append((record.partition, number))
+            else:
+                what = f"partition {record.partition}, offset {record.offset}: {number}"
+                verdict.check(ANSWERED, holds=number == 1, what=what)
     whole = {record.partition for record in history.commands if not record.offset}
-    for (partition, command_id), numbers in records.items():
-        _judge_records(verdict, partition, command_id, numbers, partition in whole)
+    for command_id, found in records.items():
+        partitions = {partition for partition, _ in found}
+        numbers = [number for _, number in found]
+        _judge_records(verdict, command_id, numbers, partitions, partitions <= whole)
 
 
 def _judge_records(
     verdict: Verdict,
-    partition: int,
-    command_id: str | None,
+    command_id: str,
     numbers: list[int],
+    partitions: set[int],
     is_whole: bool,  # noqa: FBT001 -- passed on
 ) -> None:
-    """Judge the answers of one accepted command's records, or of all the others."""
-    what = f"partition {partition}, {command_id or 'not accepted'}: {numbers[:20]}"
-    if command_id is None:
-        for number in numbers:
-            verdict.check(ANSWERED, holds=number == 1, what=what)
-        return
+    """
+    Judge the answers of one accepted command's records.
+
+    They are on one partition, and on others too after the topic has grown.
+    """
+    places = ", ".join(str(each) for each in sorted(partitions))
+    what = f"partition {places}, {command_id}: {numbers[:20]}"
     # Retention may have taken the record that was accepted.
     expected = {len(numbers) - 1} if is_whole else {len(numbers) - 1, len(numbers)}
     holds = sum(numbers) in expected and max(numbers) <= 1

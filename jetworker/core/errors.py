@@ -10,6 +10,8 @@ What can go wrong, split by what the caller does next.
     |-- StoreError             this partition's life is over: drop it and restore
     |   |-- Deaf               ... because this client will never read again: a new one
     |   |-- InputGap           ... because commands are gone unread: tell how many
+    |   |-- Outgrown           ... because the topics have more partitions now
+    |   |-- NotGathered        ... because not every partition has taken note of that
     |   |-- Fenced             ... because another worker owns the partition now
     |   |-- NotAllowed         ... because a right is missing
     |   |-- OwnedElsewhere     ... because another group owns the state: wait for it
@@ -73,6 +75,14 @@ class InputGap(StoreError):
     def __init__(self, partition: int) -> None:
         super().__init__("commands that were to be read next are gone")
         self.partition = partition
+
+
+class Outgrown(StoreError):
+    """The topics have more partitions than a life of a partition knows of."""
+
+
+class NotGathered(StoreError):
+    """Some partitions have not taken note of a growth; the message names them."""
 
 
 class NotAllowed(StoreError):

@@ -34,6 +34,7 @@ class Position:
     Kafka does not tell ids) with so many *partitions*. So many partitions *of* the
     state topic have been begun. The *events* topic had so many when this was kept first:
     a command whose snapshot does not say where its events are was accepted under it.
+    *is_grown* is whether the topics ever had fewer partitions (`growth`).
     """
 
     owner: str
@@ -42,6 +43,7 @@ class Position:
     partitions: int = 0
     of: int = 0
     events: int = 0
+    is_grown: bool = False
 
 
 class Mark(StrEnum):

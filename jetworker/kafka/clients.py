@@ -29,6 +29,7 @@ from aiokafka.errors import (
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import ConfigurationError, Fenced, NotAllowed, StoreError
+from jetworker.core.growth import Layout
 from jetworker.kafka import lenient_records, topic_ids
 from jetworker.kafka.pulse import Pulse
 from jetworker.kafka.sign_in import client_options
@@ -177,6 +178,12 @@ class KafkaClients:
         asked = topic_ids.ask(client, self.topics.commands)
         return await bounded(asked, "asking for the commands topic's id")
 
+    async def layout(self, consumer: AIOKafkaConsumer) -> Layout:
+        """Return how many partitions the commands and the state have now."""
+        client = consumer._client  # noqa: SLF001 -- aiokafka asks every few minutes
+        asked = topic_ids.count(client, self.topics.commands, self.topics.state)
+        return Layout(*await bounded(asked, "asking for the number of partitions"))
+
     async def has_members(self, group_id: str) -> bool | None:
         """Return whether a group has members, None if we may not ask."""
         admin = AIOKafkaAdminClient(**self._options())
@@ -224,16 +231,20 @@ def only_our_cancellation(what: str) -> Iterator[None]:
     Let a cancellation through only if somebody cancelled us; else raise StoreError.
 
     aiokafka cancels tasks of its own, and awaits them where we await it (`Fetcher.close`).
-    What comes out looks as if we were to end: a whole loop would, without a word.
+    What comes out looks as if we were to end: a whole loop would, without a word. And
+    what it catches there may be ours: it is raised again, or we would go on for ever.
     """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
     try:
         yield
     except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         msg = f"{what}: the client of Kafka has cancelled it"
         raise StoreError(msg) from exc
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def in_words(exc: KafkaError | TimeoutError | OSError) -> str:

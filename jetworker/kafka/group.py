@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from jetworker.config.model import Config
 from jetworker.core.errors import Deaf, InputGap, StoreError
+from jetworker.core.growth import Layout
 from jetworker.core.resumption import Input
 from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.pulse import Pulse
@@ -239,8 +240,12 @@ class ConsumerGroup(ConsumerRebalanceListener):
             begins=begins[commands],
             ends=ends[commands],
             topic_id=await self._kafka.topic_id(consumer),
-            partitions=len(consumer.partitions_for_topic(commands.topic) or ()),
+            partitions=(await self.layout()).commands,
         )
+
+    async def layout(self) -> Layout:
+        """Return how many partitions the topics have now; raises StoreError."""
+        return await self._kafka.layout(self._consumer)
 
     @property
     def partitions(self) -> int:
@@ -253,6 +258,13 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._expected[partition] = offset
         self._consumer.seek(self._commands(partition), offset)
         self._consumer.resume(self._commands(partition))
+
+    def read_again(self, partition: int, offset: int) -> None:
+        """Go back to an offset of a partition, if it is still ours."""
+        commands = self._commands(partition)
+        if commands in self._consumer.assignment() and partition in self._expected:
+            self._expected[partition] = offset
+            self._consumer.seek(commands, offset)
 
     def pause(self, partition: int) -> bool:
         """Read nothing of a partition for now; whether it was read until now."""

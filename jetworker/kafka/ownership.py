@@ -50,7 +50,7 @@ class Ownership:
 
         Raises OwnedElsewhere, StateLost or StoreError; nothing is fenced by any.
         """
-        await self._must_have(partition)
+        partitions = await self._must_have(partition)
         kept = await self._last(partition)
         if kept is Mark.EMPTY:
             async with self.kafka.beginning:
@@ -59,6 +59,9 @@ class Ownership:
             await self._fence_first_version(partition)
         elif isinstance(kept, Position):
             await self._ask_for(kept.owner)
+            if 0 < kept.of < partitions:
+                async with self.kafka.beginning:
+                    await self._begin(partition)
 
     async def _ask_for(self, owner: str) -> None:
         config = self.kafka.config
@@ -78,8 +81,12 @@ class Ownership:
             )
             raise OwnedElsewhere(msg)
 
-    async def _must_have(self, partition: int) -> None:
-        """Raise StoreError where the commands topic has grown first."""
+    async def _must_have(self, partition: int) -> int:
+        """
+        Return how many partitions the state has.
+
+        Raises StoreError where the commands topic has grown first.
+        """
         topic = self.kafka.topics.state
         async with self.kafka.reader(topic) as consumer:
             known = {each.partition for each in consumer.assignment()}
@@ -89,6 +96,7 @@ class Ownership:
                 f" {self.kafka.topics.commands} has"
             )
             raise StoreError(msg)
+        return len(known)
 
     async def _last(self, partition: int) -> Kept:
         state = TopicPartition(self.kafka.topics.state, partition)
@@ -108,8 +116,8 @@ class Ownership:
         """
         Tell an empty partition that is new from one that is lost.
 
-        All that are new are begun at once, before any is owned: from then on an owner
-        of one proves that the others are not new.
+        All that are new are begun at once, before any is owned, or counted by an owner:
+        from then on an owner of one proves that the others are not new.
         """
         topic = self.kafka.topics.state
         kept = await last_kept(self.kafka, topic)

@@ -15,24 +15,25 @@ from typing import Any, assert_never
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.command import CommandId
 from jetworker.core.errors import Fenced, StateLost, StoreError
+from jetworker.core.growth import Layout, has_grown
 from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
 from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
-from jetworker.kafka.ownership import Ownership, Source
+from jetworker.kafka.ownership import Ownership, Source, last_kept
+from jetworker.kafka.placing import place
 from jetworker.kafka.reader import Barrier, keep, read
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import positions
+from jetworker.wire.handing import HANDED
 from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
 
 _BATCH_STEPS = 500
-_BY_KEY = DefaultPartitioner()
 
 # aiokafka asserts its own state where a producer was fenced before it begins.
 _FENCED = (ProducerFenced, AssertionError)
@@ -51,11 +52,14 @@ class TakenOver:
     """
     A partition that is ours: its store, and the *latest* value of every key.
 
-    *gap* is set where commands are not read on where reading ended.
+    *gap* is set where commands are not read on where reading ended. *handed* is what
+    was handed over before the *barrier*, and not answered yet.
     """
 
     store: "StateStore"
     latest: dict[bytes, bytes]
+    handed: dict[bytes, bytes]
+    barrier: int
     gap: Gap | None = None
 
 
@@ -111,12 +115,24 @@ class StateStore:
 
     def told_on(self, command_id: CommandId) -> int:
         """Return the partition of the events of a command that begins now."""
-        return _place(command_id, self._events)
+        return place(command_id.encode(), self._events)
 
     def told_on_before(self, command_id: CommandId) -> int:
         """Return it for one that began before snapshots said so."""
         assert self._position is not None
-        return _place(command_id, self._position.events)
+        return place(command_id.encode(), self._position.events)
+
+    @property
+    def layout(self) -> Layout:
+        """How many partitions the topics had when it was taken over."""
+        assert self._position is not None
+        return Layout(self._position.partitions, self._position.of)
+
+    @property
+    def is_grown(self) -> bool:
+        """Whether they ever had fewer."""
+        assert self._position is not None
+        return self._position.is_grown
 
     @property
     def backlog(self) -> int:
@@ -198,7 +214,8 @@ class StateStore:
     async def _take(self, kafka: KafkaClients, source: Source) -> "TakenOver":
         value = positions.encode_owner(self._config.group_id)
         (barrier,) = await self._commit([Write((self._own(BARRIER, value),))])
-        latest, kept = await self._restore(kafka, barrier)
+        handed: dict[bytes, bytes] = {}
+        latest, kept = await self._restore(kafka, barrier, handed)
         found = await source.found(self._state.partition)
         known = await bounded(
             self._producer.partitions_for(self._state.topic), "reading metadata"
@@ -208,23 +225,34 @@ class StateStore:
             case Lost(why):
                 raise StateLost(why)
             case GoOn(offset, gap):
+                layout = _layout(kept, found.partitions, len(known))
                 self._position = Position(
                     self._config.group_id,
                     offset,
                     found.topic_id,
-                    found.partitions,
-                    len(known),
+                    layout.commands,
+                    layout.state,
                     kept.events
                     if isinstance(kept, Position) and kept.events
                     else self._events,
+                    is_grown=await self._has_grown(kafka, kept, layout),
                 )
                 await self._commit([Write((), offset)])
-                return TakenOver(self, latest, gap)
+                return TakenOver(self, latest, handed, barrier, gap)
             case never:
                 assert_never(never)
 
+    async def _has_grown(self, kafka: KafkaClients, kept: Kept, now: Layout) -> bool:
+        """Whether the topics ever had fewer partitions; who is new asks the others."""
+        if isinstance(kept, Position):
+            return has_grown(kept, now)
+        others = (await last_kept(kafka, self._state.topic)).values()
+        return any(
+            has_grown(each, now) for each in others if isinstance(each, Position)
+        )
+
     async def _restore(
-        self, kafka: KafkaClients, barrier: int
+        self, kafka: KafkaClients, barrier: int, handed: dict[bytes, bytes]
     ) -> tuple[dict[bytes, bytes], Kept]:
         """Return the latest value of every key before the barrier, and what it kept."""
         latest: dict[bytes, bytes] = {}
@@ -232,6 +260,7 @@ class StateStore:
         async for batch in read(kafka, self._state, Barrier(barrier)):
             for record in batch:
                 keep(latest, record.key, record.value)
+                _note_handed(handed, record.key, record.value)
                 kept = positions.fold(kept, record.key, record.value)
         return latest, kept
 
@@ -329,10 +358,22 @@ class StateStore:
         return await self._producer.send_batch(batch, record.topic, partition=partition)
 
 
-def _place(command_id: CommandId, partitions: int) -> int:
-    """Return where the key of a command leads, as for every producer of Kafka's own."""
-    place: int = _BY_KEY(command_id.encode(), range(partitions), range(partitions))
-    return place
+def _layout(kept: Kept, commands: int, state: int) -> Layout:
+    """Return the present layout: a broker that is late shows less than is known."""
+    if isinstance(kept, Position):
+        return Layout(max(kept.partitions, commands), max(kept.of, state))
+    return Layout(commands, state)
+
+
+def _note_handed(
+    handed: dict[bytes, bytes], key: bytes | None, value: bytes | None
+) -> None:
+    """Keep what is handed over until it is answered, in the order of its coming."""
+    if key is None or not key.startswith(HANDED):
+        return
+    handed.pop(key, None)
+    if value is not None:
+        handed[key] = value
 
 
 def _retrieve(sent: "asyncio.Future[Any]") -> None:

@@ -1,6 +1,8 @@
 """
 The id of a topic, which is another one when a topic is deleted and made anew (KIP-516).
 
+And how many partitions topics have now: aiokafka itself asks every few minutes.
+
 aiokafka speaks Metadata up to version 5; ids came with 10. What is needed of version 12
 is written down here, until aiokafka asks for it itself.
 """
@@ -107,12 +109,14 @@ class _MetadataStruct(RequestStruct):
 class _MetadataRequest(Request[_MetadataStruct]):
     API_KEY = 3
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, *topics: str) -> None:
+        self._topics = topics
 
     @override
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
-        asked: list[tuple[UUID, str, dict[int, bytes]]] = [(_NONE, self._topic, {})]
+        asked: list[tuple[UUID, str, dict[int, bytes]]] = [
+            (_NONE, topic, {}) for topic in self._topics
+        ]
         return request_struct_class(asked, False, False, {})  # noqa: FBT003 -- a protocol's flags
 
 
@@ -130,3 +134,21 @@ async def ask(client: AIOKafkaClient, topic: str) -> str | None:
     if found[2] == _NONE:
         raise UnknownTopicOrPartitionError
     return str(found[2])
+
+
+async def count(client: AIOKafkaClient, *topics: str) -> tuple[int, ...]:
+    """Return how many partitions topics have now; raises aiokafka's errors."""
+    try:
+        answer: Any = await client.send(
+            client.get_random_node(), _MetadataRequest(*topics)
+        )
+    except NotImplementedError:  # a broker before 2.8
+        await client.force_metadata_update()
+        return tuple(
+            len(client.cluster.partitions_for_topic(topic) or ()) for topic in topics
+        )
+    found = {topic[1]: topic for topic in answer.topics}
+    for topic in topics:
+        if found[topic][0]:
+            raise for_code(found[topic][0])
+    return tuple(len(found[topic][4]) for topic in topics)

@@ -6,6 +6,7 @@ The worker's own records, whose keys begin with a blank and are read by their or
 - ` barrier` is written by whoever takes the partition over; 0.1.0 wrote no owner.
 - ` position` is written with every move of the input offset, in the same transaction.
 - ` beginning` says that an empty partition is a new one, not a lost one.
+- ` handed:` is written by owners of other partitions, so it says nothing (`handing`).
 
 Unknown fields are for later versions; a barrier of 0.1.0 after a position means that
 0.1.0 moved the offset since, and told nobody but the group.
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 
 from jetworker.core.resumption import Kept, Mark, Position
+from jetworker.wire.handing import HANDED
 from jetworker.wire.snapshots import BARRIER, is_own
 
 POSITION = b" position"
@@ -38,13 +40,14 @@ def encode(position: Position) -> bytes:
             "partitions": position.partitions,
             "of": position.of,
             "events": position.events,
+            "grown": position.is_grown,
         }
     )
 
 
 def fold(kept: Kept, key: bytes | None, value: bytes | None) -> Kept:
     """Return what is known of a partition after one more record of it."""
-    if value is None or key is None:
+    if value is None or key is None or key.startswith(HANDED):
         return kept
     if not is_own(key):
         return Mark.UNOWNED if kept is Mark.EMPTY else kept
@@ -66,4 +69,5 @@ def _decode(value: bytes) -> Position:
         partitions=fields.get("partitions", 0),
         of=fields.get("of", 0),
         events=fields.get("events", 0),
+        is_grown=fields.get("grown", False),
     )

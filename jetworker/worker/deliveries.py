@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import structlog
 
@@ -26,11 +26,12 @@ from jetworker.core.lifecycle import plain, set_aside, transition
 from jetworker.core.route import Route
 from jetworker.core.transitions import Effect, Policy, Transition, effect_of
 from jetworker.core.trigger import Lost, Trigger
+from jetworker.kafka.growth import Homes
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import objects, snapshots
+from jetworker.wire import handing, objects, snapshots
 from jetworker.wire.answers import Answers, answer_adopt
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
@@ -169,6 +170,10 @@ class _Kept:
         return cls(*objects.pack(delivery))
 
 
+# How the input moves: to an offset, or by taking away what was handed over.
+Moved: TypeAlias = int | Record
+
+
 class Deliveries:
     """The deliveries of one partition and the steps they take."""
 
@@ -184,6 +189,7 @@ class Deliveries:
         self.services = services
         self.is_draining = False
         self.is_over = False
+        self.homes: Homes | None = None
         self.memory = DedupeIndex()
         self.deliveries: dict[CommandId, Delivery] = {}
         self._packed: dict[CommandId, bytes] = {}
@@ -279,7 +285,7 @@ class Deliveries:
         command_id: CommandId,
         trigger: Trigger,
         answers: tuple[Record, ...] = (),
-        offset: int | None = None,
+        moved: Moved | None = None,
     ) -> "asyncio.Future[None]":
         """
         Take one step: decide, change memory, commit, and then perform.
@@ -290,7 +296,7 @@ class Deliveries:
             return failed(StoreError(_OVER))
         before = self._whole(command_id)
         if before is None:
-            return self.commit(answers, offset)
+            return self.commit(answers, moved)
         now = self.services.clock.now()
         step = transition(before, trigger, now, self.terms.policy)
         outcome = None
@@ -298,7 +304,7 @@ class Deliveries:
             outcome, answers = answer_adopt(before, trigger, self.terms.answers, now)
         if step.delivery == before and not step.events and not answers:
             return done()
-        durable = self.take(before, step, answers, offset)
+        durable = self.take(before, step, answers, moved)
         if outcome is None:
             return durable
         reason = Rejection.NOT_ADOPTABLE if outcome == "rejected" else None
@@ -393,7 +399,7 @@ class Deliveries:
         before: Delivery | None,
         step: Transition,
         answers: tuple[Record, ...] = (),
-        offset: int | None = None,
+        moved: Moved | None = None,
     ) -> "asyncio.Future[None]":
         """
         Remember a step, commit it, and perform its effect when it is durable.
@@ -405,7 +411,7 @@ class Deliveries:
         told = tuple(self.terms.envelope.event(event, now) for event in step.events)
         records = (self._snapshot(after), *told, *answers)
         self._remember(before, _Kept.of(after))
-        durable = self.commit(records, offset)
+        durable = self.commit(records, moved)
 
         def performed(done: "asyncio.Future[None]") -> None:
             if done.cancelled() or done.exception() is not None:
@@ -424,12 +430,40 @@ class Deliveries:
         return durable
 
     def commit(
-        self, records: tuple[Record, ...], offset: int | None = None
+        self, records: tuple[Record, ...], moved: Moved | None = None
     ) -> "asyncio.Future[None]":
-        """Commit records and an input offset that belong to no delivery's step."""
-        if not records and offset is None:
+        """Commit records and a move of the input that belong to no delivery's step."""
+        if isinstance(moved, Record):
+            records, moved = (*records, moved), None
+        if not records and moved is None:
             return done()
-        return self._store.submit(Write(records, offset))
+        return self._store.submit(Write(records, moved))
+
+    def answers_for(self, command_id: CommandId) -> int:
+        """Return the partition that answers for an id: this one, before any growth."""
+        if self.homes is None or self._has(command_id):
+            return self.partition
+        return self.homes.answers(command_id)
+
+    def answers_for_handed(self, command_id: CommandId) -> int:
+        """Return it for what was handed over: what is forgotten here goes home."""
+        if self.homes is None or self._has(command_id):
+            return self.partition
+        return self.homes.home(command_id)
+
+    def _has(self, command_id: CommandId) -> bool:
+        return command_id in self._left or self.known(command_id) is not None
+
+    def hand_over(
+        self, message: Any, partition: int, moved: Moved
+    ) -> "asyncio.Future[None]":
+        """Hand a record over to the partition that answers for its id."""
+        record = handing.encode(message, self.terms.state_topic, partition)
+        return self.commit((record,), moved)
+
+    def answered(self, handed: bytes) -> Record:
+        """Return what takes a record that was handed over away."""
+        return Record(self.terms.state_topic, handed, None, partition=self.partition)
 
     def sending(self) -> contextlib.AbstractContextManager[None]:
         """Hold a drain back while a start is on its way."""

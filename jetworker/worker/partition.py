@@ -5,7 +5,8 @@ Its life, in this order (each line is why the next is safe):
 
 1. it is taken over: asked for, fenced, restored (`StateStore.take_over`).
 2. resume what is unfinished; an intent without an answer is an unknown start.
-3. read its commands, from the offset on.
+3. read its commands, from the offset on; after a growth, when it is known which ids
+   other partitions answer for (`kafka/growth`).
 4. any error ends the life: drop the producer, and start again at 1.
 5. revoked or stopping: no new intents, let starts in flight end, commit, close.
 """
@@ -15,12 +16,20 @@ from datetime import timedelta
 
 import structlog
 
-from jetworker.core.errors import OwnedElsewhere, StateLost, StoreError
+from jetworker.core.errors import (
+    NotGathered,
+    Outgrown,
+    OwnedElsewhere,
+    StateLost,
+    StoreError,
+)
+from jetworker.core.growth import Layout
 from jetworker.core.rate import Backoff
 from jetworker.core.resumption import Cause, Gap
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import Batch, ConsumerGroup
-from jetworker.kafka.state_store import StateStore
+from jetworker.kafka.growth import Gathering, Homes, handed
+from jetworker.kafka.state_store import StateStore, TakenOver
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import leaves, report_end
 from jetworker.worker import intake
@@ -31,6 +40,7 @@ log = structlog.get_logger()
 _UNSTARTED_LIMIT = 20_000
 _FORGOTTEN_AT_ONCE = 500
 _HOUSEKEEPING = 5.0
+_GATHERED_EVERY = 1.0
 _TOLD_EVERY = 60.0
 _REBUILD = "jetworker state rebuild --dry-run"
 _BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
@@ -48,12 +58,16 @@ class Partition:
         number: int,
         kafka: KafkaClients,
         group: ConsumerGroup,
+        gathering: Gathering,
         options: PartitionOptions,
         services: Services,
         drain_timeout: timedelta,
     ) -> None:
         self._number = number
         self._kafka = kafka
+        self._gathering = gathering
+        self._layout: Layout | None = None
+        self._takes = False
         self._group = group
         self._options = options
         self._services = services
@@ -82,7 +96,7 @@ class Partition:
 
         Without records, the offset moves past what no reader is given.
         """
-        if self.live is None or self.live.is_draining:
+        if self.live is None or self.live.is_draining or not self._takes:
             return
         for record in batch.records:
             _ = intake.receive(self.live, record)  # answered when it is durable
@@ -91,28 +105,34 @@ class Partition:
 
     def fail(self, error: StoreError) -> None:
         """End this life: it is taken over again, and finds out where it stands."""
+        self._takes = False
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 
+    def outgrow(self, now: Layout) -> None:
+        """End a life that was begun when the topics had fewer partitions."""
+        if self._layout is not None and self._layout.is_behind(now):
+            self.fail(Outgrown("the topics have more partitions now"))
+
     def relieve(self) -> None:
         """Stop taking commands while too many wait; nothing else is stopped."""
-        if self.live is None:
+        if self.live is None or not self._takes:
             return
-        most, size = (
-            self._options.max_waiting_bytes,
-            self._services.counts.waiting_bytes,
-        )
-        waiting = max(self.live.unstarted, self.live.backlog)
-        if waiting <= _UNSTARTED_LIMIT and size <= most:
+        if not self._is_full(self.live):
             self._group.resume(self._number)
         elif self._group.pause(self._number):
             log.warning(
                 "a partition takes no commands for now",
                 partition=self._number,
-                waiting=waiting,
-                waiting_bytes=size,
-                max_waiting_bytes=most,
+                waiting=max(self.live.unstarted, self.live.backlog),
+                waiting_bytes=self._services.counts.waiting_bytes,
+                max_waiting_bytes=self._options.max_waiting_bytes,
             )
+
+    def _is_full(self, live: Deliveries) -> bool:
+        size = self._services.counts.waiting_bytes
+        waiting = max(live.unstarted, live.backlog)
+        return waiting > _UNSTARTED_LIMIT or size > self._options.max_waiting_bytes
 
     async def _keep(self) -> None:
         """Live again after every failure, for as long as the partition is ours."""
@@ -166,6 +186,7 @@ class Partition:
             try:
                 await deliveries.restore(taken.latest)
                 taken.latest.clear()
+                self._layout = store.layout
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(store.run(), name=f"committer {self._number}")
                     tasks.create_task(
@@ -175,6 +196,14 @@ class Partition:
                     deliveries.resume()
                     reach(Point.RESTORED)
                     self.live = deliveries
+                    if store.is_grown:
+                        deliveries.homes = Homes(store.layout.state)
+                        tasks.create_task(
+                            self._take_handed(deliveries, taken),
+                            name=f"handed {self._number}",
+                        )
+                        deliveries.homes = await self._gather(store.layout)
+                    self._takes = not failed.done()
                     self._group.begin(self._number, offset)
                     self._report_restored(deliveries, offset, clock.monotonic() - began)
             except Exception:  # whatever it was: a start may be on its way still
@@ -184,7 +213,37 @@ class Partition:
             finally:
                 self._end(deliveries)
 
+    async def _gather(self, layout: Layout) -> Homes:
+        """Wait until it is known which ids other partitions answer for."""
+        while True:
+            try:
+                homes = await self._gathering.homes(layout)
+            except NotGathered as exc:
+                if self.hindrance is None:
+                    log.warning(
+                        "a partition takes no commands yet",
+                        partition=self._number,
+                        why=str(exc),
+                    )
+                self.hindrance = str(exc)
+                await asyncio.sleep(_GATHERED_EVERY)
+            else:
+                self.hindrance = None
+                return homes
+
+    async def _take_handed(self, deliveries: Deliveries, taken: TakenOver) -> None:
+        """Answer what owners of other partitions read and hand over."""
+        for key, value in taken.handed.items():
+            if not deliveries.is_draining:
+                _ = intake.receive_handed(deliveries, key, value)
+        async for key, value in handed(self._kafka, self._number, taken.barrier):
+            while self._is_full(deliveries):  # noqa: ASYNC110 -- as seldom as house is kept
+                await asyncio.sleep(_HOUSEKEEPING)
+            if not deliveries.is_draining:
+                _ = intake.receive_handed(deliveries, key, value)
+
     def _end(self, deliveries: Deliveries) -> None:
+        self._takes, self._layout = False, None
         deliveries.end()
         if self.live is deliveries:
             self.live = None

@@ -1,7 +1,7 @@
 """The worker: a member of the group, with a life for each partition it is given."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -9,7 +9,8 @@ import structlog
 from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.group import ConsumerGroup
+from jetworker.kafka.group import Batch, ConsumerGroup
+from jetworker.kafka.growth import Gathering
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
@@ -42,6 +43,7 @@ class Worker:
         self._drain_timeout = drain_timeout
         self._share = share
         self._group = ConsumerGroup(kafka, self, services.clock)
+        self._gathering = Gathering(kafka)
         self._partitions: dict[int, Partition] = {}
         self._backoff = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
         self.has_joined = False
@@ -113,6 +115,7 @@ class Worker:
                 number,
                 self._kafka,
                 self._group,
+                self._gathering,
                 self._options,
                 self._services,
                 self._drain_timeout,
@@ -161,14 +164,43 @@ class Worker:
                 self._complain("kafka gave no records, asking again", exc)
                 await wait(stopping, 0.5)
                 continue
+            if not await self._is_placed(batches):
+                await wait(stopping, 0.5)
+                continue
             for number, batch in batches.items():
                 if number in self._partitions:
                     self._partitions[number].receive(batch)
             for partition in self._partitions.values():
                 partition.relieve()
 
+    async def _is_placed(self, batches: Mapping[int, Batch]) -> bool:
+        """
+        Make sure that no life takes what was placed when the topics had grown already.
+
+        Whoever placed it may have known before us (`kafka/growth`). What cannot be asked
+        now is read again; returns whether it was asked.
+        """
+        read = {number: each for number, each in batches.items() if each.records}
+        if not read:
+            return True
+        try:
+            await self._outgrow()
+        except StoreError as exc:
+            self._complain("commands are read again", exc)
+            for number, batch in read.items():
+                self._group.read_again(number, batch.records[0].offset)
+            return False
+        return True
+
+    async def _outgrow(self) -> None:
+        """End lives that were begun when the topics had fewer partitions."""
+        layout = await self._group.layout()
+        for partition in self._partitions.values():
+            partition.outgrow(layout)
+
     async def _look(self) -> None:
         """Look at how far we are behind, and whether anything hides what is next."""
+        await self._outgrow()
         lags = await self._group.lags()
         for number in self._lagging - lags.keys():
             self._services.metrics.commands_lag.remove(str(number))

@@ -85,6 +85,15 @@ def test_what_retention_took_is_not_missed() -> None:
     assert not verdict.checked[ORIGIN]
 
 
+def test_after_a_growth_a_repeat_is_answered_on_another_partition() -> None:
+    repeat = CommandRow(5, 0, "c-1", b"{}")
+    answer = EventRow("command.duplicate", "c-1", 0, {"partition": 5, "offset": 0})
+    read = replace(GOOD, commands=(*GOOD.commands, repeat), answered_below={0: 3, 5: 1})
+
+    assert judge(replace(read, events=(*GOOD.events, answer))).violations == []
+    assert [each for each, _ in judge(read).violations] == [ANSWERED]
+
+
 def test_a_history_without_its_offsets_is_no_proof() -> None:
     """A wrong group id must not look like a system in which all is well."""
     assert judge(GOOD).unchecked == ()

@@ -1,6 +1,7 @@
 """What comes out of the Kafka client is translated, its own cancellations too."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -41,3 +42,18 @@ async def test_a_time_out_around_it_is_still_a_time_out() -> None:
 
     with pytest.raises(TimeoutError):
         await reads()
+
+
+async def test_a_cancellation_that_the_client_swallows_is_raised_again() -> None:
+    """Its fetcher awaits tasks that it has cancelled, and catches ours with theirs."""
+
+    async def closes() -> None:
+        with only_our_cancellation("closing"), suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    closing = asyncio.create_task(closes())
+    await asyncio.sleep(0)
+    closing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await closing

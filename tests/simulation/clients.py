@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import Fenced, StoreError
+from jetworker.core.growth import Layout
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.pulse import Pulse
 from tests.simulation.broker import Broker
@@ -19,6 +20,8 @@ from tests.simulation.group import Group
 from tests.simulation.node import Node
 from tests.simulation.producer import Producer
 from tests.simulation.trouble import Trouble
+
+_UNANSWERED = 20  # one in so many
 
 
 class SimulatedKafka(KafkaClients):
@@ -38,6 +41,7 @@ class SimulatedKafka(KafkaClients):
         self._group = groups[config.group_id]
         self._node = node
         self.trouble = Trouble(node.luck)
+        self._asked = 0
 
     @asynccontextmanager
     @override
@@ -71,6 +75,16 @@ class SimulatedKafka(KafkaClients):
         return await self._node.call(
             "ask for the topic", lambda: self._broker.topic_ids[self.topics.commands]
         )
+
+    @override
+    async def layout(self, consumer: Any) -> Layout:
+        """Return how many partitions the topics have; now and then nobody answers."""
+        self._asked += 1
+        if self._asked % _UNANSWERED == 0:
+            msg = "asking for the number of partitions"
+            raise StoreError(msg)
+        counts = self._broker.partitions
+        return Layout(counts[self.topics.commands], counts[self.topics.state])
 
     @override
     async def has_members(self, group_id: str) -> bool | None:

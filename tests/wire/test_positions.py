@@ -6,7 +6,7 @@ from jetworker.core.resumption import Kept, Mark, Position
 from jetworker.wire import positions
 from jetworker.wire.snapshots import BARRIER
 
-_AT = Position("g", 7, "id", 4, 4)
+_AT = Position("g", 7, "id", 4, 4, events=5, is_grown=True)
 _OWNER = positions.encode_owner("g")
 
 
@@ -33,6 +33,8 @@ _OWNER = positions.encode_owner("g")
         (Mark.EMPTY, b"c-1", b"{}", Mark.UNOWNED),
         (_AT, b"c-1", b"{}", _AT),
         (Mark.EMPTY, b"c-1", None, Mark.EMPTY),
+        # what others hand over says nothing of it: it may be lost all the same
+        (Mark.EMPTY, b" handed:1:2:3", b"{}", Mark.EMPTY),
         (Mark.EMPTY, None, b"{}", Mark.EMPTY),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import blake2b
 from typing import Any, cast
 
 import pytest
@@ -24,11 +25,13 @@ from jetworker.core.lifecycle import set_aside
 from jetworker.core.route import Route
 from jetworker.core.transitions import Policy
 from jetworker.core.trigger import Blocked
+from jetworker.kafka.growth import Homes
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import snapshots
+from jetworker.wire import handing, snapshots
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
+from jetworker.wire.record import Record
 from jetworker.worker import intake
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
@@ -347,3 +350,100 @@ async def test_a_snapshot_that_cannot_be_read_is_left_and_the_others_go_on(
         assert json.loads(answer.value or b"")["reason"]["code"] == "internal_error"
         assert letter.topic == "jet.dead-letters"
     assert desk.failed("delivery") == 1
+
+
+def elsewhere(desk: Desk, command_id: str, partition: int) -> None:
+    """Let the topics have grown, and a command be known on another partition."""
+    known = blake2b(command_id.encode(), digest_size=16).digest()
+    desk.partition.homes = Homes(8, {known: partition})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [SEND, {"commandId": "c-1", "type": "cancel"}],
+    ids=["again", "an order"],
+)
+async def test_what_another_partition_knows_is_handed_over_with_the_offset(
+    desk: Desk, record: dict[str, Any]
+) -> None:
+    elsewhere(desk, "c-1", 6)
+
+    (handed,) = (await desk.take(record)).records
+
+    assert (handed.topic, handed.partition) == ("jet.state", 6)
+    assert json.loads(handing.decode(handed.value or b"").value or b"") == record
+    assert desk.starter.taken == []
+
+
+async def test_a_new_command_is_handed_over_to_its_home(desk: Desk) -> None:
+    desk.partition.homes = Homes(8)
+    home = desk.partition.homes.home(CommandId("c-1"))
+    assert home != desk.partition.partition
+
+    (handed,) = (await desk.take(SEND)).records
+
+    assert handed.partition == home
+
+
+async def test_what_is_known_here_is_answered_here_after_a_growth(desk: Desk) -> None:
+    await desk.take(SEND)
+    elsewhere(desk, "c-1", 6)
+
+    write = await desk.take(SEND)
+
+    assert told(write) == [("jet.events", "io.jetworker.command.duplicate")]
+
+
+async def test_what_was_handed_over_is_answered_about_where_it_was_read(
+    desk: Desk,
+) -> None:
+    await desk.take(SEND)
+    message = Message(json.dumps(SEND).encode(), offset=40, partition=7)
+    handed = handing.encode(message, "jet.state", 3)
+    assert handed.key is not None
+    assert handed.value is not None
+
+    await intake.receive_handed(desk.partition, handed.key, handed.value)
+
+    write = desk.store.writes[-1]
+    answer, taken_away = write.records
+    body = json.loads(answer.value or b"")
+    assert (body["partition"], body["offset"]) == (7, 40)
+    assert taken_away == Record("jet.state", handed.key, None, partition=3)
+    assert write.offset is None
+
+
+async def test_what_was_handed_over_and_is_forgotten_here_goes_home(desk: Desk) -> None:
+    elsewhere(desk, "c-1", 3)
+    message = Message(json.dumps(SEND).encode(), offset=40, partition=7)
+    handed = handing.encode(message, "jet.state", 3)
+    assert desk.partition.homes is not None
+
+    await intake.receive_handed(desk.partition, handed.key or b"", handed.value or b"")
+
+    on, taken_away = desk.store.writes[-1].records
+    assert on.partition == desk.partition.homes.home(CommandId("c-1"))
+    assert (on.key, on.value) == (handed.key, handed.value)
+    assert (taken_away.key, taken_away.value) == (handed.key, None)
+
+
+async def test_a_new_command_that_was_handed_over_is_accepted_at_home(
+    desk: Desk,
+) -> None:
+    at_home = next(
+        CommandId(f"h-{n}")
+        for n in range(99)
+        if Homes(8).home(CommandId(f"h-{n}")) == desk.partition.partition
+    )
+    desk.partition.homes = Homes(8)
+    value = json.dumps(SEND | {"commandId": at_home}).encode()
+    message = Message(value, offset=40, partition=7)
+    handed = handing.encode(message, "jet.state", 3)
+
+    await intake.receive_handed(desk.partition, handed.key or b"", handed.value or b"")
+
+    write = desk.store.writes[-1]
+    snapshot = snapshots.decode(write.records[0].value or b"")
+    assert isinstance(snapshot, Delivery)
+    assert (snapshot.command_id, snapshot.read_at) == (at_home, (7, 40))
+    assert (write.records[-1].key, write.records[-1].value) == (handed.key, None)

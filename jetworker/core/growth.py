@@ -1,0 +1,46 @@
+"""
+Whether the topics have grown since, and whether every partition has taken note of it.
+
+After a growth, a command that is known on one partition may arrive on any other. From
+then on an id has a *home*, which its own bytes name, and only there a new command is
+accepted. Who has not taken note yet still accepts whatever arrives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jetworker.core.resumption import Kept, Mark, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many partitions the commands topic and the state topic have."""
+
+    commands: int
+    state: int
+
+    def is_behind(self, other: "Layout") -> bool:
+        """Whether any of the two has grown since."""
+        return self.commands < other.commands or self.state < other.state
+
+
+def has_grown(kept: Position, now: Layout) -> bool:
+    """Whether the topics were ever smaller than they are *now*, as a partition knows."""
+    fewer = 0 < kept.partitions < now.commands or 0 < kept.of < now.state
+    return kept.is_grown or fewer
+
+
+def not_yet(kept: Mapping[int, Kept], now: Layout) -> list[int]:
+    """
+    Return the state partitions whose owners may still accept whatever arrives.
+
+    One that is empty is lost: those that are new are marked before anybody counts them.
+    """
+    return sorted(number for number, each in kept.items() if _is_late(each, now))
+
+
+def _is_late(kept: Kept, now: Layout) -> bool:
+    if isinstance(kept, Position):
+        known = Layout(kept.partitions, kept.of)
+        return known.is_behind(now) or not kept.is_grown
+    return kept is not Mark.EMPTY

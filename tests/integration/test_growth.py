@@ -1,0 +1,107 @@
+"""The commands topic grows: what is known stays known, wherever it arrives from then on."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+
+from jetworker.cli.audit import history
+from jetworker.core.audit import judge as judge_topics
+from tests.support.invariants import judge
+from tests.support.system import System, a_command
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+_MORE = 7
+
+
+async def grow(system: System, *names: str) -> None:
+    """Give topics more partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
+    await admin.start()
+    try:
+        await admin.create_partitions({name: NewPartitions(_MORE) for name in names})
+    finally:
+        await admin.close()
+
+
+async def publish(
+    system: System, commands: Iterable[dict[str, Any]], place: Callable[[str], int]
+) -> None:
+    """Publish commands, each to the partition that a publisher of its own kind chooses."""
+    producer = AIOKafkaProducer(bootstrap_servers=system.kafka)
+    await producer.start()
+    try:
+        topic = system.config.topics.commands
+        for command in commands:
+            key, value = command["commandId"].encode(), json.dumps(command).encode()
+            where = place(command["commandId"])
+            await producer.send(topic, value, key, partition=where)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+async def answered(system: System, expected: dict[str, int]) -> None:
+    """Wait until records have these answers, and no more of any kind."""
+
+    async def is_answered() -> bool:
+        return expected == Counter(
+            event.kind
+            if event.kind != "command.rejected"
+            else event.data["reason"]["code"]
+            for event in await system.events()
+            if event.kind.startswith("command.")
+        )
+
+    await until(is_answered, f"the answers {expected}")
+
+
+def before(command_id: str) -> int:
+    """Place a key as a publisher of its own kind, by four partitions."""
+    return sum(command_id.encode()) % 4
+
+
+def after(command_id: str) -> int:
+    """Place it by seven."""
+    return (sum(command_id.encode()) + 1) % _MORE
+
+
+async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
+    system: System,
+) -> None:
+    ended = [a_command(f"e-{n}") for n in range(10)]
+    shut = [a_command(f"s-{n}", "shut") for n in range(6)]
+    backlog = [a_command(f"b-{n}") for n in range(30)]
+    fresh = [a_command(f"f-{n}") for n in range(10)]
+    worker = await (await system.worker()).ready()
+    await publish(system, [*ended, *shut], before)
+    await system.terminal(len(ended))
+    await worker.stop()
+
+    await publish(system, backlog, before)
+    await grow(system, system.config.topics.commands, system.config.topics.state)
+    await publish(system, [*ended, *backlog, *shut], after)
+    other = {**ended[0], "metadata": {"other": True}}
+    orders = [{"commandId": each["commandId"], "type": "cancel"} for each in shut]
+    await publish(system, [other, *orders, *fresh], after)
+    workers = [await system.worker(), await system.worker()]
+    for each in workers:
+        await each.ready()
+    events = await system.terminal(len([*ended, *shut, *backlog, *fresh]))
+
+    judge(events, [*ended, *shut, *backlog, *fresh], system.jet)
+    again = len([*ended, *backlog, *shut])
+    once = {"command.duplicate": again, "conflict": 1, "command.applied": len(shut)}
+    await answered(system, once)
+
+    await publish(system, [*ended, *backlog, *shut, *fresh], before)
+    workers[0].kill()
+    twice = once | {"command.duplicate": 2 * again + len(fresh)}
+    await answered(system, twice)
+    judge(await system.events(), [*ended, *shut, *backlog, *fresh], system.jet)
+    assert judge_topics(await history(system.config)).violations == []
