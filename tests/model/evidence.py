@@ -12,14 +12,16 @@ if the second is lost as well; so is the adoption of other contents.
 
 import argparse
 import heapq
+import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
+from typing import Any
 
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
 from jetworker.core.evidence import Asked, Learned, Lesson, Shown, learn
@@ -102,7 +104,8 @@ class Command:
 class Job:
     """One seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, fixed: Mapping[str, Any]) -> None:
+        """Draw a job from *seed*; what is *fixed* of it is not drawn."""
         self.luck = luck = Random(seed)
         self.happened: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -136,6 +139,10 @@ class Job:
         self.has_strangers = not self.exclusive and luck.random() < 0.6
         self.pace = luck.choice((0.5, 2.0, 15.0))
         self.before = luck.choice((0, 3, 45, 45))
+        self.lengths: Sequence[float] = (0.5, 3.0, 30.0)
+        self.queued, self.failing = 0.5, 0.1
+        for name, value in fixed.items():
+            setattr(self, name, value)
 
     def later(self, seconds: float, what: Callable[[], object]) -> None:
         heapq.heappush(self._due, (self.now + seconds, next(self._ticket), what))
@@ -171,13 +178,14 @@ class Job:
         made = Made(
             next(self._ids),
             self.now,
-            luck.choice((0.5, 3.0, 30.0)),
+            luck.choice(self.lengths),
             paths,
             size,
             self.now + luck.choice((0.0, 0.0, 3.0)),
             command,
             command.attempt if command else 0,
-            failed=luck.random() < 0.1,
+            failed=luck.random() < self.failing,
+            queued=self.queued,
         )
         self.made.append(made)
         return made
@@ -337,6 +345,12 @@ class Job:
                 shown = [x for x in shown if x.ended(self.now)]
             case "begun":
                 shown = [x for x in shown if x.state(self.now) != "QUEUED"]
+            case "not failed":
+                shown = [x for x in shown if x.state(self.now) != "FAILED"]
+            case "moving":
+                moves = [x for x in shown if x.ended(self.now)]
+                gone = {x for x in moves if self.now < x.created + 2 * SETTLE}
+                shown = [x for x in shown if x not in gone]
             case "by id":
                 shown.sort(key=lambda x: x.delivery_id)
             case "by activity":
@@ -521,11 +535,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--until-wrong", action="store_true")
+    parser.add_argument("--fixed", type=json.loads, default={}, help="JSON, not drawn")
     options = parser.parse_args()
     happened: Counter[str] = Counter()
     number, began, starts = 0, time.process_time(), 0
     for seed in range(options.first, options.first + options.seeds):
-        job = Job(seed)
+        job = Job(seed, options.fixed)
         job.run()
         happened.update(job.happened)
         starts += sum(each.attempt for each in job.commands)
