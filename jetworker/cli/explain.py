@@ -161,7 +161,9 @@ def next_step(snapshot: Delivery | Finished, config: Config) -> Next:
                 f" {2 * settle + 10:g} s after that if it could not be decided"
             )
         case State.HELD if snapshot.pending is not None:
-            return Next("an operator's adopt waits until Jet can be asked")
+            then = ", ".join(order.kind for order in snapshot.orders)
+            behind = f"; then it is the turn of: {then}" if then else ""
+            return Next(f"an operator's adopt waits until Jet can be asked{behind}")
         case State.HELD:
             return Next(
                 "it is looked at from time to time and may still be adopted by itself;"

@@ -54,7 +54,14 @@ class Apply:
     command: Cancel | Resolve
 
 
-Admission: TypeAlias = Accept | Duplicate | Reject | Apply
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """An order that waits behind an adopt which Jet is being asked about (R9)."""
+
+    command: Cancel | Resolve
+
+
+Admission: TypeAlias = Accept | Duplicate | Reject | Apply | Wait
 Known: TypeAlias = Delivery | Remembered | None
 
 
@@ -65,12 +72,19 @@ def admit(
     match command:
         case Send():
             return _judge_send(command, known, route, now)
-        case Cancel():
-            return _judge_cancel(command, known)
-        case Resolve():
-            return _judge_resolve(command, known)
+        case Cancel() | Resolve():
+            return judge_order(command, known)
         case _:
             assert_never(command)
+
+
+def judge_order(command: Cancel | Resolve, known: Known) -> Reject | Apply | Wait:
+    """Return what is to be done with an operator's order, as things stand now."""
+    if isinstance(known, Delivery) and known.pending is not None:
+        return Wait(command)
+    if isinstance(command, Cancel):
+        return _judge_cancel(command, known)
+    return _judge_resolve(command, known)
 
 
 def _judge_send(
@@ -111,7 +125,7 @@ def _judge_known(command: Send, known: Delivery | Remembered) -> Admission:
     return _reject(command, Rejection.CONFLICT, message, "/commandId")
 
 
-def _judge_cancel(command: Cancel, known: Known) -> Admission:
+def _judge_cancel(command: Cancel, known: Known) -> Reject | Apply:
     if known is None:
         return _unknown(command)
     if (
@@ -124,22 +138,19 @@ def _judge_cancel(command: Cancel, known: Known) -> Admission:
     return Reject(Rejection.NOT_CANCELLABLE, message, command.command_id)
 
 
-def _judge_resolve(command: Resolve, known: Known) -> Admission:
+def _judge_resolve(command: Resolve, known: Known) -> Reject | Apply:
     if known is None:
         return _unknown(command)
     held = isinstance(known, Delivery) and known.state is State.HELD
     if not held:
         message = "the command is not held"
         return Reject(Rejection.NOT_HELD, message, command.command_id)
-    if isinstance(known, Delivery) and known.pending is not None:
-        message = "an earlier adopt is still being checked with Jet"
-        return Reject(Rejection.NOT_HELD, message, command.command_id)
     if isinstance(known, Delivery) and known.intent is None:
         return _judge_defect(command, known)
     return Apply(command)
 
 
-def _judge_defect(command: Resolve, known: Delivery) -> Admission:
+def _judge_defect(command: Resolve, known: Delivery) -> Reject | Apply:
     """Judge an order on what is held for a defect of ours: nothing of it is unknown."""
     if command.action is Resolution.ADOPT and command.delivery_id != known.delivery_id:
         message = "no start of the command is unknown that could have made it"

@@ -30,6 +30,7 @@ stateDiagram-v2
     uncertain --> held : Undecided
     held --> held : Undecided
     held --> held : AdoptOrdered
+    held --> held : OrderQueued
     held --> held : AdoptRefused
     held --> started : Found
     held --> cleared : ResendOrdered
@@ -73,6 +74,7 @@ from jetworker.core.trigger import (
     Found,
     Lost,
     Missing,
+    OrderQueued,
     Refused,
     ResendOrdered,
     StartConfirmed,
@@ -180,6 +182,8 @@ def transition(
             return transitions.lack(delivery, message)
         case State.HELD, AdoptOrdered(pending):
             return transitions.ask(delivery, pending)
+        case State.HELD, OrderQueued(order):
+            return transitions.queue(delivery, order)
         case State.HELD, AdoptRefused():
             return transitions.refuse_adopt(delivery)
         case State.HELD, ResendOrdered():

@@ -19,6 +19,7 @@ from jetworker.core.delivery import (
     Reason,
     ReasonCode,
     State,
+    WaitingOrder,
 )
 from jetworker.core.jet_clock import answered
 from jetworker.core.post import Ghost, contents_of, sample_of
@@ -235,6 +236,11 @@ def ask(delivery: Delivery, pending: PendingAdopt) -> Transition:
     return Transition(asked, effect=effect_of(asked))
 
 
+def queue(delivery: Delivery, order: WaitingOrder) -> Transition:
+    """Let an order wait behind the adopt that Jet is being asked about."""
+    return Transition(replace(delivery, orders=(*delivery.orders, order)))
+
+
 def refuse_adopt(delivery: Delivery) -> Transition:
     """Forget an operator's adopt that Jet does not bear out."""
     return Transition(replace(delivery, pending=None))
@@ -263,7 +269,8 @@ def hold_defect(delivery: Delivery, now: datetime) -> Transition:
     done = "it was started" if started else "a start may have been sent"
     message = f"the worker failed on it, which is a defect to be reported; {done}"
     reason = Reason(ReasonCode.HELD, message)
-    if delivery.state is State.HELD and delivery.reason == reason:
+    is_told = delivery.state is State.HELD and delivery.reason == reason
+    if is_told and delivery.pending is None:
         return Transition(delivery)
     is_lost = delivery.state is State.STARTING
     held = replace(
@@ -271,6 +278,7 @@ def hold_defect(delivery: Delivery, now: datetime) -> Transition:
         state=State.HELD,
         reason=reason,
         pending=None,
+        orders=(),
         doubted_at=now if is_lost else delivery.doubted_at,
     )
     if delivery.state is State.HELD and delivery.published is State.UNCERTAIN:

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import TypeAlias
 
 from jetworker.core.command import DeliveryId
-from jetworker.core.delivery import Intent, PendingAdopt, ReasonCode, Terms
+from jetworker.core.delivery import (
+    Intent,
+    PendingAdopt,
+    ReasonCode,
+    Terms,
+    WaitingOrder,
+)
 from jetworker.core.observation import JetDelivery, JetTransfer
 
 
@@ -86,6 +92,13 @@ class AdoptOrdered:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderQueued:
+    """An order came while Jet is being asked about an adopt: it waits behind it."""
+
+    order: WaitingOrder
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptRefused:
     """Jet does not know the delivery on that job, or it is bound elsewhere."""
 
@@ -138,6 +151,7 @@ Trigger: TypeAlias = (
     | Undecided
     | CancelOrdered
     | AdoptOrdered
+    | OrderQueued
     | AdoptRefused
     | ResendOrdered
     | AbandonOrdered

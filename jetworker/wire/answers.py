@@ -2,22 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 import orjson
 
-from jetworker.core.admission import Duplicate
+from jetworker.core.admission import Apply, Duplicate
 from jetworker.core.command import (
     Cancel,
     CommandId,
     Origin,
     Reject,
-    Rejection,
-    Resolution,
     Resolve,
 )
-from jetworker.core.delivery import Delivery
-from jetworker.core.trigger import AdoptRefused, Found, Trigger
+from jetworker.core.orders import Answered
 from jetworker.wire import times
 from jetworker.wire.events import (
     PREFIX,
@@ -115,26 +112,18 @@ def _told(kind: str, origin: Origin, now: datetime) -> dict[str, Any]:
     }
 
 
-def answer_adopt(
-    delivery: Delivery, trigger: Trigger, answers: Answers, now: datetime
-) -> tuple[str | None, tuple[Record, ...]]:
-    """
-    Return how a pending adopt is answered by *trigger*, and the records that say so.
-
-    None and nothing if no adopt is pending, or the trigger does not decide it.
-    """
-    pending = delivery.pending
-    if pending is None or not isinstance(trigger, Found | AdoptRefused):
-        return None, ()
-    if isinstance(trigger, Found) and trigger.delivery_id == pending.delivery_id:
-        order = Resolve(delivery.command_id, Resolution.ADOPT, pending.delivery_id)
-        return "applied", (answers.applied(order, pending.origin, now),)
-    message = "Jet does not know deliveryId on that job, or it is bound already"
-    reject = Reject(
-        Rejection.NOT_ADOPTABLE,
-        message,
-        delivery.command_id,
-        problems=(("/deliveryId", message),),
-    )
-    record = Record(pending.origin.topic, pending.key, pending.value, pending.headers)
-    return "rejected", answers.rejected(reject, pending.origin, record, now)
+def encode_answered(
+    answered: Answered, answers: Answers, now: datetime
+) -> tuple[Record, ...]:
+    """Encode the answer to a record that waited for Jet; a refused one is parked."""
+    waited = answered.record
+    match answered.answer:
+        case Apply(command):
+            return (answers.applied(command, waited.origin, now),)
+        case Reject() as reject:
+            record = Record(
+                waited.origin.topic, waited.key, waited.value, waited.headers
+            )
+            return answers.rejected(reject, waited.origin, record, now)
+        case _:
+            assert_never(answered.answer)

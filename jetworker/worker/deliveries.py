@@ -23,6 +23,7 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import LeaseLost, SetAside, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
 from jetworker.core.lifecycle import plain, set_aside, transition
+from jetworker.core.orders import Answered, answered, answered_as_defect
 from jetworker.core.route import Route
 from jetworker.core.transitions import Effect, Policy, Transition, effect_of
 from jetworker.core.trigger import Lost, Trigger
@@ -32,7 +33,7 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import handing, objects, snapshots
-from jetworker.wire.answers import Answers, answer_adopt
+from jetworker.wire.answers import Answers, encode_answered
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 from jetworker.worker import defects, delivery_log
@@ -299,16 +300,13 @@ class Deliveries:
             return self.commit(answers, moved)
         now = self.services.clock.now()
         step = transition(before, trigger, now, self.terms.policy)
-        outcome = None
-        if not answers:
-            outcome, answers = answer_adopt(before, trigger, self.terms.answers, now)
+        step, waited = answered(before, trigger, step, now, self.terms.policy)
+        answers += self._encoded(waited, now)
         if step.delivery == before and not step.events and not answers:
             return done()
         durable = self.take(before, step, answers, moved)
-        if outcome is None:
-            return durable
-        reason = Rejection.NOT_ADOPTABLE if outcome == "rejected" else None
-        return self.services.counted(outcome, durable, reason)
+        self._count_answered(waited, durable)
+        return durable
 
     def set_aside(self, command_id: CommandId, exc: Exception) -> None:
         """
@@ -336,22 +334,27 @@ class Deliveries:
     def _end_or_hold(self, delivery: Delivery) -> None:
         """Commit that a delivery is set aside; an order that waits on it is answered."""
         now = self.services.clock.now()
-        step, answers = set_aside(delivery, now), self._refusal(delivery, now)
-        if step.delivery == delivery and not step.events and not answers:
+        step = set_aside(delivery, now)
+        waited = answered_as_defect(delivery, defects.MESSAGE)
+        if step.delivery == delivery and not step.events and not waited:
             return
-        durable = self.take(self.deliveries.get(delivery.command_id), step, answers)
-        if answers:
-            reason = Rejection.INTERNAL_ERROR.value
-            _ = self.services.counted("rejected", durable, reason)
+        before = self.deliveries.get(delivery.command_id)
+        durable = self.take(before, step, self._encoded(waited, now))
+        self._count_answered(waited, durable)
 
-    def _refusal(self, delivery: Delivery, now: datetime) -> tuple[Record, ...]:
-        pending = delivery.pending
-        if pending is None:
-            return ()
-        origin = pending.origin
-        record = Record(origin.topic, pending.key, pending.value, pending.headers)
-        reject = Reject(Rejection.INTERNAL_ERROR, defects.MESSAGE, delivery.command_id)
-        return self.terms.answers.rejected(reject, origin, record, now)
+    def _encoded(
+        self, waited: tuple[Answered, ...], now: datetime
+    ) -> tuple[Record, ...]:
+        answers = self.terms.answers
+        return tuple(x for each in waited for x in encode_answered(each, answers, now))
+
+    def _count_answered(
+        self, waited: tuple[Answered, ...], durable: "asyncio.Future[None]"
+    ) -> None:
+        for each in waited:
+            reason = each.answer.reason if isinstance(each.answer, Reject) else None
+            outcome = "applied" if reason is None else "rejected"
+            _ = self.services.counted(outcome, durable, reason)
 
     def _leave(self, command_id: CommandId, exc: Exception) -> None:
         """Do nothing for an id in this life: its record stays, and nothing begins anew."""

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 import structlog
 
-from jetworker.core.admission import Accept, Apply, Duplicate, admit
+from jetworker.core.admission import Accept, Apply, Duplicate, Wait, admit
 from jetworker.core.command import (
     Cancel,
     Command,
@@ -16,21 +16,14 @@ from jetworker.core.command import (
     Origin,
     Reject,
     Rejection,
-    Resolution,
     Resolve,
     Send,
 )
-from jetworker.core.delivery import PendingAdopt
+from jetworker.core.delivery import WaitingOrder
 from jetworker.core.errors import InvalidRecord
 from jetworker.core.lifecycle import accept
-from jetworker.core.trigger import (
-    AbandonOrdered,
-    AdoptOrdered,
-    CancelOrdered,
-    Found,
-    ResendOrdered,
-    Trigger,
-)
+from jetworker.core.orders import ordered, refused_as_too_many, waiting_order
+from jetworker.core.trigger import AdoptOrdered, Found, OrderQueued
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.wire import commands, handing, times
 from jetworker.wire.record import Record, traceparent
@@ -141,6 +134,8 @@ def _carry_out(
             return _reject(deliveries, arrival, origin, reject)
         case Apply(order):
             return _apply(deliveries, arrival, origin, order)
+        case Wait(order):
+            return _queue(deliveries, arrival, origin, order)
         case never:
             assert_never(never)
 
@@ -149,7 +144,7 @@ def _apply(
     deliveries: Deliveries, arrival: Arrival, origin: Origin, order: Cancel | Resolve
 ) -> "asyncio.Future[None]":
     """Carry an order out; an adopt is answered when Jet was asked, of its own at once."""
-    trigger = _trigger(order, origin, arrival.message)
+    trigger = ordered(_order(arrival.message, origin, order))
     bound = deliveries.find(order.command_id)
     if isinstance(trigger, AdoptOrdered):
         wanted = trigger.pending.delivery_id
@@ -160,6 +155,19 @@ def _apply(
     answers = (deliveries.terms.answers.applied(order, origin, now),)
     durable = deliveries.step(order.command_id, trigger, answers, arrival.moved)
     return deliveries.services.counted("applied", durable)
+
+
+def _queue(
+    deliveries: Deliveries, arrival: Arrival, origin: Origin, command: Cancel | Resolve
+) -> "asyncio.Future[None]":
+    """Let an order wait behind an adopt, if there is room."""
+    order = _order(arrival.message, origin, command)
+    delivery = deliveries.find(command.command_id)
+    assert delivery is not None
+    refused = refused_as_too_many(delivery, order)
+    if refused is not None:
+        return _reject(deliveries, arrival, origin, refused)
+    return deliveries.step(command.command_id, OrderQueued(order), (), arrival.moved)
 
 
 def _reject(
@@ -182,18 +190,9 @@ def _reject(
     return deliveries.services.counted("rejected", durable, reject.reason.value)
 
 
-def _trigger(order: Cancel | Resolve, origin: Origin, message: Any) -> Trigger:
-    match order:
-        case Cancel():
-            return CancelOrdered()
-        case Resolve(action=Resolution.RESEND):
-            return ResendOrdered()
-        case Resolve(action=Resolution.ABANDON):
-            return AbandonOrdered()
-        case Resolve(delivery_id=delivery_id):
-            assert delivery_id is not None
-            record = (message.key, message.value, tuple(message.headers))
-            return AdoptOrdered(PendingAdopt(delivery_id, origin, *record))
+def _order(message: Any, origin: Origin, command: Cancel | Resolve) -> WaitingOrder:
+    headers = tuple(message.headers)
+    return waiting_order(command, origin, message.key, message.value, headers)
 
 
 def _origin(message: Any) -> Origin:

@@ -1,5 +1,6 @@
 """`jetworker explain`: each reason has its own next step, with commands that can be copied."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,17 @@ from pydantic import SecretStr
 
 from jetworker.cli.explain import next_step
 from jetworker.config.model import Config, JetConfig, KafkaConfig
-from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
+from jetworker.core.delivery import (
+    Delivery,
+    OrderKind,
+    PendingAdopt,
+    Reason,
+    ReasonCode,
+    State,
+    WaitingOrder,
+)
 from jetworker.core.finished import finish
-from tests.support.builders import NOW, a_delivery
+from tests.support.builders import DELIVERY, NOW, a_delivery, an_origin
 
 CONFIG = Config(
     routes_file=Path("routes.yaml"),
@@ -50,6 +59,20 @@ def test_what_failed_can_be_sent_again(code: ReasonCode) -> None:
     failed = a_delivery(State.FAILED, reason=Reason(code, "?"), finished_at=NOW)
 
     assert ENDS[code] in next_step(finish(failed), CONFIG).commands
+
+
+def test_orders_behind_an_adopt_are_told_in_their_turn() -> None:
+    adopt = PendingAdopt(DELIVERY, an_origin())
+    orders = tuple(
+        WaitingOrder(kind, an_origin()) for kind in (OrderKind.RESEND, OrderKind.CANCEL)
+    )
+    alone = a_delivery(State.HELD, pending=adopt)
+
+    said = next_step(alone, CONFIG).text
+    more = next_step(replace(alone, orders=orders), CONFIG).text
+
+    assert said == "an operator's adopt waits until Jet can be asked"
+    assert more == f"{said}; then it is the turn of: resend, cancel"
 
 
 def test_a_held_command_names_itself_in_each_way_out() -> None:

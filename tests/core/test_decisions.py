@@ -22,7 +22,6 @@ from jetworker.core.command import (
 )
 from jetworker.core.delivery import (
     Delivery,
-    PendingAdopt,
     ReasonCode,
     State,
     Terms,
@@ -69,7 +68,6 @@ from tests.support.builders import (
     a_jet_transfer,
     a_progress,
     a_send,
-    an_origin,
 )
 
 ROUTE = Route(RouteName("archive"), job_id=JobId("j"))
@@ -118,12 +116,6 @@ def test_the_same_command_again_is_a_duplicate_whatever_the_route_says() -> None
         (
             Resolve(ID, Resolution.RESEND),
             a_delivery(State.UNCERTAIN),
-            None,
-            Rejection.NOT_HELD,
-        ),
-        (
-            Resolve(ID, Resolution.RESEND),
-            a_delivery(State.HELD, pending=PendingAdopt(DELIVERY, an_origin())),
             None,
             Rejection.NOT_HELD,
         ),

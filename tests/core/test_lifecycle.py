@@ -12,12 +12,14 @@ from jetworker.core.delivery import (
     EventType,
     FailedObjects,
     Intent,
+    OrderKind,
     PendingAdopt,
     Reason,
     ReasonCode,
     State,
     Terms,
     Transfer,
+    WaitingOrder,
 )
 from jetworker.core.errors import IllegalTransition
 from jetworker.core.finished import finish
@@ -39,6 +41,7 @@ from jetworker.core.trigger import (
     Found,
     Lost,
     Missing,
+    OrderQueued,
     Refused,
     ResendOrdered,
     StartConfirmed,
@@ -72,6 +75,7 @@ TRIGGERS: tuple[Trigger, ...] = (
     Undecided("nothing to see"),
     CancelOrdered(),
     AdoptOrdered(PendingAdopt(OTHER, an_origin())),
+    OrderQueued(WaitingOrder(OrderKind.RESEND, an_origin())),
     AdoptRefused(),
     ResendOrdered(),
     AbandonOrdered(),

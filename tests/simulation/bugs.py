@@ -15,13 +15,18 @@ import jetworker
 
 @dataclass(frozen=True)
 class Bug:
-    """In *module*, *right* becomes *wrong*; *shows* is the invariant that it breaks."""
+    """
+    In *module*, *right* becomes *wrong*; *shows* is the invariant that it breaks.
+
+    *first* is the seed that showed it first: there the search begins.
+    """
 
     name: str
     shows: str
     module: str
     right: str
     wrong: str
+    first: int = 0
 
     def plant(self, folder: Path) -> None:
         """Copy the package into *folder*, with this bug."""
@@ -48,6 +53,7 @@ PLANTED = (
         "worker/reconciliation/reconciler.py",
         "self._settle = settle.total_seconds()\n",
         "self._settle = 0.01\n",
+        first=25,
     ),
     Bug(
         "blind retry on 502",
@@ -55,6 +61,7 @@ PLANTED = (
         "core/start_answer.py",
         "if status == 401:",
         "if status in {401, 502}:",
+        first=18,
     ),
     Bug(
         "event outside the transaction",
@@ -115,6 +122,7 @@ PLANTED = (
                 except StoreError:
                     await self._producer.start()
 """,
+        first=10,
     ),
     Bug(
         "absence believed without proof",
@@ -122,6 +130,7 @@ PLANTED = (
         "core/reconcile.py",
         "    if row.is_proven:  # R2\n",
         "    if row.looks or row.stated:  # R2\n",
+        first=79,
     ),
     Bug(
         "redirect followed",
@@ -132,6 +141,7 @@ PLANTED = (
         following = httpx.AsyncClient(transport=way, follow_redirects=True)
         response = await following.send(request, stream=True)
 """,
+        first=3,
     ),
     Bug(
         "sequence gap",
@@ -158,6 +168,7 @@ PLANTED = (
         "worker/deliveries.py",
         "            self.memory.add(snapshot)\n",
         "            pass\n",
+        first=7,
     ),
 )
 
@@ -176,6 +187,7 @@ FOUND = (
         "worker/partition.py",
         "while self._is_ours:",
         "while True:",
+        first=64,
     ),
     Bug(
         "a start sent while Jet holds starts back",
@@ -183,6 +195,7 @@ FOUND = (
         "jet/transport.py",
         '            self._budget.check("start_delivery")\n',
         "",
+        first=251,
     ),
     Bug(
         "a record's time taken at its word",
@@ -190,6 +203,7 @@ FOUND = (
         "wire/times.py",
         "    except (ValueError, OverflowError, OSError):\n",
         "    except KeyError:\n",
+        first=9,
     ),
 )
 
@@ -206,6 +220,7 @@ from jetworker.core.delivery import ReasonCode
 
                 unsent = Blocked(ReasonCode.JET_UNAVAILABLE, message)
                 DeliveryHandle(self, delivery.command_id).tell(unsent)""",
+        first=3,
     ),
     Bug(
         "the lease is not checked",
@@ -213,6 +228,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "if self.is_over or age > self.terms.lease.total_seconds():",
         "if age < 0:",
+        first=5,
     ),
     Bug(
         "a drain that does not wait for the answers",
@@ -220,6 +236,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "                await self._sending.none()\n                await self._store",
         "                await self._store",
+        first=22,
     ),
     Bug(
         "what is bound to another is a candidate",
@@ -227,6 +244,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/reconciliation/bindings.py",
         "            self.known[known.delivery_id] = known\n",
         "            pass\n",
+        first=1,
     ),
     Bug(
         "a tombstone written before the window is over",
@@ -234,6 +252,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "self.memory.expired(now, window)",
         "self.memory.expired(now, window * 0)",
+        first=7,
     ),
     Bug(
         "a record that was not sent is not missed",
@@ -241,6 +260,7 @@ from jetworker.core.delivery import ReasonCode
         "kafka/state_store.py",
         "        if errors:\n            raise _cause(errors)\n",
         "        answers = [a for a in answers if a not in errors]\n",
+        first=10,
     ),
     Bug(
         "expiry is not looked at",
@@ -248,6 +268,24 @@ from jetworker.core.delivery import ReasonCode
         "core/delivery.py",
         "    return None if delivery.attempt else delivery.expires_at\n",
         "    return None\n",
+    ),
+)
+
+# Of orders that wait behind an adopt.
+ORDERS = (
+    Bug(
+        "what waits behind an adopt is forgotten",
+        "every record of the commands topic is answered once",
+        "core/orders.py",
+        "    waiting = step.delivery.orders\n",
+        "    waiting: tuple[WaitingOrder, ...] = ()\n",
+    ),
+    Bug(
+        "an order is carried out while an adopt is pending",
+        "every record of the commands topic is answered once",
+        "core/admission.py",
+        "    if isinstance(known, Delivery) and known.pending is not None:\n",
+        "    if isinstance(known, Delivery) and len(known.orders) > 8:\n",
     ),
 )
 
@@ -273,5 +311,6 @@ STATE = (
         "kafka/ownership.py",
         "        gone = lost(kept, stands, self.kafka.config.group_id)\n",
         "        gone: dict[int, str] = {}\n",
+        first=3,
     ),
 )

@@ -257,7 +257,8 @@ class Jet:
         match rest:
             case [what, wanted]:
                 documents = {"deliveries": delivery, "transfers": transfer}[what]
-                return _found([documents(d) for d in self.deliveries], wanted)
+                of = [d for d in self.deliveries if d.job_id == job_id]
+                return _found([documents(d) for d in of], wanted)
             case ["files"] if self.listing[job_id] == "unfiled":
                 return Reply(404, {"message": "not found"})
             case ["files"]:

@@ -86,6 +86,16 @@ def started_again(world: World) -> int:
     return sum(after.state is State.CLEARED for _, _, after in _decisions(world))
 
 
+def waited_behind_an_adopt(world: World) -> int:
+    """Return how many orders had to wait for Jet's word on the one before them."""
+    topic = world.settings.config.topics.state
+    return sum(
+        len(set(_remembered(entry)[1:]))
+        for number in range(world.broker.partitions[topic])
+        for entry in world.broker.logs[TopicPartition(topic, number)].committed()
+    )
+
+
 def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
     """
     Yield what look-ups decided: from what, where its intent is, and to what.
@@ -179,7 +189,7 @@ def _shown_by(world: World, number: int) -> dict[int | bytes | None, int]:
     """
     Return the first transaction that shows each record.
 
-    Its answer, or that an adopt is pending, or, by key, that its command is accepted.
+    Its answer, or that an adopt is pending or an order behind it, or, by key, that its command is accepted.
     """
     topics = world.settings.config.topics
     found: dict[int | bytes | None, int] = {}
@@ -211,4 +221,5 @@ def _remembered(entry: Entry) -> list[int | bytes | None]:
     snapshot = snapshots.decode(entry.value)
     if not isinstance(snapshot, Delivery):
         return []
-    return [snapshot.pending.origin.offset] if snapshot.pending else []
+    behind = [each.origin.offset for each in snapshot.orders]
+    return [snapshot.pending.origin.offset, *behind] if snapshot.pending else []

@@ -18,7 +18,7 @@ from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
 from tests.simulation.judgement import Judgement
-from tests.simulation.ledger import started_again
+from tests.simulation.ledger import started_again, waited_behind_an_adopt
 from tests.simulation.loop import run
 from tests.simulation.node import Node
 from tests.simulation.world import (
@@ -110,6 +110,7 @@ def _happened(world: World) -> Counter[str]:
             "of these started again": started_again(world),
             "of these resolved by the operator": world.resolved.total(),
             "of these where files are not shown": world.resolved["unfiled"],
+            "orders seen behind an adopt": waited_behind_an_adopt(world),
             "deliveries of somebody else": sum(d.command_id is None for d in made),
         }
     )
@@ -288,8 +289,27 @@ def _resolve(world: World) -> None:
         if made:
             order |= {"action": "adopt", "deliveryId": made[0].delivery_id}
         world.say(f"{command_id} is held, the operator says: {order['action']}")
+        number = world.resolved.total()
         world.resolved[world.jet.listing[events[-1].data["jobId"]]] += 1
+        if number % 3:
+            _mistake(world, command_id)
         world.publish(order)
+        if number % 3 == 1:
+            world.publish({"type": "cancel", "commandId": command_id})
+        if number % 3 == 2:
+            world.publish(order | {"action": "abandon", "deliveryId": None})
+
+
+def _mistake(world: World, command_id: str) -> None:
+    """Say adopt of what is another command's, or of nothing: what follows waits."""
+    bound = sorted(
+        each[-1].data["deliveryId"]
+        for other, each in told(world).items()
+        if other != command_id and each[-1].data.get("deliveryId")
+    )
+    wrong = bound[0] if bound else "nobody"
+    order = {"type": "resolve", "commandId": command_id, "action": "adopt"}
+    world.publish(order | {"deliveryId": wrong})
 
 
 def simulation() -> "TemporaryDirectory[str]":

@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.bugs import FOUND, OTHERS, PLANTED, STATE, Bug
+from tests.simulation.bugs import FOUND, ORDERS, OTHERS, PLANTED, STATE, Bug
 from tests.simulation.process import simulate
 
-ENOUGH = 400  # the bug that shows itself most rarely needs a quarter of these
+ENOUGH = 400  # one that is found at once costs no more for it
 
 
 @pytest.mark.parametrize(
-    "bug", PLANTED + FOUND + OTHERS + STATE, ids=lambda bug: bug.name
+    "bug", PLANTED + FOUND + OTHERS + ORDERS + STATE, ids=lambda bug: bug.name
 )
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
     bug.plant(tmp_path)
 
-    done = simulate("--seeds", str(ENOUGH), "--until", bug.shows, folder=tmp_path)
+    options = ("--first", str(bug.first), "--seeds", str(ENOUGH))
+    done = simulate(*options, "--until", bug.shows, folder=tmp_path)
 
     assert done.returncode == 1, f"{bug.name} was not noticed: {done.stdout}"
     assert f"\n{bug.shows}" in f"\n{done.stdout}", done.stdout + done.stderr

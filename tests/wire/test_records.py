@@ -12,11 +12,10 @@ from jsonschema import Draft202012Validator
 from pydantic.alias_generators import to_camel
 
 from jetworker.cli import schemas
-from jetworker.core.admission import Duplicate
+from jetworker.core.admission import Apply, Duplicate
 from jetworker.core.command import (
     Cancel,
     CommandId,
-    DeliveryId,
     ObjectSpec,
     Reject,
     Rejection,
@@ -29,20 +28,22 @@ from jetworker.core.delivery import (
     Event,
     EventType,
     FailedObjects,
+    OrderKind,
     PendingAdopt,
     Reason,
     ReasonCode,
     State,
     Terms,
     Transfer,
+    WaitingOrder,
 )
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.finished import finish
+from jetworker.core.orders import Answered
 from jetworker.core.post import Ghost, Window, contents_of
 from jetworker.core.route import Listing, OnUncertain
-from jetworker.core.trigger import Absent, AdoptRefused, Found
 from jetworker.wire import events, routes, snapshots
-from jetworker.wire.answers import Answers, answer_adopt
+from jetworker.wire.answers import Answers, encode_answered
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 from tests.support.builders import (
@@ -70,6 +71,12 @@ FULL = a_delivery(
     transfers=(Transfer(a_jet_transfer().transfer_id, "X", progress=a_progress()),),
     pending=PendingAdopt(
         DELIVERY, an_origin(), b"\xff", b"\x00", (("h", b"\xfe"), ("n", None))
+    ),
+    orders=(
+        WaitingOrder(OrderKind.RESEND, an_origin(), None, b"\xff", None),
+        WaitingOrder(
+            OrderKind.ADOPT, an_origin(), DELIVERY, None, b"\x00", (("h", b"\xfe"),)
+        ),
     ),
     doubted_at=NOW,
     failed_objects=FailedObjects(3, ("/a.mov",)),
@@ -391,19 +398,20 @@ def test_a_wrong_routes_file_is_named_by_file_route_and_key(
     assert named in str(caught.value)
 
 
-def test_a_pending_adopt_is_answered_when_jet_was_asked() -> None:
-    held = replace(FULL, traceparent=None)
-    found, other = Found(DELIVERY, NOW), Found(DeliveryId("other"), NOW)
+def test_a_record_that_waited_for_jet_is_answered_and_parked_if_refused() -> None:
+    pending = FULL.pending
+    assert pending is not None
+    adopt = Resolve(FULL.command_id, Resolution.ADOPT, DELIVERY)
+    refuse = Reject(Rejection.NOT_ADOPTABLE, "no", FULL.command_id)
+    waited = replace(pending, origin=an_origin(traceparent=None))
 
-    applied, (said,) = answer_adopt(held, found, ANSWERS, NOW)
-    refused, (no, parked) = answer_adopt(held, AdoptRefused(), ANSWERS, NOW)
+    (said,) = encode_answered(Answered(waited, Apply(adopt)), ANSWERS, NOW)
+    no, parked = encode_answered(Answered(waited, refuse), ANSWERS, NOW)
 
-    assert (applied, body(said)["action"]) == ("applied", "adopt")
-    assert (refused, body(no)["reason"]["code"]) == ("rejected", "not_adoptable")
+    assert (body(said)["action"], body(said)["offset"]) == ("adopt", 7)
+    assert body(no)["reason"]["code"] == "not_adoptable"
     assert (parked.key, parked.value) == (b"\xff", b"\x00")
-    assert answer_adopt(held, other, ANSWERS, NOW)[0] == "rejected"
-    assert answer_adopt(held, Absent(), ANSWERS, NOW) == (None, ())
-    assert answer_adopt(a_delivery(State.HELD), found, ANSWERS, NOW) == (None, ())
+    assert set(waited.headers) < set(parked.headers)
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,19 @@ from jetworker.core.delivery import (
     Delivery,
     Event,
     EventType,
+    Intent,
     PendingAdopt,
     ReasonCode,
     State,
+    Terms,
 )
 from jetworker.core.errors import SetAside, StoreError
 from jetworker.core.finished import Remembered
 from jetworker.core.lifecycle import set_aside
+from jetworker.core.orders import MOST
 from jetworker.core.route import Route
 from jetworker.core.transitions import Policy
-from jetworker.core.trigger import Blocked
+from jetworker.core.trigger import AdoptRefused, Begun, Blocked, Lost, Undecided
 from jetworker.kafka.growth import Homes
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.metrics import Metrics
@@ -35,7 +38,8 @@ from jetworker.wire.record import Record
 from jetworker.worker import intake
 from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
 from jetworker.worker.delivery_counts import DeliveryCounts
-from tests.support.builders import DELIVERY, NOW, a_delivery, an_origin
+from jetworker.worker.handle import DeliveryHandle
+from tests.support.builders import DELIVERY, JOB, NOW, a_delivery, an_origin
 from tests.support.fakes import HandClock, Performer, Written
 
 ARCHIVE = RouteName("archive")
@@ -99,6 +103,12 @@ class Desk:
         (write,) = self.store.writes[number:]
         assert write.offset == message.offset + 1
         return write
+
+    def holds(self, command_id: CommandId) -> None:
+        """Let a command be held after a start that was lost."""
+        begun = Begun(Intent(JOB, NOW, NOW), Terms())
+        for trigger in (begun, Lost("no answer"), Undecided("not decided")):
+            DeliveryHandle(self.partition, command_id).tell(trigger)
 
     async def receive(self, message: Message) -> None:
         """Take a record, and let those know who wait for its answer to be durable."""
@@ -203,6 +213,41 @@ async def test_a_cancel_is_applied_and_ends_its_command_in_one_write(
     ]
     assert desk.partition.find(CommandId("c-1")) is None
     assert desk.counted("applied") == 1
+
+
+async def test_an_order_behind_an_adopt_is_kept_and_answered_with_it(
+    desk: Desk,
+) -> None:
+    order = {"commandId": "c-1", "type": "resolve"}
+    await desk.take(SEND)
+    desk.holds(CommandId("c-1"))
+    adopt = await desk.take(order | {"action": "adopt", "deliveryId": "nobody"})
+
+    resend = await desk.take(order | {"action": "resend"})
+    for _ in range(MOST - 1):
+        await desk.take({"commandId": "c-1", "type": "cancel"})
+    refused = await desk.take(order | {"action": "abandon"})
+    number = len(desk.store.writes)
+    await desk.partition.apply(CommandId("c-1"), AdoptRefused())
+    await asyncio.sleep(0)
+
+    assert told(adopt) == told(resend) == [("jet.state", "")]
+    rejected = [
+        ("jet.events", "io.jetworker.command.rejected"),
+        ("jet.dead-letters", ""),
+    ]
+    assert told(refused) == rejected
+    (write,) = desk.store.writes[number:]
+    assert told(write) == [
+        ("jet.state", ""),
+        *rejected,
+        ("jet.events", "io.jetworker.command.applied"),
+        *rejected * (MOST - 1),
+    ]
+    cleared = desk.partition.find(CommandId("c-1"))
+    assert cleared is not None
+    assert (cleared.state, cleared.orders) == (State.CLEARED, ())
+    assert (desk.counted("applied"), desk.counted("rejected")) == (1, MOST + 1)
 
 
 async def test_a_record_without_key_or_value_stops_nothing(desk: Desk) -> None:
