@@ -23,12 +23,14 @@ class Account:
 
     checked: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[tuple[str, bool]] = field(default_factory=Counter)
     wrong: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, other: "Account") -> None:
         """Add what other seeds showed."""
         self.checked.update(other.checked)
         self.happened.update(other.happened)
+        self.unknown.update(other.unknown)
         self.wrong |= other.wrong
 
     @property
@@ -99,6 +101,7 @@ def _run_share(share: Share) -> Account:
     for run in _runs(share.seeds):
         account.checked.update(run.judgement.checked)
         account.happened.update(run.happened)
+        account.unknown.update(run.unknown)
         if run.wrong:
             account.wrong[run.seed] = run.wrong
         if share.is_enough(run.wrong):
@@ -131,6 +134,11 @@ def _tell(account: Account, number: int, began: float) -> int:
         return 1
     for what, count in account.happened.items():
         sys.stdout.write(f"{count:>9} {what}\n")
+    for listing in sorted({each for each, _ in account.unknown}):
+        settled = account.unknown[listing, True]
+        every = settled + account.unknown[listing, False]
+        what = f"of {every} unknown starts settled by themselves, job lists: {listing}"
+        sys.stdout.write(f"{settled:>9} {what}\n")
     for what, count in sorted(account.checked.items()):
         sys.stdout.write(f"{count:>9} checked, 0 wrong: {what}\n")
     sys.stdout.write(f"{number} seeds in {time.monotonic() - began:.0f} s\n")

@@ -15,7 +15,7 @@ from jetworker.wire.events import read
 from jetworker.worker import job_locks
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
-from tests.simulation.jet import FAIR, Weather
+from tests.simulation.jet import FAIR, STATED, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
 from tests.simulation.judgement import Judgement
 from tests.simulation.ledger import started_again, waited_behind_an_adopt
@@ -46,11 +46,17 @@ Fate: TypeAlias = Callable[[Node, str], str | None]
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one seed."""
+    """
+    What came of one seed.
+
+    *unknown* are the starts that were, by their job's listing and by whether they were
+    settled without an operator.
+    """
 
     seed: int
     judgement: Judgement
     happened: Counter[str]
+    unknown: Counter[tuple[str, bool]]
     trace: list[str]
 
     @property
@@ -82,7 +88,15 @@ class Simulation:
                 judgement = judge(world)
                 if luck.random() < _LOST:
                     await _lose_state(world, judgement)
-                found.append(Run(seed, judgement, _happened(world), _story(world)))
+                found.append(
+                    Run(
+                        seed,
+                        judgement,
+                        _happened(world),
+                        _unknown(world),
+                        _story(world),
+                    )
+                )
             finally:
                 await world.end()
 
@@ -113,6 +127,18 @@ def _happened(world: World) -> Counter[str]:
             "orders seen behind an adopt": waited_behind_an_adopt(world),
             "deliveries of somebody else": sum(d.command_id is None for d in made),
         }
+    )
+
+
+def _unknown(world: World) -> Counter[tuple[str, bool]]:
+    """Count the starts that were unknown; "stated" where a route says what is listed."""
+    return Counter(
+        (
+            "stated" if job == STATED else world.jet.listing[job],
+            command_id not in world.ordered,
+        )
+        for command_id, events in told(world).items()
+        for job in {e.data["jobId"] for e in events if e.kind == "delivery.uncertain"}
     )
 
 
@@ -290,6 +316,7 @@ def _resolve(world: World) -> None:
             order |= {"action": "adopt", "deliveryId": made[0].delivery_id}
         world.say(f"{command_id} is held, the operator says: {order['action']}")
         number = world.resolved.total()
+        world.ordered.add(command_id)
         world.resolved[world.jet.listing[events[-1].data["jobId"]]] += 1
         if number % 3:
             _mistake(world, command_id)

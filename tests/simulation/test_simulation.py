@@ -1,7 +1,10 @@
 """Through every storm that a seed can draw, nothing is lost and nothing is done twice."""
 
+from collections import Counter
+
 import pytest
 
+from tests.simulation.__main__ import Account
 from tests.simulation.kept import KEPT
 from tests.simulation.process import simulate
 
@@ -21,6 +24,27 @@ def test_a_seed_that_once_went_wrong_does_so_no_more(seed: int) -> None:
     done = simulate("--seed", str(seed))
 
     assert done.returncode == 0, f"{KEPT[seed]}: {done.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "again", "is_vacuous"), [(100, 2, False), (100, 1, True), (0, 0, True)]
+)
+def test_where_hardly_anything_is_started_again_nothing_is_shown(
+    unknown: int, again: int, *, is_vacuous: bool
+) -> None:
+    """A worker that never starts anything again makes no double either."""
+    happened = {"starts unknown": unknown, "of these started again": again}
+
+    account = Account(Counter(checked=1), Counter(happened))
+
+    assert account.is_vacuous is is_vacuous
+
+
+def test_what_was_never_seen_or_checked_is_not_shown() -> None:
+    again = Counter({"starts unknown": 2, "of these started again": 1})
+
+    assert Account(Counter(checked=0), again).is_vacuous
+    assert Account(Counter(checked=1), Counter({**again, "seen": 0})).is_vacuous
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:

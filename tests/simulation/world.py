@@ -114,6 +114,7 @@ class World:
     commands: list[dict[str, Any]] = field(default_factory=list)
     repeated: dict[tuple[int, int], str] = field(default_factory=dict)
     resolved: Counter[str] = field(default_factory=Counter)
+    ordered: set[str] = field(default_factory=set)
     trouble: float = 0.0
     is_peaceful: bool = False
     group_id: str = GROUPS[0]
