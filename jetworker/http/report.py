@@ -55,7 +55,10 @@ class Report:
         seen = self.parts.follower.oldest_seen() or self.clock.now()
         self.metrics.oldest_status_timestamp_seconds.set(seen.timestamp())
         self.metrics.partitions_assigned.set(len(self.parts.worker.assigned))
-        self.metrics.partitions_restored.set(len(self.parts.worker.lives))
+        worker = self.parts.worker
+        # After a growth a partition is live and waits: an alert is to see that too.
+        served = worker.lives.keys() - worker.hindrances.keys()
+        self.metrics.partitions_restored.set(len(served))
         lost = [
             each
             for each in self.parts.worker.hindrances.values()

@@ -1,6 +1,7 @@
 """What a worker tells of itself, asked of its real parts before anything runs."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
 
@@ -98,6 +99,28 @@ async def test_the_gauges_that_nobody_keeps_are_set_when_somebody_looks(
     assert value("partitions_assigned") == 0
     seen = value("oldest_status_timestamp_seconds") or 0
     assert seen == pytest.approx(Clock().now().timestamp(), abs=600)
+
+
+@dataclass
+class Kept:
+    """A partition of ours, as far as it is reported."""
+
+    live: object
+    hindrance: str | None = None
+
+
+async def test_a_partition_that_waits_after_a_growth_is_neither_ready_nor_restored(
+    report: Report,
+) -> None:
+    grown = "the topics have grown, and commands wait"
+    partitions = {0: Kept(object()), 1: Kept(object(), grown), 2: Kept(None)}
+    report.parts.worker._partitions = partitions  # type: ignore[assignment]  # noqa: SLF001 -- Kafka fills it
+
+    report.refresh()
+
+    assert grown in (report.ready()["state"] or "")
+    restored = report.metrics.registry.get_sample_value("jetworker_partitions_restored")
+    assert restored == 1
 
 
 async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(
