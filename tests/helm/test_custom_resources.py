@@ -162,3 +162,32 @@ def test_keda_is_told_only_what_its_scaler_reads() -> None:
     assert trigger["type"] == "kafka"
     assert trigger["metadata"].keys() <= TRIGGER
     assert {each["parameter"] for each in wanted} == AUTHENTICATION
+
+
+# Those of pkg/scalers/prometheus_scaler.go, of the same version.
+PROMETHEUS = {
+    "serverAddress",
+    "query",
+    "threshold",
+    "activationThreshold",
+    "namespace",
+    "customHeaders",
+    "ignoreNullValues",
+    "unsafeSsl",
+    "queryParameters",
+    "timeout",
+}
+
+
+def test_by_the_workers_own_metric_keda_needs_nothing_of_kafka() -> None:
+    """So it goes with every way of signing in, also by tokens."""
+    given = values("company")
+    (trigger,) = only(given, "ScaledObject")["spec"]["triggers"]
+
+    assert trigger["type"] == "prometheus"
+    assert trigger["metadata"].keys() <= PROMETHEUS
+    assert trigger["metadata"]["query"] == (
+        'sum(jetworker_commands_lag{job="media/test-jetworker"})'
+    )
+    assert "authenticationRef" not in trigger
+    assert not [x for x in objects(given) if x["kind"] == "TriggerAuthentication"]
