@@ -34,6 +34,9 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "list_transfers": ("GET", "{job}/transfers?state=IN_PROGRESS", None),
     "get_transfer": ("GET", "{transfer}", None),
     "list_files": ("GET", "{job}/files", None),
+    "list_subscriptions": ("GET", "/v1/subscriptions", None),
+    "subscribe": ("POST", "/v1/subscriptions", None),
+    "unsubscribe": ("DELETE", "{subscription}", None),
 }
 
 
@@ -63,13 +66,24 @@ async def test_a_fault_strikes_the_operation_it_names_once_and_no_other(
     delivery = await ready.start("/a")
     done = await ready.finished(delivery)
     transfer = f"{job}/transfers/{done['transfers'][0]['transferId']}"
+    subscribing = {
+        "eventCategory": "JET_DELIVERY",
+        "eventFilterConfig": {"jobId": job.rpartition("/")[2]},
+        "notificationMethod": "WEBHOOK",
+        "notificationConfig": {"url": "http://127.0.0.1:9/"},
+    }
+    made = (await ready.http.post("/v1/subscriptions", json=subscribing)).json()
+    subscription = f"/v1/subscriptions/{made['subscriptionId']}"
     await ready.fault(operation, "status", status=418)
 
     last = (*(o for o in REQUESTS if o != "delete_job"), "delete_job")
     answers = {}
     for each in last:
         method, path, body = REQUESTS[each]
-        url = path.format(job=job, delivery=delivery, transfer=transfer)
+        url = path.format(
+            job=job, delivery=delivery, transfer=transfer, subscription=subscription
+        )
+        body = subscribing if each == "subscribe" else body
         answers[each] = (await ready.http.request(method, url, json=body)).status_code
 
     assert answers == dict.fromkeys(REQUESTS, 200) | {operation: 418}
