@@ -22,6 +22,7 @@ PACKAGES = {
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
     "npm": "npm",  # fetches AsyncAPI's parser, and what drives the browser
     "chromium": "chromium",  # shows the pages
+    "tinyproxy": "tinyproxy-bin",  # a company's proxy
 }
 IMAGE = (
     "buildah",
