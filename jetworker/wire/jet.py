@@ -36,7 +36,8 @@ from jetworker.core.observation import (
 from jetworker.core.route import Growing
 from jetworker.wire import times
 
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+")
+# Whatever stands before it, a scheme or none: what comes behind may be an address.
+_URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]*)?://\S*")
 _LENGTH = 200
 _READ = 2000
 _NAMES = ("message", "error_description", "error", "title", "detail")

@@ -177,6 +177,8 @@ def test_any_routes_file_is_read_or_refused(text: bytes) -> None:
         routes.decode(text, "routes.yaml")
 
 
+@example(b"://")
+@example(b"1://host/secret")
 @given(st.binary(max_size=100) | values.map(orjson.dumps))
 def test_what_jet_says_is_quoted_short_and_without_addresses(body: bytes) -> None:
     said = quote_answer(body)
