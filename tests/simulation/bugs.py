@@ -53,7 +53,7 @@ PLANTED = (
         "worker/reconciliation/reconciler.py",
         "self._settle = settle.total_seconds()\n",
         "self._settle = 0.01\n",
-        first=25,
+        first=363,
     ),
     Bug(
         "blind retry on 502",
@@ -187,7 +187,7 @@ FOUND = (
         "worker/partition.py",
         "while self._is_ours:",
         "while True:",
-        first=64,
+        first=98,
     ),
     Bug(
         "a start sent while Jet holds starts back",
