@@ -139,14 +139,12 @@ def test_every_selector_of_a_rule_can_be_scoped_to_a_release(file: Path) -> None
     for group in read(file)["groups"]:
         for rule in group["rules"]:
             for selector in re.findall(r"\{([^}]*)\}", rule["expr"]):
-                ours = 'job="jetworker"' in selector
-                assert ours or 'consumergroup="jetworker"' in selector, selector
+                assert 'job="jetworker"' in selector, selector
 
 
 def _of_a_release() -> Tree:
-    """Return the rules of a release that named its group and its topic."""
-    changed = {"config": {"kafka": {"group_id": "eu"}, "topics": {"commands": "c"}}}
-    return only(merged(values("full"), changed), "PrometheusRule")
+    """Return the rules of a release."""
+    return only(values("full"), "PrometheusRule")
 
 
 def test_a_release_scopes_the_rules_to_itself_and_leaves_out_what_is_unwanted() -> None:
@@ -155,7 +153,6 @@ def test_a_release_scopes_the_rules_to_itself_and_leaves_out_what_is_unwanted() 
 
     assert 'job="jetworker"' not in text
     assert 'job="media/test-jet"' in text
-    assert 'consumergroup="eu", topic="c"' in text
     assert "helm/jetworker/RUNBOOK.md" not in text
     assert "https://runbooks.example.com/jetworker#jetworkerstartheld" in text
     names = {
@@ -171,10 +168,8 @@ def test_the_rules_of_a_release_are_valid_too(tmp_path: Path) -> None:
     _promtool("check", "rules", "--lint=all", "--lint-fatal", tmp_path / "rules.yaml")
 
 
-def test_alerts_on_the_lag_come_only_with_what_measures_it() -> None:
-    without = merged(values("full"), {"prometheusRule": {"kafkaExporter": False}})
-
-    assert "kafka_consumergroup_lag" not in str(only(without, "PrometheusRule"))
+def test_alerts_on_the_lag_need_nothing_but_the_workers_own_metrics() -> None:
+    assert "kafka_consumergroup_lag" not in str(only(values("full"), "PrometheusRule"))
 
 
 @needs_promtool
