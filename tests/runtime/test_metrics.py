@@ -44,6 +44,7 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "failures_total": ("counter", {"route", "reason"}),
     "partitions_restored": ("gauge", set()),
     "internal_errors_total": ("counter", {"where"}),
+    "notifications_total": ("counter", {"outcome"}),
 }
 
 
