@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from jetworker.cli.run import work
 from jetworker.config.load import load
-from jetworker.config.model import Config
+from jetworker.config.model import Config, ShutdownConfig
 from jetworker.core.delivery import State
 from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection
@@ -176,6 +176,8 @@ class World:
         config, metrics = self.settings.config, self.settings.metrics
         kafka_config = config.kafka.model_copy(update={"group_id": group_id})
         config = config.model_copy(update={"kafka": kafka_config})
+        if self.is_peaceful:  # a stop that has no time leaves a start in doubt, rightly
+            config = config.model_copy(update={"shutdown": ShutdownConfig()})
         topics = config.topics
         kafka = SimulatedKafka(config.kafka, topics, self.broker, self.groups, node)
         kafka.trouble.chance = self.trouble
