@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from jetworker.cli import output
 from jetworker.cli.demo.account import Account, account, compare
+from jetworker.cli.demo.operator import decide_held
 from jetworker.cli.demo.script import Script, grow, prepare
 from jetworker.cli.demo.stage import Process, Stage, environment, follow
 from jetworker.cli.exit_codes import FAILED, OK
@@ -68,7 +70,9 @@ async def _show(console: output.Console, folder: Path, *, keep: bool) -> int:
             stage = await stack.enter_async_context(Stage(folder, environ))
             first, _ = await stage.start(), await stage.start()
             console.print(f"ready after {time.monotonic() - began:.1f} s")
-            events, takeover = await _play(console, config, script, stage, first)
+            events, takeover = await _play(
+                console, config, script, stage, sandbox, first
+            )
             result = await account(config, sandbox, script, events, takeover)
             _print(console, result, compare(script), time.monotonic() - began)
             if keep:
@@ -92,6 +96,7 @@ async def _play(
     config: Config,
     script: Script,
     stage: Stage,
+    sandbox: Sandbox,
     victim: Process,
 ) -> tuple[list[ReadEvent], float]:
     """Publish, pause, kill, resume; returns all events and the takeover's seconds."""
@@ -100,6 +105,9 @@ async def _play(
     following = asyncio.create_task(follow(config, events, listening))
     drawing = asyncio.create_task(_draw(console, script, events))
     growing = asyncio.create_task(grow(script))
+    deciding = asyncio.create_task(
+        decide_held(script, sandbox, events, partial(_publish, config))
+    )
     try:
         await listening.wait()
         await stage.set_paused("vault", paused=True)
@@ -113,13 +121,16 @@ async def _play(
         takeover = stage.restored_at(killed)
         await asyncio.sleep(0.5)  # for an event too many, were there one
     finally:
-        for task in (following, drawing, growing):
+        beside = (following, drawing, growing, deciding)
+        for task in beside:
             task.cancel()
-        await asyncio.gather(following, drawing, growing, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
     return events, takeover
 
 
 async def _publish(config: Config, commands: list[bytes]) -> None:
+    if not commands:
+        return
     producer = AIOKafkaProducer(**client_options(config.kafka))
     await producer.start()
     try:
