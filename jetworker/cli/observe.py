@@ -7,17 +7,18 @@ an unknown start are run on what is known, and nothing is started or changed.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from jetworker.cli import output
 from jetworker.cli.exit_codes import OK
 from jetworker.cli.jobs import jet_client
 from jetworker.config.model import Config
-from jetworker.core.command import DeliveryId, RouteName
+from jetworker.core.command import DeliveryId, JobId, RouteName
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.evidence import LEARNED_FROM, Learned, Lesson, learn
-from jetworker.core.witness import ENOUGH_KNOWN, KnownDelivery, Look, survey
+from jetworker.core.witness import ENOUGH_KNOWN, KnownDelivery, Look, Survey, survey
 from jetworker.jet.jobs import JobResolver
 from jetworker.kafka.clients import KafkaClients
 from jetworker.wire import times
@@ -28,6 +29,38 @@ from jetworker.worker.reconciliation.job_observer import JobObserver
 
 _BETWEEN = 5.0
 _NAMED = 5
+
+
+@dataclass(slots=True)
+class _Looks:
+    """What looks at one job have shown: all of them, and the last one with the rest."""
+
+    number: int = 0
+    gaps: dict[DeliveryId, None] = field(default_factory=dict)
+    first_listed: dict[DeliveryId, datetime] = field(default_factory=dict)
+    unstated: DeliveryId | None = None
+    ever_listed: frozenset[DeliveryId] | None = None
+    known: Mapping[DeliveryId, KnownDelivery] = field(default_factory=dict)
+    asked: Sequence[DeliveryId] = ()
+    last: Survey | None = None
+
+    def add(
+        self,
+        found: Survey,
+        known: Mapping[DeliveryId, KnownDelivery],
+        asked: Sequence[DeliveryId],
+    ) -> None:
+        """Add a look at what is *known*, after which others were *asked* for, too."""
+        self.number += 1
+        self.known, self.asked, self.last = known, asked, found
+        listed = found.look.listed
+        if found.gap is not None:
+            self.gaps[found.gap] = None
+        self.unstated = self.unstated or found.unstated
+        if self.ever_listed is not None:
+            for each in listed - self.ever_listed:
+                self.first_listed.setdefault(each, found.look.ended)
+        self.ever_listed = (self.ever_listed or frozenset()) | listed
 
 
 async def observe(
@@ -47,76 +80,79 @@ async def observe(
     async with jet_client(config, environ) as jet:
         job_id = await JobResolver(jet).resolve(route)
         observer = JobObserver(jet)
+        looks, until = _Looks(), asyncio.get_running_loop().time() + seconds
         bindings = Bindings(KafkaClients(config.kafka, config.topics))
-        until = asyncio.get_running_loop().time() + seconds
-        first_listed: dict[DeliveryId, datetime] = {}
-        seen_before: frozenset[DeliveryId] | None = None
-        gaps: dict[DeliveryId, None] = {}
-        unstated: DeliveryId | None = None
-        looks = 0
         while True:
-            seen = await observer.look(job_id)
-            book = await bindings.read(job_id)
-            looks += 1
-            asked = sorted(seen.named - book.known.keys())[:LEARNED_FROM]
-            last = _last(book.known)
-            shown = {
-                each: found
-                for each, found in (
-                    await observer.shown(job_id, {*asked, *last}, seen)
-                ).items()
-                if found is not None
-            }
-            look = Look(seen.began, seen.ended, seen.listed, shown)
-            found = survey(look, book.known, config.starts.settle)
-            if found.gap is not None:
-                gaps[found.gap] = None
-            unstated = unstated or found.unstated
-            if seen_before is not None:
-                for each in seen.listed - seen_before:
-                    first_listed.setdefault(each, seen.ended)
-            seen_before = (seen_before or frozenset()) | seen.listed
+            await _look(job_id, observer, bindings, config.starts.settle, looks)
             if asyncio.get_running_loop().time() >= until:
                 break
             await asyncio.sleep(_BETWEEN)
-    learned = learn(
-        Lesson(book.known[each].asked, shown[each])
-        for each in last
-        if each in shown and book.known[each].is_whole
-    )
-    known_listed = len(seen.listed & book.known.keys())
-    lacks = _lacks(known_listed, tuple(gaps), has_ended=found.first_end is not None)
-    strangers = [
-        each
-        for each in asked
-        if each in shown and _is_since_ours(shown[each].created_on, book.known)
-    ]
-    observed = ObservedJobData(
-        route=name,
-        job_id=job_id,
-        looks=looks,
-        listed=len(seen.listed),
-        known=len(book.known),
-        known_listed=known_listed,
-        gaps=tuple(gaps),
-        oldest_listed=_oldest(found.starts),
-        states=dict(Counter(x.state for x in shown.values())),
-        path_forms=tuple(
-            f"{x.prefix} ({x.reading})" for x in sorted(learned.forms, key=str)
-        ),
-        sizes_tell=learned.sizes_tell,
-        clock_difference_seconds=_clock_difference(book.known, observer),
-        listed_after_seconds=_listed_after(first_listed, observer),
-        missing=lacks,
-        meaning=_meaning(lacks, learned),
-        listing=_about_listing(unstated, known_listed),
-        exclusive=_about_exclusive(strangers),
-    )
+    observed = _observed(name, job_id, looks, observer)
     if as_json:
         output.document(observed)
     else:
         _print(observed)
     return OK
+
+
+async def _look(
+    job_id: JobId,
+    observer: JobObserver,
+    bindings: Bindings,
+    settle: timedelta,
+    looks: _Looks,
+) -> None:
+    """Look at the job once, and ask for a few deliveries: strangers, and our latest."""
+    seen = await observer.look(job_id)
+    known = (await bindings.read(job_id)).known
+    asked = sorted(seen.named - known.keys())[:LEARNED_FROM]
+    answers = await observer.shown(job_id, {*asked, *_last(known)}, seen)
+    shown = {each: found for each, found in answers.items() if found is not None}
+    look = Look(seen.began, seen.ended, seen.listed, shown)
+    looks.add(survey(look, known, settle), known, asked)
+
+
+def _observed(
+    name: str, job_id: JobId, looks: _Looks, observer: JobObserver
+) -> ObservedJobData:
+    """Return what was seen, and what that means for a start lost now."""
+    known, last = looks.known, looks.last
+    assert last is not None
+    shown, listed = last.look.shown, last.look.listed
+    learned = learn(
+        Lesson(known[each].asked, shown[each])
+        for each in _last(known)
+        if each in shown and known[each].is_whole
+    )
+    known_listed = len(listed & known.keys())
+    lacks = _lacks(
+        known_listed, tuple(looks.gaps), has_ended=last.first_end is not None
+    )
+    strangers = [
+        each
+        for each in looks.asked
+        if each in shown and _is_since_ours(shown[each].created_on, known)
+    ]
+    forms = sorted(learned.forms, key=str)
+    return ObservedJobData(
+        route=name,
+        job_id=job_id,
+        looks=looks.number,
+        listed=len(listed),
+        known=len(known),
+        known_listed=known_listed,
+        gaps=tuple(looks.gaps),
+        oldest_listed=_oldest(last.starts),
+        states=dict(Counter(x.state for x in shown.values())),
+        path_forms=tuple(f"{x.prefix} ({x.reading})" for x in forms),
+        sizes_tell=learned.sizes_tell,
+        clock_difference_seconds=_clock_difference(known, observer),
+        listed_after_seconds=_listed_after(looks.first_listed, observer),
+        missing=lacks,
+        meaning=_meaning(lacks, learned),
+        listing=_about_listing(looks.unstated, known_listed),
+        exclusive=_about_exclusive(strangers),
+    )
 
 
 def _last(known: Mapping[DeliveryId, KnownDelivery]) -> list[DeliveryId]:
