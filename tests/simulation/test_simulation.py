@@ -11,7 +11,7 @@ from tests.simulation.process import simulate
 SEEDS = 250
 
 
-@pytest.mark.parametrize("first", range(0, 4 * SEEDS, SEEDS))
+@pytest.mark.parametrize("first", range(0, 8 * SEEDS, SEEDS))
 def test_no_command_is_lost_or_done_twice_whatever_the_seed(first: int) -> None:
     """The output names the seed, how to replay it, and how much was checked."""
     done = simulate("--first", str(first), "--seeds", str(SEEDS))
