@@ -1,6 +1,5 @@
 """`jetworker state rebuild`: state partitions that are lost, made anew from what was told."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
+from jetworker.cli.orders import is_confirmed
 from jetworker.cli.output import remark, say
 from jetworker.config.model import Config
 from jetworker.core.command import Send
@@ -79,7 +79,8 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
         say(_line(number, gone[number], rebuilt, told, offsets.get(number)))
     if dry_run:
         return OK
-    if not is_agreed and not _asked():
+    question = f"write {len(gone)} partition{'' if len(gone) == 1 else 's'}?"
+    if not is_confirmed(question, yes=is_agreed):
         return REJECTED
     for number, rebuilt in made.items():
         position = Position(
@@ -207,12 +208,3 @@ def _line(
         f" {len(made) - held - still} remembered, {held} held; goes on at"
         f" {offset if offset is not None else missing}{retention}"
     )
-
-
-def _asked() -> bool:
-    """Ask an operator; without a terminal, nobody can say yes."""
-    if not sys.stdin.isatty():
-        remark("say --yes to have it written")
-        return False
-    remark("write this? [y/N]")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

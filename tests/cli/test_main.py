@@ -106,6 +106,32 @@ def test_without_the_extra_the_demo_says_how_to_install_it() -> None:
     assert "Traceback" not in told.stderr
 
 
+CTRL_C_ON_IMPORT = """
+import signal, sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jetworker.cli.main":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Press())
+sys.argv = ["jetworker", "list"]
+from jetworker.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CTRL_C_ON_IMPORT],
+        env=ENVIRON,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert (told.returncode, told.stdout, told.stderr) == (130, "", "")
+
+
 TABLE = """
 from jetworker.cli import output
 output.table(("id", "name"), [("1", "[bold]late[/bold] :fire: [demo]")])

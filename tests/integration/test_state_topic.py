@@ -183,6 +183,8 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
     tried = await command(system, "state", "rebuild", "--dry-run")
     assert tried.code == 0
     assert tried.output.count("is empty") == 4
+    unasked = await command(system, "state", "rebuild")
+    assert (unasked.code, "say --yes" in unasked.error) == (2, True)
     again = await command(system, "state", "rebuild", "--yes")
     assert (again.code, "4 partitions were rebuilt" in again.output) == (0, True)
     whole = await command(system, "state", "rebuild", "--yes")
