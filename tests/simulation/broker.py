@@ -12,11 +12,14 @@ import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from random import Random
 
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
+from jetworker.wire.events import ReadEvent, read
+from jetworker.wire.snapshots import Snapshot, decode
 from tests.simulation.node import current
 
 BEGINNING = 1_800_000_000
@@ -48,10 +51,17 @@ class Transaction:
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """One record in a log; a marker has neither *key*, *value* nor *transaction*."""
+    """
+    One record in a log; a marker has neither *key*, *value* nor *transaction*.
 
+    Consumers are given it as it is. The judges read it again and again, and decode it
+    once.
+    """
+
+    topic: str
+    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -59,6 +69,17 @@ class Entry:
     headers: Headers = ()
     transaction: Transaction | None = None
     is_marker: bool = False
+
+    @cached_property
+    def event(self) -> ReadEvent:
+        """What it tells, as a record of the events topic."""
+        return read(self)
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """What it keeps, as a record of the state topic under a command's id."""
+        assert self.value is not None
+        return decode(self.value)
 
 
 @dataclass
@@ -139,7 +160,7 @@ class Broker:
         log = self.logs[partition]
         now = int((BEGINNING + asyncio.get_running_loop().time()) * 1000)
         now = now if timestamp is None else timestamp
-        entry = Entry(log.end, now, key, value, headers, transaction)
+        entry = Entry(*partition, log.end, now, key, value, headers, transaction)
         if transaction is not None:
             log.unstable.setdefault(transaction, entry.offset)
             transaction.touched.setdefault(partition, entry.offset)
@@ -231,7 +252,7 @@ class Broker:
         self, partition: TopicPartition, transaction: Transaction, then: object
     ) -> None:
         log = self.logs[partition]
-        log.entries.append(Entry(log.end, 0, None, None, is_marker=True))
+        log.entries.append(Entry(*partition, log.end, 0, None, None, is_marker=True))
         log.unstable.pop(transaction, None)
         self._announce()
         assert callable(then)

@@ -2,29 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from tests.simulation.broker import Broker, Entry, Headers, is_shown
+from tests.simulation.broker import Broker, Entry, is_shown
 from tests.simulation.group import Group
 from tests.simulation.node import Node
 from tests.simulation.trouble import Trouble
 
 HEARTBEAT = 0.3  # a tenth of the session, as the worker asks for
-
-
-@dataclass(frozen=True)
-class Message:
-    """What a consumer is given."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 class Reader:
@@ -89,7 +75,7 @@ class Reader:
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[Message]]:
+    ) -> dict[TopicPartition, list[Entry]]:
         """Return what is new, after a while if nothing is."""
         self._trouble.strike()
         found = await self._node.call("read", lambda: self._take(max_records))
@@ -101,7 +87,7 @@ class Reader:
         log = self._broker.logs[partition]
         return log.end if self._is_raw else log.stable_end
 
-    def _take(self, most: int) -> dict[TopicPartition, list[Message]]:
+    def _take(self, most: int) -> dict[TopicPartition, list[Entry]]:
         found = {}
         for partition, position in self._positions.items():
             if partition in self._paused:
@@ -109,9 +95,9 @@ class Reader:
             end = min(self._end(partition), position + most)
             entries = self._broker.logs[partition].entries[position:end]
             self._positions[partition] = end
-            messages = [message(partition, e) for e in entries if is_shown(e)]
-            if messages:
-                found[partition] = messages
+            shown = [each for each in entries if is_shown(each)]
+            if shown:
+                found[partition] = shown
         return found
 
 
@@ -226,7 +212,7 @@ class GroupMember:
 
     async def getmany(
         self, *, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[Message]]:
+    ) -> dict[TopicPartition, list[Entry]]:
         """Return what is new, after a while if nothing is."""
         await self.node.gate()
         self._trouble.strike()
@@ -240,22 +226,8 @@ class GroupMember:
             log = self._broker.logs[partition]
             end = min(log.stable_end, position + max_records)
             if end > position:
-                entries = log.entries[position:end]
-                found[partition] = [message(partition, e) for e in entries]
+                found[partition] = log.entries[position:end]
                 self._positions[partition] = end
         if not found:
             await asyncio.sleep(timeout_ms / 1000)
         return found
-
-
-def message(partition: TopicPartition, entry: Entry) -> Message:
-    """Return an entry as a consumer is given it."""
-    return Message(
-        partition.topic,
-        partition.partition,
-        entry.offset,
-        entry.timestamp,
-        entry.key,
-        entry.value,
-        entry.headers,
-    )

@@ -6,9 +6,10 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from jetworker.cli.audit import compose
-from jetworker.core.audit import EventRow, History
+from jetworker.core.audit import History
 from jetworker.core.audit import judge as judge_topics
-from tests.simulation.consumers import Message, message
+from jetworker.wire.events import ReadEvent
+from tests.simulation.broker import Entry
 from tests.simulation.documents import Delivery, progress
 from tests.simulation.judgement import Judgement
 from tests.simulation.ledger import (
@@ -22,10 +23,10 @@ from tests.simulation.world import World
 _TERMINAL = {"delivery.completed", "delivery.failed", "delivery.cancelled"}
 
 
-def records(world: World, topic: str) -> list[Message]:
+def records(world: World, topic: str) -> list[Entry]:
     """Return what a reader of committed records sees of a topic."""
     return [
-        message(TopicPartition(topic, number), entry)
+        entry
         for number in range(world.broker.partitions[topic])
         for entry in world.broker.logs[TopicPartition(topic, number)].committed()
     ]
@@ -43,16 +44,17 @@ def history(world: World) -> History:
     )
 
 
-def told(world: World) -> dict[str, list[EventRow]]:
+def told(world: World) -> dict[str, list[ReadEvent]]:
     """Return the events of every accepted command, in order."""
-    found: defaultdict[str, list[EventRow]] = defaultdict(list)
-    for event in history(world).events:
+    found: defaultdict[str, list[ReadEvent]] = defaultdict(list)
+    for record in records(world, world.settings.config.topics.events):
+        event = record.event
         if event.command_id and not event.kind.startswith("command."):
             found[event.command_id].append(event)
     return dict(found)
 
 
-def is_over(event: EventRow) -> bool:
+def is_over(event: ReadEvent) -> bool:
     """Whether an event ends its delivery."""
     return event.kind in _TERMINAL
 
@@ -71,7 +73,8 @@ def lag(world: World) -> int:
 def judge(world: World) -> Judgement:
     """Judge a world that had time to come to rest."""
     judgement = Judgement()
-    verdict = judge_topics(history(world))
+    whole = history(world)
+    verdict = judge_topics(whole)
     judgement.checked.update({str(k): n for k, n in verdict.checked.items()})
     judgement.wrong += [f"{which}: {what}" for which, what in verdict.violations]
     judgement.wrong += world.broken
@@ -85,7 +88,7 @@ def judge(world: World) -> Judgement:
         judgement.check("every valid command is accepted", command_id in of, command_id)
     for command_id, events in of.items():
         _judge_delivery(judgement, world, command_id, events)
-    _judge_repeated(judgement, world)
+    _judge_repeated(judgement, world, whole)
     judge_transactions(judgement, world)
     judge_posts(judgement, world)
     judge_decisions(judgement, world)
@@ -108,11 +111,11 @@ def judge(world: World) -> Judgement:
     return judgement
 
 
-def _judge_repeated(judgement: Judgement, world: World) -> None:
+def _judge_repeated(judgement: Judgement, world: World, whole: History) -> None:
     """What is published again is a duplicate for ever, or a conflict."""
     answers = {
         (event.data.get("partition"), event.data.get("offset")): event.kind
-        for event in history(world).events
+        for event in whole.events
     }
     for where, expected in world.repeated.items():
         about = f"{where} {answers.get(where)}"
@@ -121,7 +124,7 @@ def _judge_repeated(judgement: Judgement, world: World) -> None:
 
 
 def _judge_delivery(
-    judgement: Judgement, world: World, command_id: str, events: list[EventRow]
+    judgement: Judgement, world: World, command_id: str, events: list[ReadEvent]
 ) -> None:
     made = world.jet.of(command_id)
     last = events[-1]
@@ -138,7 +141,7 @@ def _judge_delivery(
 
 
 def _judge_end(
-    judgement: Judgement, command_id: str, last: EventRow, made: Delivery
+    judgement: Judgement, command_id: str, last: ReadEvent, made: Delivery
 ) -> None:
     """The outcome is Jet's: the counts too."""
     kind = "delivery.failed" if made.failed else "delivery.completed"
@@ -150,7 +153,7 @@ def _judge_end(
 
 
 def _judge_strangers(
-    judgement: Judgement, world: World, of: dict[str, list[EventRow]]
+    judgement: Judgement, world: World, of: dict[str, list[ReadEvent]]
 ) -> None:
     bound = {
         event.data.get("deliveryId"): command_id

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
-import orjson
 from aiokafka import TopicPartition
 
 from jetworker.core.delivery import Delivery, State
@@ -109,7 +108,7 @@ def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
         for entry in world.broker.logs[TopicPartition(topic, number)].committed():
             if snapshots.is_own(entry.key) or not entry.key or not entry.value:
                 continue
-            after = snapshots.decode(entry.value)
+            after = entry.snapshot
             if not isinstance(after, Delivery):
                 continue
             before = latest.get(entry.key)
@@ -156,11 +155,11 @@ def _judge_steps(judgement: Judgement, world: World) -> None:
                 continue
             where = (entry.transaction, entry.key)
             if partition.topic == topics.events:
-                number = orjson.loads(entry.value).get("sequence")
+                number = entry.event.data.get("sequence")
                 if number is not None:
                     told[where] = number
             elif partition.topic == topics.state and not snapshots.is_own(entry.key):
-                kept[where] = snapshots.decode(entry.value).sequence
+                kept[where] = entry.snapshot.sequence
     for where, number in told.items():
         about = f"{where[1].decode()} {number}, snapshot {kept.get(where)}"
         is_same = kept.get(where) == number
@@ -209,7 +208,7 @@ def _shown_by(world: World, number: int) -> dict[int | bytes | None, int]:
 
 
 def _answered(entry: Entry, number: int) -> list[int | bytes | None]:
-    data = orjson.loads(entry.value or b"")
+    data = entry.event.data
     if data.get("sequence") == 1:
         return [entry.key]
     return [data["offset"]] if data.get("partition") == number else []
@@ -218,7 +217,7 @@ def _answered(entry: Entry, number: int) -> list[int | bytes | None]:
 def _remembered(entry: Entry) -> list[int | bytes | None]:
     if snapshots.is_own(entry.key) or not entry.value:
         return []
-    snapshot = snapshots.decode(entry.value)
+    snapshot = entry.snapshot
     if not isinstance(snapshot, Delivery):
         return []
     behind = [each.origin.offset for each in snapshot.orders]

@@ -1,19 +1,90 @@
-"""An event loop in which waiting takes no time: the clock jumps to what comes next."""
+"""
+An event loop in which waiting takes no time: the clock jumps to what comes next.
+
+Nearly all that a run costs passes through here. So this has its own queues: asyncio's
+mind sockets, threads and debugging, and compare timers in Python.
+"""
 
 import asyncio
+import heapq
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from tests.simulation.node import current
+from tests.simulation.node import Node, current
 
 _RESOLUTION = 1e-9
+_MANY = 100  # timers, most of them cancelled: it is time to throw these out
 
 
 class Deadlock(AssertionError):
     """Nothing will ever happen again, and somebody still waits."""
+
+
+class Call:
+    """What runs as soon as it can; its node is its context's."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled", "node")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context | None,
+    ) -> None:
+        if context is None:  # an empty one is false, and means nobody's
+            context = copy_context()
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.node: Node | None = context.get(current)
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Do not run."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it does not run."""
+        return self.is_cancelled
+
+
+class Timer(Call):
+    """What runs at *at*, in seconds since the run began."""
+
+    __slots__ = ("_loop", "at", "is_due")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context | None,
+        at: float,
+        loop: "VirtualLoop",
+    ) -> None:
+        super().__init__(callback, args, context)
+        self.at = at
+        self.is_due = False
+        self._loop = loop
+
+    @override
+    def cancel(self) -> None:
+        """Do not run; it lies about until it is met, or thrown out with many."""
+        if not self.is_cancelled and not self.is_due:
+            self._loop.cancelled_timers += 1
+        self.is_cancelled = True
+
+    def when(self) -> float:
+        """Return the moment."""
+        return self.at
+
+    def __lt__(self, _other: "Timer") -> bool:
+        """Of two for one moment, neither is before the other."""
+        return False
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -22,8 +93,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._selector = self
-        self._clock_resolution = _RESOLUTION
+        self._ready: deque[Call] = deque()
+        self._timers: list[tuple[float, Timer]] = []
+        self.cancelled_timers = 0
         self.set_task_factory(_adopt)  # type: ignore[arg-type]  # typeshed wants generics
 
     @override
@@ -37,18 +109,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.Handle:
-        """Let the node that a callback belongs to run it."""
-        if context is None:  # an empty one is false, and means nobody's
-            context = copy_context()
-        node = context.get(current)
-        if node is None:
-            return super().call_soon(callback, *args, context=context)
-        own: list[asyncio.Handle] = []
-        own.append(
-            super().call_soon(node.run, own, context, callback, *args, context=context)
-        )
-        return own[0]
+    ) -> Call:
+        """Run a callback after what is ready already."""
+        call = Call(callback, args, context)
+        self._ready.append(call)
+        return call
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there is one thread
+
+    @override
+    def call_later(  # type: ignore[override]  # ours is less strict about *args
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> Timer:
+        """Run a callback after so many seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     @override
     def call_at(  # type: ignore[override]  # ours is less strict about *args
@@ -57,33 +135,44 @@ class VirtualLoop(asyncio.BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Let the node that a timer belongs to run it."""
-        if context is None:  # an empty one is false, and means nobody's
-            context = copy_context()
-        node = context.get(current)
-        if node is None:
-            return super().call_at(when, callback, *args, context=context)
-        own: list[asyncio.Handle] = []
-        timer = super().call_at(
-            when, node.run, own, context, callback, *args, context=context
-        )
-        own.append(timer)
+    ) -> Timer:
+        """Run a callback at a moment."""
+        timer = Timer(callback, args, context, when, self)
+        heapq.heappush(self._timers, (when, timer))
         return timer
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """Let the time pass that a selector would have waited."""
-        if timeout is None:
-            msg = "every task waits for another"
-            raise Deadlock(msg)
-        self._now += timeout
-        return []
+    def _run_once(self) -> None:
+        """Run what is ready; where nothing is, let time pass until something is."""
+        self._forget_cancelled()
+        ready, timers = self._ready, self._timers
+        if not ready:
+            if not timers:
+                msg = "every task waits for another"
+                raise Deadlock(msg)
+            self._now += max(0.0, timers[0][0] - self._now)
+        due = self._now + _RESOLUTION
+        while timers and timers[0][0] < due:
+            timer = heapq.heappop(timers)[1]
+            timer.is_due = True
+            ready.append(timer)
+        for _ in range(len(ready)):  # what they make ready is for the next time
+            call = ready.popleft()
+            if call.is_cancelled:
+                continue
+            if call.node is not None and call.node.is_frozen:
+                call.node.defer(partial(ready.append, call))
+            else:
+                call.context.run(call.callback, *call.args)
 
-    def _process_events(self, _events: list[Any]) -> None:
-        """There are no events but timers."""
-
-    def _write_to_self(self) -> None:
-        """Nobody has to be woken: there is one thread."""
+    def _forget_cancelled(self) -> None:
+        timers = self._timers
+        if len(timers) > _MANY and self.cancelled_timers * 2 > len(timers):
+            timers[:] = [each for each in timers if not each[1].is_cancelled]
+            heapq.heapify(timers)
+            self.cancelled_timers = 0
+        while timers and timers[0][1].is_cancelled:
+            heapq.heappop(timers)
+            self.cancelled_timers -= 1
 
 
 def _adopt(

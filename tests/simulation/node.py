@@ -3,14 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from functools import partial
 from random import Random
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-_Deferred: TypeAlias = tuple[
-    list[asyncio.Handle], Context, Callable[..., object], tuple[Any, ...]
-]
 
 current: ContextVar["Node | None"] = ContextVar("node", default=None)
 
@@ -23,8 +19,8 @@ class Node:
     the process dies before it, dies (or is frozen) after it was done but before it
     knew, dies while it is still on its way, is frozen at the last moment before it, or
     lives: *fate* is told each label and answers "before", "after", "frozen", "late",
-    "asleep" or None. The loop hands it every callback of its own: none runs while it
-    is frozen. *skew* is by how many seconds its wall clock is wrong.
+    "asleep" or None. The loop runs no callback of its own while it *is_frozen*: it
+    defers them. *skew* is by how many seconds its wall clock is wrong.
     """
 
     def __init__(
@@ -33,19 +29,14 @@ class Node:
         self.name = name
         self.luck = luck
         self.is_dead = False
+        self.is_frozen = False
         self._fate = fate
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._thawed = asyncio.Event()
-        self._thawed.set()
-        self._deferred: list[_Deferred] = []
+        self._deferred: list[Callable[[], None]] = []
         self.alive_at = 0.0
         self.skew = 0.0
         self.is_prompt = False
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether it is stopped, and will go on without knowing it."""
-        return not self._thawed.is_set()
 
     @property
     def is_responsive(self) -> bool:
@@ -144,32 +135,21 @@ class Node:
         reaper.add_done_callback(lambda _: None)
 
     def freeze(self) -> None:
-        """SIGSTOP."""
+        """SIGSTOP: it stands still, and will go on without knowing it."""
+        self.is_frozen = True
         self._thawed.clear()
 
     def thaw(self) -> None:
         """SIGCONT: it goes on where it was, and finds that its timers are over."""
+        self.is_frozen = False
         self._thawed.set()
         deferred, self._deferred = self._deferred, []
-        loop = asyncio.get_running_loop()
-        token = current.set(None)
-        for handle, context, callback, args in deferred:
-            again = partial(self.run, handle, context, callback, *args)
-            loop.call_soon(partial(context.run, again))
-        current.reset(token)
+        for run in deferred:
+            run()
 
-    def run(
-        self,
-        handle: list[asyncio.Handle],
-        context: Context,
-        callback: Callable[..., object],
-        *args: Any,
-    ) -> None:
-        """Run a callback of this process, or when it goes on."""
-        if self.is_frozen:
-            self._deferred.append((handle, context, callback, args))
-        elif not handle[0].cancelled():
-            callback(*args)
+    def defer(self, run: Callable[[], None]) -> None:
+        """Keep what was to run until it goes on."""
+        self._deferred.append(run)
 
     async def _reap(self) -> None:
         while self._tasks:

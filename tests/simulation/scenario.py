@@ -11,7 +11,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
-from jetworker.wire.events import read
 from jetworker.worker import job_locks
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
@@ -156,7 +155,7 @@ def _story(world: World) -> list[str]:
         what = f"Jet makes {made.delivery_id} for {made.command_id}"
         lines.append(f"{made.created_at:8.3f} {what}, shown at {made.shown_at:.3f}")
     for record in records(world, world.settings.config.topics.events):
-        event = read(record)
+        event = record.event
         at = record.timestamp / 1000 - BEGINNING
         code = (event.data.get("reason") or {}).get("code", "")
         number = event.data.get("sequence", "")

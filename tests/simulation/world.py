@@ -23,7 +23,6 @@ from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire.snapshots import decode
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
@@ -143,10 +142,9 @@ class World:
         key = command_id.encode()
         state = self.broker.place(self.settings.config.topics.state, key)
         for entry in reversed(self.broker.logs[state].entries):
-            if entry.key == key and entry.value and is_shown(entry):
-                snapshot = decode(entry.value)
-                if snapshot.state is State.STARTING:
-                    return entry.offset, entry.timestamp / 1000 - BEGINNING
+            is_its = entry.key == key and entry.value and is_shown(entry)
+            if is_its and entry.snapshot.state is State.STARTING:
+                return entry.offset, entry.timestamp / 1000 - BEGINNING
         return None
 
     def defects(self) -> float:
