@@ -30,7 +30,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-topics_cli = typer.Typer(help="The four topics.", no_args_is_help=True)
+topics_cli = typer.Typer(help="The topics.", no_args_is_help=True)
 jobs_cli = typer.Typer(help="Jet's manual jobs.", no_args_is_help=True)
 letters_cli = typer.Typer(help="What was parked, and why.", no_args_is_help=True)
 profiles_cli = typer.Typer(help="Jet's storage profiles.", no_args_is_help=True)

@@ -280,20 +280,26 @@ class LogConfig(Part):
 
 
 class TopicsConfig(Part):
-    """The names of the four topics."""
+    """The names of the topics; that of deliveries is off by default."""
 
     commands: TopicName = "jet.commands"
     events: TopicName = "jet.events"
     state: TopicName = "jet.state"
     dead_letters: TopicName = "jet.dead-letters"
+    deliveries: TopicName | None = None
 
     @model_validator(mode="after")
     def _are_distinct(self) -> Self:
-        names = (self.commands, self.events, self.state, self.dead_letters)
-        if len(set(names)) < len(names):
+        if len(set(self.names)) < len(self.names):
             msg = "commands: two topics have the same name"
             raise ValueError(msg)
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return those that there are, the optional one last."""
+        four = (self.commands, self.events, self.state, self.dead_letters)
+        return four if self.deliveries is None else (*four, self.deliveries)
 
 
 class JetConfig(Part):

@@ -19,6 +19,9 @@ from jetworker.core.post import Ghost, Window
 _HEAD = struct.Struct(">8sBI")
 _LATEST = 2**32 - 1  # seconds: as far as four bytes reach
 _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
+# Beside the state: that the partition of its row follows.
+_ELSEWHERE = 0x80
+_PARTITION = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Finished:
     """
     What the state topic keeps of a delivery that has ended.
 
-    The fields from *accepted_at* on are not known of one that 0.1.0 wrote.
+    The fields from *accepted_at* on are not known of one that 0.1.0 wrote. *told_on* is
+    said where the row of the deliveries topic is not where the events topic's first
+    number of partitions puts it.
     *unknown* is what the snapshot held that this version does not know. Memory does
     not keep it: no snapshot is written again from there.
     """
@@ -56,6 +61,7 @@ class Finished:
     posts: tuple[Ghost, ...] = ()
     unknown: bytes | None = None
     failed_objects: FailedObjects | None = None
+    told_on: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class Remembered:
     state: State
     finished_at: datetime
     delivery_id: DeliveryId | None
+    told_on: int | None = None
 
     def is_same(self, fingerprint: bytes) -> bool:
         """Whether a command of this fingerprint has the same content."""
@@ -148,21 +155,26 @@ class DedupeIndex:
 
 
 def _pack(finished: Finished) -> bytes:
-    head = _HEAD.pack(
-        finished.fingerprint[:8],
-        _STATES.index(finished.state),
-        min(max(0, int(finished.finished_at.timestamp())), _LATEST),
-    )
-    return head + _pack_id(finished.delivery_id or "")
+    state, row = _STATES.index(finished.state), b""
+    if finished.told_on is not None:
+        state, row = state | _ELSEWHERE, _PARTITION.pack(finished.told_on)
+    seconds = min(max(0, int(finished.finished_at.timestamp())), _LATEST)
+    head = _HEAD.pack(finished.fingerprint[:8], state, seconds)
+    return head + row + _pack_id(finished.delivery_id or "")
 
 
 def _unpack(packed: bytes) -> Remembered:
     fingerprint, state, seconds = _HEAD.unpack_from(packed)
+    end, told_on = _HEAD.size, None
+    if state & _ELSEWHERE:
+        (told_on,) = _PARTITION.unpack_from(packed, end)
+        end += _PARTITION.size
     return Remembered(
         fingerprint,
-        _STATES[state],
+        _STATES[state & ~_ELSEWHERE],
         datetime.fromtimestamp(seconds, UTC),
-        _unpack_id(packed[_HEAD.size :]),
+        _unpack_id(packed[end:]),
+        told_on,
     )
 
 

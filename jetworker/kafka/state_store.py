@@ -88,6 +88,8 @@ class StateStore:
         self._position: Position | None = None
         self._events_topic = kafka.topics.events
         self._events = 0  # partitions
+        self._deliveries_topic = kafka.topics.deliveries
+        self._deliveries = 0  # partitions
         self._is_over = False
         self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
         self._waiting = asyncio.Queue()
@@ -303,6 +305,9 @@ class StateStore:
         offsets = [step.offset for step in steps if step.offset is not None]
         records = [record for step in steps for record in step.records]
         self._events = await self._count_events()
+        if self._deliveries_topic is not None:
+            rows = await self._producer.partitions_for(self._deliveries_topic)
+            self._deliveries = len(rows)
         await self._producer.begin_transaction()
         if self._position is not None:
             moved = max([self._position.offset, *offsets])
@@ -343,9 +348,17 @@ class StateStore:
         )
 
     def _partition(self, record: Record) -> int | None:
-        """Leave an event to its key where its topic was made anew, with fewer."""
-        is_gone = record.topic == self._events_topic and (
-            record.partition is not None and record.partition >= self._events
+        """
+        Leave an event to its key where its topic was made anew, with fewer.
+
+        And its row, where the deliveries topic has not grown yet as the events topic has.
+        """
+        there = {
+            self._events_topic: self._events,
+            self._deliveries_topic: self._deliveries,
+        }.get(record.topic)
+        is_gone = there is not None and (
+            record.partition is not None and record.partition >= there
         )
         return None if is_gone else record.partition
 

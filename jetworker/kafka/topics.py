@@ -1,5 +1,5 @@
 """
-The four topics: made by `jetworker topics create`, checked before a worker starts.
+The topics: made by `jetworker topics create`, checked before a worker starts.
 
 What belongs together is made to fit what is already there: as many partitions of state
 as of commands, and twice the record size that commands may have wherever a command is
@@ -100,11 +100,6 @@ class Created:
     problems: tuple[str, ...]
 
 
-def names(topics: TopicsConfig) -> tuple[str, ...]:
-    """Return the names of the four."""
-    return topics.commands, topics.events, topics.state, topics.dead_letters
-
-
 def intended(
     topics: TopicsConfig, *, limit: int, replication: int
 ) -> dict[str, dict[str, str]]:
@@ -117,23 +112,26 @@ def intended(
     """
     every = {"min.insync.replicas": str(min(2, replication))}
     double = {"max.message.bytes": str(2 * limit)} | every
-    return {
+    compacted = {
+        "cleanup.policy": "compact",
+        "segment.ms": "3600000",
+        "max.compaction.lag.ms": "86400000",
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    made = {
         topics.commands: {"max.message.bytes": str(limit)} | every,
         topics.events: double,
-        topics.state: {
-            "cleanup.policy": "compact",
-            "segment.ms": "3600000",
-            "max.compaction.lag.ms": "86400000",
-            "min.cleanable.dirty.ratio": "0.1",
-        }
-        | double,
+        topics.state: compacted | double,
         topics.dead_letters: double,
     }
+    if topics.deliveries is not None:
+        made[topics.deliveries] = compacted | double
+    return made
 
 
 def problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str]:
     """Return what is wrong with the topics that were found, each with its cure."""
-    missing = [name for name in names(topics) if name not in found]
+    missing = [name for name in topics.names if name not in found]
     if missing:
         cure = "run `jetworker topics create`, or allow this user to see it"
         return [f"topic {name} does not exist: {cure}" for name in missing]
@@ -146,13 +144,18 @@ def problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str]:
 
 
 def _count_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str]:
-    commands, state = found[topics.commands], found[topics.state]
-    if commands.partitions == state.partitions:
-        return []
-    few = min((commands.partitions, topics.commands), (state.partitions, topics.state))
+    pairs = [(topics.state, topics.commands)]
+    if topics.deliveries is not None:
+        pairs.append((topics.deliveries, topics.events))
+    counts = [
+        (found[one].partitions, one, found[other].partitions, other)
+        for one, other in pairs
+    ]
     return [
-        f"topic {topics.state} has {state.partitions} partitions and {topics.commands}"
-        f" has {commands.partitions}: they must be the same, add partitions to {few[1]}"
+        f"topic {one} has {number} partitions and {other} has {others}: they must be the"
+        f" same, add partitions to {one if number < others else other}"
+        for number, one, others, other in counts
+        if number != others
     ]
 
 
@@ -162,13 +165,15 @@ def _policy_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[s
             f"topic {name} has cleanup.policy={found[name].settings['cleanup.policy']}"
         )
 
-    wrong = []
-    state = found.get(topics.state)
-    if state is not None and state.settings["cleanup.policy"] != "compact":
-        only = " alone" if state.is_compacted else ""
-        wrong.append(
-            f"{policy(topics.state)}: set it to compact{only}, or deliveries are forgotten"
-        )
+    lost = {topics.state: "or deliveries are forgotten"}
+    if topics.deliveries is not None:
+        lost[topics.deliveries] = "it is a table: the latest event of each delivery"
+    wrong = [
+        f"{policy(name)}: set it to compact{' alone' if found[name].is_compacted else ''},"
+        f" {why}"
+        for name, why in lost.items()
+        if name in found and found[name].settings["cleanup.policy"] != "compact"
+    ]
     return wrong + [
         f"{policy(name)}: set it to delete, compaction drops records and refuses those"
         " without a key"
@@ -187,6 +192,8 @@ def _size_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[str
         topics.dead_letters: (double, why),
         topics.events: (_EVENT_BYTES, "or events do not fit"),
     }
+    if topics.deliveries is not None:
+        wanted[topics.deliveries] = (_EVENT_BYTES, "or events do not fit")
     return [
         f"topic {name} has max.message.bytes={found[name].record_bytes}: set it to at"
         f" least {least}, {reason}"
@@ -259,13 +266,13 @@ async def create(
         )
         raise ConfigurationError(msg)
     async with _admin(config) as admin:
-        found = await _described(admin, names(topics))
+        found = await _described(admin, topics.names)
         if replication is None:
             brokers = (await admin.describe_cluster())["brokers"]
             replication = min(_COPIES, len(brokers))
         for topic in _missing(topics, found, partitions, replication):
             _raise_for(topic.name, await admin.create_topics([topic]))
-        now = await _until_all_are_there(admin, names(topics))
+        now = await _until_all_are_there(admin, topics.names)
     if is_lost:
         kafka = KafkaClients(config.kafka, topics)
         await mark_beginnings(kafka, range(now[topics.state].partitions))
@@ -289,7 +296,7 @@ async def create_state(config: Config) -> None:
     """Make the state topic alone, empty, if it is missing: for a rebuild."""
     name = config.topics.state
     async with _admin(config) as admin:
-        found = await _described(admin, names(config.topics))
+        found = await _described(admin, config.topics.names)
         brokers = (await admin.describe_cluster())["brokers"]
         for topic in _missing(config.topics, found, 1, min(_COPIES, len(brokers))):
             if topic.name == name:
@@ -300,7 +307,7 @@ async def create_state(config: Config) -> None:
 async def layout(config: Config) -> Layout:
     """Look at the topics as they are; raises KafkaUnavailable."""
     async with _admin(config) as admin:
-        found = await _described(admin, names(config.topics))
+        found = await _described(admin, config.topics.names)
     hidden = [name for name, topic in found.items() if not topic.is_described]
     if hidden:
         cure = "allow this user DescribeConfigs to have them checked"
@@ -319,13 +326,18 @@ def _missing(
     known = commands if commands and commands.is_described else None
     limit = known.record_bytes if known else COMMAND_BYTES
     paired = commands or found.get(topics.state)
-    counts = dict.fromkeys(names(topics), partitions)
+    counts = dict.fromkeys(topics.names, partitions)
     if paired:
         counts |= {topics.commands: paired.partitions, topics.state: paired.partitions}
+    told = found.get(topics.events) or found.get(topics.deliveries or "")
+    if told:
+        counts |= dict.fromkeys(
+            (topics.events, topics.deliveries or ""), told.partitions
+        )
     made = intended(topics, limit=limit, replication=replication)
     return [
         NewTopic(name, counts[name], replication, topic_configs=made[name])
-        for name in names(topics)
+        for name in topics.names
         if name not in found
     ]
 

@@ -35,10 +35,11 @@ def _document() -> dict[str, object]:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": _channels(_key(kind) for kind in events),
+        "channels": _channels([_key(kind) for kind in events]),
         "operations": {
             "readCommands": _operation("receive", "commands"),
             "publishEvents": _operation("send", "events"),
+            "keepDeliveries": _operation("send", "deliveries"),
             "parkCommands": _operation("send", "deadLetters"),
         },
         "components": {
@@ -57,6 +58,12 @@ def _channels(events: Iterable[str]) -> dict[str, object]:
     return {
         "commands": _channel("jet.commands", {"command": "command"}),
         "events": _channel("jet.events", {name: name for name in events}),
+        "deliveries": _channel(
+            "jet.deliveries",
+            {name: name for name in events if name.startswith("delivery-")},
+            "If topics.deliveries is set: compacted, the latest event of each delivery;"
+            " without a value once its commandId is forgotten.",
+        ),
         "deadLetters": _channel(
             "jet.dead-letters",
             {"deadLetter": "dead-letter", "replayMark": "replay-mark"},
@@ -68,9 +75,13 @@ def _key(kind: str) -> str:
     return kind.replace(".", "-")
 
 
-def _channel(address: str, messages: dict[str, str]) -> dict[str, object]:
+def _channel(
+    address: str, messages: dict[str, str], description: str | None = None
+) -> dict[str, object]:
+    described = {} if description is None else {"description": description}
     return {
         "address": address,
+        **described,
         "messages": {
             name: {"$ref": f"#/components/messages/{ref}"}
             for name, ref in messages.items()

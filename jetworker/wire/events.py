@@ -1,6 +1,7 @@
 """Numbered events as Kafka records: CloudEvents 1.0, binary mode."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -212,10 +213,15 @@ def read(record: Any) -> ReadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What every event of one worker shares: its topic and its CloudEvents source."""
+    """
+    What every event of one worker shares: its topic and its CloudEvents source.
+
+    *deliveries* is the topic of the latest event of each delivery, if there is one.
+    """
 
     topic: str
     source: str
+    deliveries: str | None = None
 
     def event(self, event: Event, now: datetime) -> Record:
         """
@@ -250,6 +256,26 @@ class Envelope:
             (("ce_sequence", str(delivery.sequence).encode()),),
             delivery.told_on,
         )
+
+    def row(
+        self, events: Sequence[Event], told: Sequence[Record]
+    ) -> tuple[Record, ...]:
+        """Return the latest of a step's *events* about the delivery itself, as a row."""
+        if self.deliveries is None:
+            return ()
+        about = [
+            record
+            for event, record in zip(events, told, strict=True)
+            if event.transfer is None
+        ]
+        return tuple(replace(each, topic=self.deliveries) for each in about[-1:])
+
+    def gone(self, command_id: CommandId, partition: int) -> tuple[Record, ...]:
+        """Return what takes the row of a delivery that is forgotten away."""
+        if self.deliveries is None:
+            return ()
+        key = command_id.encode()
+        return (Record(self.deliveries, key, None, partition=partition),)
 
     def answer(
         self, event_id: str, subject: "Subject", data: EventData, schema: str

@@ -46,7 +46,7 @@ _SHORT = frozenset(
     {"id", "fp", "state", "at", "route", "seq", "try"}
     | {"job", "did", "why", "began", "doubt"}
     | {"took", "req", "got", "jet", "adopted", "meta"}
-    | {"made", "ended", "sample", "folders", "posts", "failed"}
+    | {"made", "ended", "sample", "folders", "posts", "failed", "on"}
 )
 
 # Where unknown fields are, what was known beside them, and the fields themselves.
@@ -177,6 +177,7 @@ def _short(finished: Finished) -> dict[str, Any]:
         "folders": finished.folders or None,
         "posts": [_ghost(each) for each in finished.posts] or None,
         "failed": _failed(finished.failed_objects),
+        "on": finished.told_on,
     }
 
 
@@ -207,6 +208,7 @@ def _read_short(short: dict[str, Any]) -> Finished:
         folders=short.get("folders", False),
         posts=tuple(_read_ghost(each) for each in short.get("posts", ())),
         failed_objects=_objects(*short["failed"]) if "failed" in short else None,
+        told_on=short.get("on"),
     )
 
 

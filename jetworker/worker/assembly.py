@@ -206,7 +206,11 @@ async def _keep_signed_in(jet: JetClient) -> None:
 
 def _terms(config: Config, book: RouteTable) -> PartitionOptions:
     """Return what every partition's life shares."""
-    envelope = Envelope(config.topics.events, f"/jetworker/{config.kafka.group_id}")
+    envelope = Envelope(
+        config.topics.events,
+        f"/jetworker/{config.kafka.group_id}",
+        config.topics.deliveries,
+    )
     return PartitionOptions(
         policy=Policy(config.starts.max_attempts, config.events.progress_interval),
         envelope=envelope,

@@ -412,7 +412,8 @@ class Deliveries:
         after = step.delivery
         now = self.services.clock.now()
         told = tuple(self.terms.envelope.event(event, now) for event in step.events)
-        records = (self._snapshot(after), *told, *answers)
+        row = self.terms.envelope.row(step.events, told)
+        records = (self._snapshot(after), *told, *row, *answers)
         self._remember(before, _Kept.of(after))
         durable = self.commit(records, moved)
 
@@ -520,14 +521,24 @@ class Deliveries:
         """Write tombstones for what finished longer ago than the dedupe window."""
         now, window = self.services.clock.now(), self.terms.dedupe_window
         gone = list(islice(self.memory.expired(now, window), most))
+        records = tuple(record for each in gone for record in self._tombstones(each))
         for command_id in gone:
             self.memory.forget(command_id)
-        return self.commit(tuple(self._state_record(each, None) for each in gone))
+        return self.commit(records)
+
+    def _tombstones(self, command_id: CommandId) -> tuple[Record, ...]:
+        """Return what takes a finished one away: from the state, and its row."""
+        remembered = self.memory.get(command_id)
+        told_on = remembered.told_on if remembered else None
+        if told_on is None:
+            told_on = self._store.told_on_before(command_id)
+        row = self.terms.envelope.gone(command_id, told_on)
+        return (self._state_record(command_id, None), *row)
 
     def _remember(self, before: Delivery | None, kept: _Kept) -> None:
         after = kept.delivery
         if after.state.is_final:
-            self.memory.add(finish(after))
+            self.memory.add(self._ended(after))
         if before is None:
             self.services.counts.enter(after)
         else:
@@ -586,8 +597,17 @@ class Deliveries:
                 pass  # until an operator says what to do
 
     def _snapshot(self, delivery: Delivery) -> Record:
-        kept = finish(delivery) if delivery.state.is_final else delivery
+        kept = self._ended(delivery) if delivery.state.is_final else delivery
         return self._state_record(delivery.command_id, snapshots.encode(kept))
+
+    def _ended(self, delivery: Delivery) -> Finished:
+        """Return what is kept of it, and where its row is unless its id tells that."""
+        ended = finish(delivery)
+        if self.terms.envelope.deliveries is None:
+            return ended
+        usual = self._store.told_on_before(delivery.command_id)
+        is_usual = delivery.told_on in (None, usual)
+        return ended if is_usual else replace(ended, told_on=delivery.told_on)
 
     def _state_record(self, command_id: CommandId, value: bytes | None) -> Record:
         key = command_id.encode()

@@ -72,6 +72,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
             "events": "jet.events",
             "state": "jet.state",
             "dead_letters": "jet.dead-letters",
+            "deliveries": None,
         },
         "jet": {
             "base_url": "https://platform-api-service.services.cloud.signiant.com",

@@ -60,6 +60,10 @@ def test_environment_beats_secrets_beats_file(tmp_path: Path) -> None:
         ({"JETWORKER_LOG__LEVEL": "LOUD"}, "JETWORKER_LOG__LEVEL"),
         ({"JETWORKER_TOPICS__EVENTS": "jet.state"}, "two topics have the same name"),
         (
+            {"JETWORKER_TOPICS__DELIVERIES": "jet.events"},
+            "two topics have the same name",
+        ),
+        (
             {"JETWORKER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
             "JETWORKER_KAFKA__SASL_MECHANISM",
         ),

@@ -258,6 +258,23 @@ def test_the_finished_are_remembered_in_few_bytes_and_forgotten_in_order() -> No
     assert memory.get(CommandId("c-0")) is None
 
 
+@pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED])
+@pytest.mark.parametrize("delivery_id", [None, DELIVERY])
+@pytest.mark.parametrize("told_on", [None, 0, 7, 2**31 - 1])
+def test_where_the_row_of_an_ended_one_is_is_remembered(
+    state: State, delivery_id: DeliveryId | None, told_on: int | None
+) -> None:
+    delivery = a_delivery(state, delivery_id=delivery_id, finished_at=NOW)
+    memory = DedupeIndex()
+
+    memory.add(replace(finish(delivery), told_on=told_on))
+
+    kept = memory.get(delivery.command_id)
+    assert kept is not None
+    assert (kept.state, kept.delivery_id) == (state, delivery_id)
+    assert kept.told_on == told_on
+
+
 def test_the_same_content_is_recognised_by_its_fingerprint() -> None:
     assert ENDED.is_same(b"0123456789abcdef")
     assert not ENDED.is_same(b"x" * 16)

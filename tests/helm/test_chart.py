@@ -263,6 +263,7 @@ def test_the_kafka_user_may_do_what_a_worker_does_and_no_more() -> None:
         ("topic", "jet.state"): ["Read", "Write", "DescribeConfigs"],
         ("topic", "jet.events"): ["Write", "DescribeConfigs"],
         ("topic", "jet.dead-letters"): ["Write", "DescribeConfigs"],
+        ("topic", "jet.deliveries"): ["Write", "DescribeConfigs"],
         ("group", "jetworker"): ["Read"],
         ("transactionalId", "jetworker-jet.state-"): ["Write"],
     }

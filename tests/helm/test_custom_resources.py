@@ -80,7 +80,7 @@ BEFORE: Tree = {"strimzi": {"apiVersion": "kafka.strimzi.io/v1beta2"}}
 def test_an_older_strimzi_takes_topics_and_user_too() -> None:
     found = _of_operators(merged(values("strimzi"), BEFORE))
 
-    assert len(found) == 5
+    assert len(found) == 6
     for each in found:
         assert each["apiVersion"] == "kafka.strimzi.io/v1beta2"
         assert list(_problems(each)) == []

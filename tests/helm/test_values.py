@@ -222,7 +222,8 @@ def test_the_worker_reads_what_the_chart_gives_it(case: Path, tmp_path: Path) ->
 
 
 def test_strimzi_makes_the_topics_that_the_worker_would_make() -> None:
-    made = topics.intended(TopicsConfig(), limit=topics.COMMAND_BYTES, replication=3)
+    named = TopicsConfig(deliveries="jet.deliveries")
+    made = topics.intended(named, limit=topics.COMMAND_BYTES, replication=3)
     found = [e for e in objects(values("strimzi")) if e["kind"] == "KafkaTopic"]
 
     assert {

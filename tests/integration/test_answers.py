@@ -1,6 +1,7 @@
 """Every record is answered, every obstacle is told, and none stops the others."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -320,6 +321,9 @@ async def test_an_ended_command_is_remembered_over_a_restart_until_its_window_is
     system: System,
 ) -> None:
     window = {"JETWORKER_DEDUPE_WINDOW": "8s"}
+    table = f"{system.name}.deliveries"
+    system.changes = {"JETWORKER_TOPICS__DELIVERIES": table}
+    await system.create()
     first = await (await system.worker(**window)).ready()
     await system.publish(a_command("d"))
     await system.terminal(1)
@@ -338,6 +342,11 @@ async def test_an_ended_command_is_remembered_over_a_restart_until_its_window_is
     await system.publish(a_command("d"))
     await until(lambda: len(system.jet.deliveries) == 2, "a second delivery")
     assert created == 1
+    rows = await system.read(table)
+    assert len({(row.key, row.partition) for row in rows}) == 1
+    completed, gone = rows[[row.value for row in rows].index(None) - 1 :][:2]
+    assert json.loads(completed.value)["state"] == "completed"
+    assert (gone.key, gone.value) == (b"d", None)
 
 
 async def _answered(system: System, kind: str) -> bool:

@@ -78,6 +78,9 @@ async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
     shut = [a_command(f"s-{n}", "shut") for n in range(6)]
     backlog = [a_command(f"b-{n}") for n in range(30)]
     fresh = [a_command(f"f-{n}") for n in range(10)]
+    table = f"{system.name}.deliveries"
+    system.changes = {"JETWORKER_TOPICS__DELIVERIES": table}
+    await system.create()
     worker = await (await system.worker()).ready()
     await publish(system, [*ended, *shut], before)
     await system.terminal(len(ended))
@@ -105,3 +108,13 @@ async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
     await answered(system, twice)
     judge(await system.events(), [*ended, *shut, *backlog, *fresh], system.jet)
     assert judge_topics(await history(system.config)).violations == []
+    told = await system.read(system.config.topics.events)
+    latest = {each.key: (each.partition, each.value) for each in told if _is_row(each)}
+    rows = await system.read(table)
+    assert {row.key: (row.partition, row.value) for row in rows} == latest
+    assert len(rows) == sum(_is_row(each) for each in told)
+
+
+def _is_row(event: Any) -> bool:
+    """Whether an event is about a delivery itself: each of these steps tells one."""
+    return b".delivery." in (dict(event.headers)["ce_type"])

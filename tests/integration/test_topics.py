@@ -51,7 +51,7 @@ async def test_topics_that_were_made_are_right_at_once(config: Config) -> None:
     made = await making.create(config)
 
     assert made.topics == tuple(
-        MadeTopic(name, 6, is_new=True) for name in making.names(config.topics)
+        MadeTopic(name, 6, is_new=True) for name in config.topics.names
     )
     assert made.problems == ()
     assert (await making.layout(config)).problems == ()
@@ -61,7 +61,7 @@ async def test_making_them_again_leaves_them(config: Config) -> None:
     await making.create(config, partitions=3)
 
     assert (await making.create(config, partitions=5)).topics == tuple(
-        MadeTopic(name, 3, is_new=False) for name in making.names(config.topics)
+        MadeTopic(name, 3, is_new=False) for name in config.topics.names
     )
 
 
@@ -69,7 +69,7 @@ async def test_the_broker_has_taken_every_setting(config: Config) -> None:
     await making.create(config, partitions=1)
     wanted = making.intended(config.topics, limit=making.COMMAND_BYTES, replication=1)
 
-    for name in making.names(config.topics):
+    for name in config.topics.names:
         has = await _settings(config, name)
         assert {key: has[key] for key in wanted[name]} == wanted[name]
 

@@ -16,7 +16,7 @@ _DEFAULTS = {"cleanup.policy": "delete", "retention.ms": "604800000"}
 
 def _good() -> dict[str, Topic]:
     made = topics.intended(_NAMES, limit=topics.COMMAND_BYTES, replication=3)
-    return {name: Topic(6, _DEFAULTS | made[name], 3) for name in topics.names(_NAMES)}
+    return {name: Topic(6, _DEFAULTS | made[name], 3) for name in _NAMES.names}
 
 
 def _with(name: str, **changes: str) -> dict[str, Topic]:
@@ -48,7 +48,7 @@ def test_what_is_taken_is_on_two_brokers_where_there_are_two(
     assert {each["min.insync.replicas"] for each in made.values()} == {copies}
 
 
-@pytest.mark.parametrize("name", topics.names(_NAMES))
+@pytest.mark.parametrize("name", _NAMES.names)
 def test_a_missing_topic_is_named_and_nothing_else_is_said(name: str) -> None:
     found = _good()
     del found[name]
@@ -75,6 +75,59 @@ def test_different_partition_counts_name_the_topic_to_enlarge(
         f"topic {_NAMES.state} has {found[_NAMES.state].partitions}"
     )
     assert problem.endswith(f"add partitions to {smaller}")
+
+
+_TABLE = TopicsConfig(deliveries="jet.deliveries")
+
+
+def _with_table(**changes: str) -> dict[str, Topic]:
+    made = topics.intended(_TABLE, limit=topics.COMMAND_BYTES, replication=3)
+    settings = {key.replace("_", "."): value for key, value in changes.items()}
+    table = Topic(6, _DEFAULTS | made["jet.deliveries"] | settings, 3)
+    return _good() | {"jet.deliveries": table}
+
+
+def test_a_topic_of_deliveries_is_as_it_is_made() -> None:
+    assert topics.problems(_TABLE, _with_table()) == []
+    assert topics.warnings(_TABLE, _with_table(), _WEEK) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (
+            _good(),
+            "topic jet.deliveries does not exist: run `jetworker topics create`, or allow"
+            " this user to see it",
+        ),
+        (
+            _with_table()
+            | {"jet.events": replace(_good()["jet.events"], partitions=9)},
+            "topic jet.deliveries has 6 partitions and jet.events has 9: they must be the"
+            " same, add partitions to jet.deliveries",
+        ),
+        (
+            _with_table(cleanup_policy="delete"),
+            "topic jet.deliveries has cleanup.policy=delete: set it to compact, it is a"
+            " table: the latest event of each delivery",
+        ),
+        (
+            _with_table(cleanup_policy="compact,delete"),
+            "topic jet.deliveries has cleanup.policy=compact,delete: set it to compact"
+            " alone, it is a table: the latest event of each delivery",
+        ),
+        (
+            _with_table(max_message_bytes="1024"),
+            "topic jet.deliveries has max.message.bytes=1024: set it to at least 65536,"
+            " or events do not fit",
+        ),
+    ],
+    ids=["missing", "fewer partitions", "deleted", "both", "small"],
+)
+def test_what_is_wrong_with_a_topic_of_deliveries_is_told(
+    found: dict[str, Topic], problem: str
+) -> None:
+    assert topics.problems(_TABLE, found) == [problem]
 
 
 def test_a_state_that_is_not_compacted_is_wrong() -> None:
@@ -162,7 +215,7 @@ def test_every_problem_is_told_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", topics.names(_NAMES))
+@pytest.mark.parametrize("name", _NAMES.names)
 def test_settings_that_may_not_be_seen_are_not_judged_but_the_others_are(
     name: str,
 ) -> None:

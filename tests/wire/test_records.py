@@ -441,6 +441,37 @@ def test_an_event_is_read_as_it_was_published() -> None:
     )
 
 
+def test_the_row_of_a_delivery_is_the_latest_event_about_itself() -> None:
+    delivery = replace(FULL, told_on=3)
+    step = (
+        Event(EventType.STARTED, delivery),
+        Event(EventType.PROGRESSED, replace(delivery, sequence=9)),
+        Event(EventType.TRANSFER_PROGRESSED, delivery, FULL.transfers[0]),
+    )
+    table = replace(ENVELOPE, deliveries="jet.deliveries")
+    told = [table.event(event, NOW) for event in step]
+
+    assert table.row(step, told) == (replace(told[1], topic="jet.deliveries"),)
+    assert table.row(step[2:], told[2:]) == ()
+    gone = Record("jet.deliveries", delivery.command_id.encode(), None, partition=3)
+    assert table.gone(delivery.command_id, 3) == (gone,)
+
+
+def test_without_a_topic_for_them_there_are_no_rows() -> None:
+    step = (Event(EventType.STARTED, FULL),)
+
+    assert ENVELOPE.row(step, [ENVELOPE.event(step[0], NOW)]) == ()
+    assert ENVELOPE.gone(FULL.command_id, 3) == ()
+
+
+def test_where_the_row_of_an_ended_delivery_is_is_read_as_it_was_written() -> None:
+    ended = finish(a_delivery(State.COMPLETED, finished_at=NOW))
+    elsewhere = replace(ended, told_on=5)
+
+    assert snapshots.decode(snapshots.encode(elsewhere)) == elsewhere
+    assert b'"on"' not in snapshots.encode(ended)
+
+
 @pytest.mark.parametrize("delivery", [FULL, *(a_delivery(s) for s in State)])
 @pytest.mark.parametrize("transfer", [None, *FULL.transfers])
 def test_what_is_written_without_the_models_is_what_the_models_say(

@@ -67,6 +67,8 @@ class Desk:
     store: Written = field(default_factory=Written)
     starter: Performer = field(default_factory=Performer)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    deliveries: str | None = None
+    clock: HandClock = field(default_factory=HandClock)
 
     def __post_init__(self) -> None:
         metrics, others = Metrics(self.registry), Performer()
@@ -77,9 +79,9 @@ class Desk:
             doubted=others.touch,
             counts=DeliveryCounts(metrics),
             metrics=metrics,
-            clock=HandClock(),
+            clock=self.clock,
         )
-        envelope = Envelope("jet.events", "/jetworker/g")
+        envelope = Envelope("jet.events", "/jetworker/g", self.deliveries)
         routes = {ARCHIVE: Route(ARCHIVE, job_name="archive")}
         options = PartitionOptions(
             policy=Policy(),
@@ -492,3 +494,29 @@ async def test_a_new_command_that_was_handed_over_is_accepted_at_home(
     assert isinstance(snapshot, Delivery)
     assert (snapshot.command_id, snapshot.read_at) == (at_home, (7, 40))
     assert (write.records[-1].key, write.records[-1].value) == (handed.key, None)
+
+
+async def test_the_row_of_a_forgotten_one_is_taken_away_where_it_is() -> None:
+    """The events topic has grown: by the id alone it would be looked for elsewhere."""
+    desk = Desk(deliveries="jet.deliveries")
+    await desk.take(SEND)
+    write = await desk.take({"commandId": "c-1", "type": "cancel"})
+    ended = write.records[0].value
+    assert [(each.topic, each.partition) for each in write.records][:3] == [
+        ("jet.state", 3),
+        ("jet.events", 0),
+        ("jet.deliveries", 0),
+    ]
+    assert write.records[2].value == write.records[1].value
+    assert ended is not None
+
+    successor = Desk(deliveries="jet.deliveries")
+    await successor.partition.restore({b"c-1": ended})
+
+    for each in (desk, successor):
+        each.clock.at += timedelta(days=8).total_seconds()
+        await each.partition.forget(10)
+        assert each.store.writes[-1].records == (
+            Record("jet.state", b"c-1", None, partition=3),
+            Record("jet.deliveries", b"c-1", None, partition=0),
+        )
