@@ -106,7 +106,7 @@ async def _look(
     seen = await observer.look(job_id)
     known = (await bindings.read(job_id)).known
     asked = sorted(seen.named - known.keys())[:LEARNED_FROM]
-    answers = await observer.shown(job_id, {*asked, *_last(known)}, seen)
+    answers = await observer.shown(job_id, {*asked, *_last(known)}, seen.files)
     shown = {each: found for each, found in answers.items() if found is not None}
     look = Look(seen.began, seen.ended, seen.listed, shown)
     looks.add(survey(look, known, settle), known, asked)

@@ -20,6 +20,7 @@ from jetworker.core.post import Contents, Post, hash_of, plain, sample
 LEARNED_FROM = 40  # of the job's known deliveries, the last
 _WITH_FOLDERS = 3  # a form that drops folders looks right on `/a.mov`
 _WITH_SIZES = 10
+SHOWED = 10  # of the last that ended, all: then files tell what is started at once
 _WAITING = frozenset({"CREATED", "QUEUED", "SCHEDULED"})
 
 
@@ -128,6 +129,22 @@ def _forms(lessons: Iterable[Lesson]) -> frozenset[Form]:
     if sum(each.asked.sample is not None for each in showing) < _WITH_FOLDERS:
         return frozenset()
     return frozenset.intersection(*(forms_of(each) for each in showing))
+
+
+def files_tell(lessons: Iterable[Lesson]) -> bool:
+    """
+    Whether starts that are lost together would be told apart by their files.
+
+    *lessons* come newest first. The path form is learned, and the last of them showed
+    it: one whose files are not shown might be what a lost one will be.
+    """
+    taught = [
+        each for each in lessons if not each.asked.folders and each.shown.is_whole
+    ]
+    latest = taught[:SHOWED]
+    if len(latest) < SHOWED or not all(each.shown.files for each in latest):
+        return False
+    return bool(_forms(taught))
 
 
 def forms_of(lesson: Lesson) -> frozenset[Form]:

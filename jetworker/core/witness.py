@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import chain
+from operator import itemgetter
 
 from jetworker.core.command import DeliveryId
-from jetworker.core.evidence import Asked, Shown
+from jetworker.core.evidence import LEARNED_FROM, Asked, Shown
 from jetworker.core.jet_clock import AGREED
 from jetworker.core.post import Window
 
@@ -69,6 +70,20 @@ class KnownDelivery:
     asked: Asked
     ended_on: datetime | None = None
     is_whole: bool = False
+
+
+def last_ended(known: Iterable[KnownDelivery], due: datetime) -> list[KnownDelivery]:
+    """Return the last known ones of a job that ended whole before *due*, newest first (R6)."""
+    ended = (
+        (each.made_in.lo, each)
+        for each in known
+        if each.is_whole
+        and not each.asked.folders
+        and each.made_in is not None
+        and each.made_in.hi < due
+        and (each.ended_on is None or each.ended_on < due)
+    )
+    return [each for _, each in nlargest(LEARNED_FROM, ended, key=itemgetter(0))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The parts of a worker, and how they are put together from what lies outside of it."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -11,7 +11,9 @@ import structlog
 
 from jetworker.config.model import Config
 from jetworker.core.command import JobId
+from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError
+from jetworker.core.finished import Finished
 from jetworker.core.observation import Hint
 from jetworker.core.polling import Pace
 from jetworker.core.rate import Backoff
@@ -34,6 +36,7 @@ from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.job_views import JobViews
+from jetworker.worker.reconciliation.lessons import Lessons
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.route_table import RouteTable
@@ -69,6 +72,7 @@ class Parts:
     follower: Follower
     reconciler: Reconciler
     sweep: Sweep
+    lessons: Lessons
     counts: DeliveryCounts
     resolver: JobResolver
     book: RouteTable
@@ -97,6 +101,7 @@ class Parts:
             "follower": self.follower.run(),
             "look-up": self.reconciler.run(),
             "sweep": self.sweep.run(),
+            "lessons": self.lessons.run(),
             "token": _keep_signed_in(self.jet),
         }
         if self.subscriptions is not None:
@@ -138,12 +143,16 @@ def assemble(config: Config, outside: Outside) -> Parts:
         settle=config.starts.settle,
         remembered=config.dedupe_window,
     )
+    lessons = Lessons(
+        observer, clock=clock, metrics=metrics, settle=config.starts.settle
+    )
     starter = Starter(
         partial(
             RouteDispatcher,
             routes=book.current,
             resolver=resolver,
             locks=locks,
+            files_tell=lessons.tell,
             sender=StartSender(
                 jet, resolver, clock, _longest_way(config), config.starts.settle
             ),
@@ -162,14 +171,24 @@ def assemble(config: Config, outside: Outside) -> Parts:
     poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
     follower = Follower(poll, pace, clock, watchdog, metrics)
     services = Services(
-        starter, follower, reconciler, sweep.touch, counts, metrics, clock
+        starter, follower, reconciler, _noting(sweep, lessons), counts, metrics, clock
     )
     worker = Worker(
         kafka, _terms(config, book), services, config.shutdown.timeout, jet.share
     )
-    running = worker, starter, follower, reconciler, sweep
+    running = worker, starter, follower, reconciler, sweep, lessons
     asked = jet, observer, _subscriptions(config, jet, resolver, book)
     return Parts(*running, counts, resolver, book, watchdog, *asked)
+
+
+def _noting(sweep: Sweep, lessons: Lessons) -> Callable[[Delivery | Finished], None]:
+    """Return what is told every snapshot."""
+
+    def note(snapshot: Delivery | Finished) -> None:
+        sweep.touch(snapshot)
+        lessons.note(snapshot)
+
+    return note
 
 
 def _subscriptions(

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from jetworker.core.admission import Known
-from jetworker.core.command import CommandId, Reject, Rejection, RouteName
+from jetworker.core.command import CommandId, ObjectSpec, Reject, Rejection, RouteName
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import LeaseLost, SetAside, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
@@ -78,13 +78,14 @@ class Services:
     """
     Who performs the effects, and who counts.
 
-    *doubted* is told every snapshot, and takes note of one whose start was ever unknown.
+    *noted* is told every snapshot: of one whose start was ever unknown, and of one that
+    ended, note is taken.
     """
 
     starter: Service
     follower: Service
     reconciler: Reconciling
-    doubted: Callable[[Delivery | Finished], None]
+    noted: Callable[[Delivery | Finished], None]
     counts: DeliveryCounts
     metrics: Metrics
     clock: Clock
@@ -218,7 +219,7 @@ class Deliveries:
     def _take_up(self, value: bytes) -> None:
         snapshot = snapshots.decode(value)
         with self._spared(snapshot.command_id):
-            self.services.doubted(snapshot)
+            self.services.noted(snapshot)
         if isinstance(snapshot, Delivery):
             if snapshot.told_on is None:
                 told_on = self._store.told_on_before(snapshot.command_id)
@@ -256,6 +257,11 @@ class Deliveries:
     def find(self, command_id: CommandId) -> Delivery | None:
         """Return the open delivery of this id; while it waits, without its objects."""
         return self.deliveries.get(command_id)
+
+    def objects(self, command_id: CommandId) -> tuple[ObjectSpec, ...]:
+        """Return what an open delivery asks for, however it is held."""
+        whole = self._whole(command_id)
+        return whole.objects if whole is not None else ()
 
     def known(self, command_id: CommandId) -> Known:
         """Return what is known of this id, open or finished."""
@@ -551,7 +557,7 @@ class Deliveries:
         else:
             self._keep(kept)
         with self._spared(after.command_id):
-            self.services.doubted(after)
+            self.services.noted(after)
 
     def _keep(self, kept: _Kept) -> None:
         """Hold an open delivery; the objects of one that waits are held packed."""

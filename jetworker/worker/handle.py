@@ -1,11 +1,12 @@
 """What the services see of a partition: its deliveries, one at a time."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from jetworker.core.command import CommandId
+from jetworker.core.command import CommandId, ObjectSpec
 from jetworker.core.delivery import Delivery
 from jetworker.core.trigger import Trigger
 
@@ -23,6 +24,9 @@ class DeliveryOwner(Protocol):
 
     def find(self, command_id: CommandId) -> Delivery | None:
         """Return the open delivery of this id."""
+
+    def objects(self, command_id: CommandId) -> Sequence[ObjectSpec]:
+        """Return what an open delivery asks for, however it is held."""
 
     def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
         """Apply a trigger; the future is done when the step is durable."""
@@ -48,6 +52,11 @@ class DeliveryHandle:
     def delivery(self) -> Delivery | None:
         """The delivery as it is now; None once it ended or its owner did."""
         return None if self.owner.is_over else self.owner.find(self.command_id)
+
+    @property
+    def objects(self) -> Sequence[ObjectSpec]:
+        """What it asks for; of one that waits, unpacked."""
+        return self.owner.objects(self.command_id)
 
     def tell(self, trigger: Trigger) -> None:
         """Apply a trigger and go on; whether it becomes durable is its owner's care."""

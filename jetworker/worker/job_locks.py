@@ -5,8 +5,15 @@ A start whose window overlaps that of an unknown post of this worker could not b
 from it. So others wait until Jet can have applied it no longer; then they go on, and are
 the witnesses by which it is settled.
 
-Where its route says so, several are in flight at once, as long as the job is calm: no
-post on it is unknown, none was for ten minutes, and the last ten were answered.
+Several are in flight at once as long as the job is calm: no post on it is unknown, none
+was for ten minutes, and the last ten were answered. And only where a route says so, or
+where files would tell them apart if they were lost: no two for a common path.
+
+A place is free as soon as Jet has answered. The answer is written down by then, not yet
+durable; until it is, only an intent of the same partition is written after it. Kafka has
+them in this order, mostly in one transaction: a crash leaves both, the answer alone, or
+neither, as if the second had waited. Of two partitions it might keep the intent alone,
+and leave one unknown start more than may be in flight: there, the second does wait.
 """
 
 import asyncio
@@ -24,6 +31,29 @@ _UNHEARD = 1.0  # seconds: Jet's clock is asked for meanwhile
 _MARGIN = 0.001  # seconds: a window ends at its end, not before
 _CALM_AFTER = 600.0  # seconds without a lost start
 CALM_AFTER_ANSWERS = 10
+AT_ONCE = 4  # where files tell: what the usual budget can make use of
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    What a start asks for: a place among *at_once* on its job.
+
+    *paths* are those it asks Jet for, if they must be no other's in flight; None where
+    the route's word counts, and for one that goes alone.
+    """
+
+    at_once: int = 1
+    paths: frozenset[str] | None = None
+
+    def goes_with(self, other: "Claim") -> bool:
+        """Whether it may be in flight beside another, as far as paths go."""
+        if self.paths is None:
+            return True
+        return other.paths is not None and self.paths.isdisjoint(other.paths)
+
+
+ALONE = Claim()
 
 
 @dataclass(slots=True)
@@ -31,11 +61,13 @@ class _Job:
     """
     One job: its starts in flight, who waits for a place, and what is unknown on it.
 
-    *windows* end by themselves, *cases* when they are settled or held.
+    *answers* are not durable yet, each with its owner. *windows* end by themselves,
+    *cases* when they are settled or held.
     """
 
-    sending: int = 0
-    waiting: deque[tuple[int, "asyncio.Future[None]"]] = field(default_factory=deque)
+    sending: list[Claim] = field(default_factory=list)
+    waiting: deque[tuple[Claim, "asyncio.Future[None]"]] = field(default_factory=deque)
+    answers: list[tuple[object, "asyncio.Future[None]"]] = field(default_factory=list)
     windows: dict[CommandId, datetime] = field(default_factory=dict)
     cases: set[CommandId] = field(default_factory=set)
     answered: int = 0
@@ -55,40 +87,49 @@ class JobLocks:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def start(self, job_id: JobId, at_once: int = 1) -> AsyncIterator[None]:
-        """Have a place on the job for one start: of *at_once*, of one if it is not calm."""
+    async def start(self, job_id: JobId, claim: Claim = ALONE) -> AsyncIterator[None]:
+        """Have a place on the job for one start, in line; alone, if it is not calm."""
         job = self._jobs[job_id]
-        if job.waiting or job.sending >= self._places(job, at_once):
-            await self._wait(job, at_once)
+        if job.waiting or not self._admits(job, claim):
+            await self._wait(job, claim)
         else:
-            job.sending += 1
+            job.sending.append(claim)
         try:
             yield
         finally:
-            job.sending -= 1
-            self._give_places(job)
+            self._leave(job, claim)
 
-    async def _wait(self, job: _Job, at_once: int) -> None:
+    async def _wait(self, job: _Job, claim: Claim) -> None:
         """Wait in line; who is woken has the place already, so that nobody is passed."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        job.waiting.append((at_once, turn))
+        job.waiting.append((claim, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                job.sending -= 1
-                self._give_places(job)
+                self._leave(job, claim)
             raise
+
+    def _leave(self, job: _Job, claim: Claim) -> None:
+        job.sending.remove(claim)
+        self._give_places(job)
 
     def _give_places(self, job: _Job) -> None:
         while job.waiting:
-            at_once, turn = job.waiting[0]
+            claim, turn = job.waiting[0]
             if not turn.done():
-                if job.sending >= self._places(job, at_once):
+                if not self._admits(job, claim):
                     return
-                job.sending += 1
+                job.sending.append(claim)
                 turn.set_result(None)
             job.waiting.popleft()
+
+    def _admits(self, job: _Job, claim: Claim) -> bool:
+        if not job.sending:
+            return True
+        if len(job.sending) >= self._places(job, claim.at_once):
+            return False
+        return all(claim.goes_with(other) for other in job.sending)
 
     def places(self, job_id: JobId, at_once: int) -> int:
         """Return how many starts may be in flight on the job now, of *at_once*."""
@@ -99,9 +140,24 @@ class JobLocks:
         is_calm = not job.cases and calm_since >= _CALM_AFTER
         return at_once if is_calm and job.answered >= CALM_AFTER_ANSWERS else 1
 
-    def answered(self, job_id: JobId) -> None:
-        """Take note of a start that Jet answered."""
-        self._jobs[job_id].answered += 1
+    def answered(
+        self, job_id: JobId, owner: object, durable: "asyncio.Future[None]"
+    ) -> None:
+        """Take note of a start that Jet answered; *durable* is when that is kept."""
+        job = self._jobs[job_id]
+        job.answered += 1
+        if durable.done():
+            return
+        answer = owner, durable
+        job.answers.append(answer)
+        durable.add_done_callback(lambda _: job.answers.remove(answer))
+
+    async def kept(self, job_id: JobId, owner: object) -> None:
+        """Wait until no crash can lose an answer on the job and keep *owner*'s next step."""
+        answers = self._jobs[job_id].answers
+        others = [each for of, each in answers if of is not owner]
+        if others:
+            await asyncio.wait(others)
 
     def hold(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
         """Keep others off the job while Jet may apply this post, until *hi* (R5.1)."""

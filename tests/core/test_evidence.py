@@ -12,6 +12,7 @@ from jetworker.core.evidence import (
     Lesson,
     Reading,
     Shown,
+    files_tell,
     is_exactly,
     learn,
     shows_another,
@@ -195,3 +196,17 @@ def test_only_what_completed_with_nothing_failed_is_whole() -> None:
 
 def test_nothing_is_learned_from_nothing() -> None:
     assert learn([]) == Learned()
+
+
+def test_files_tell_where_the_last_ten_showed_theirs_in_a_form_that_fits_all() -> None:
+    ten = [deep(n) for n in range(10)]
+    silent, odd = deep(10, shown=()), deep(11, shown=(f"{ROOT}/other.mov",))
+    failed = replace(deep(12), shown=replace(ten[0].shown, state="FAILED"))
+    flat = [lesson(f"/{n}.mov") for n in range(10)]
+
+    assert files_tell([failed, deep(13, folders=True, shown=()), *ten])
+    assert files_tell([*ten, silent])
+    assert not files_tell(ten[:9])
+    assert not files_tell([silent, *ten])
+    assert not files_tell([*ten, odd])
+    assert not files_tell(flat)

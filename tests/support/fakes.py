@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
-from jetworker.core.command import CommandId
+from jetworker.core.command import CommandId, ObjectSpec
 from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import set_aside, transition
 from jetworker.core.transitions import Policy
@@ -51,6 +51,10 @@ class OneDelivery:
 
     def find(self, command_id: CommandId) -> Delivery | None:
         return self.delivery if command_id == self.delivery.command_id else None
+
+    def objects(self, command_id: CommandId) -> tuple[ObjectSpec, ...]:
+        assert command_id == self.delivery.command_id
+        return self.delivery.objects
 
     def apply(self, command_id: CommandId, trigger: Trigger) -> "asyncio.Future[None]":
         assert command_id == self.delivery.command_id

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.core.command import CommandId, JobId, ObjectSpec, RouteName
-from jetworker.core.delivery import ReasonCode, State
+from jetworker.core.delivery import Delivery, ReasonCode, Requested, State
+from jetworker.core.lifecycle import transition
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
+from jetworker.core.transitions import Policy
 from jetworker.core.trigger import Begun, Blocked, Lost, Refused, StartConfirmed
 from jetworker.jet.jobs import JobResolver
 from jetworker.runtime.clock import Clock
@@ -24,7 +27,7 @@ from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
-from tests.support.builders import SECOND, a_delivery
+from tests.support.builders import NOW, SECOND, a_delivery
 from tests.support.fakes import OneDelivery
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
@@ -67,15 +70,15 @@ class Lane:
     dispatcher: RouteDispatcher
     routes: dict[RouteName, Route]
     counts: DeliveryCounts
+    locks: JobLocks
+    telling: set[JobId]
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
         """Let a delivery wait to be started."""
+        wanted = {"objects": (ObjectSpec(f"/{name}.mov", 1),)} | changes
         delivery = a_delivery(
-            command_id=CommandId(name),
-            objects=(ObjectSpec(f"/{name}.mov", 1),),
-            accepted_at=Clock().now(),
-            **changes,
+            command_id=CommandId(name), accepted_at=Clock().now(), **wanted
         )
         owner = Waiting(delivery, counts=self.counts)
         self.counts.enter(delivery)
@@ -95,12 +98,14 @@ async def lane() -> AsyncIterator[Lane]:
         routes = {NAME: Route(NAME, job_id=JOB)}
         metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
         counts = DeliveryCounts(metrics)
-        resolver = JobResolver(client)
+        resolver, locks = JobResolver(client), JobLocks(Clock())
+        telling: set[JobId] = set()
         dispatcher = RouteDispatcher(
             NAME,
             routes=lambda: routes,
             resolver=resolver,
-            locks=JobLocks(Clock()),
+            locks=locks,
+            files_tell=telling.__contains__,
             sender=StartSender(client, resolver, Clock(), seconds, seconds),
             counts=counts,
             clock=Clock(),
@@ -109,7 +114,7 @@ async def lane() -> AsyncIterator[Lane]:
             backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts)
+        yield Lane(jet, dispatcher, routes, counts, locks, telling)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -233,3 +238,154 @@ async def test_a_partition_that_drains_starts_nothing_more(lane: Lane) -> None:
 
     assert list(lane.jet.creations()) == ["/c-2.mov"]
     assert leaving.delivery.state is State.WAITING
+
+
+@dataclass
+class InFlight:
+    """How many starts a Jet had together."""
+
+    jet: JetServer
+    most: int = 0
+    now: int = 0
+
+    def __post_init__(self) -> None:
+        self.jet.on_headers = partial(self._count, 1)
+        self.jet.on_applied = partial(self._count, -1)
+
+    def _count(self, step: int, operation: str) -> None:
+        if operation == "start_delivery":
+            self.now += step
+            self.most = max(self.most, self.now)
+
+
+def answered(lane: Lane) -> None:
+    """Let Jet have answered ten starts on the job."""
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    durable.set_result(None)
+    for _ in range(10):
+        lane.locks.answered(JOB, "a partition", durable)
+
+
+async def burst(lane: Lane, **changes: Any) -> int:
+    """Start twelve after ten that were answered; return how many were in flight at most."""
+    answered(lane)
+    lane.jet.delays[JOB] = 0.02
+    seen = InFlight(lane.jet)
+    owners = [lane.put(f"c-{n}", **changes) for n in range(12)]
+    await until(
+        lambda: all(each.delivery.state is State.STARTED for each in owners),
+        "all starts",
+    )
+    assert len(lane.dispatcher) == 0
+    return seen.most
+
+
+async def test_where_files_tell_four_are_in_flight_and_each_is_started_once(
+    lane: Lane,
+) -> None:
+    lane.telling.add(JOB)
+
+    assert await burst(lane) == 4
+    assert sorted(map(len, lane.jet.creations().values())) == [1] * 12
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"objects": (ObjectSpec("/same.mov", 1), ObjectSpec("/other.mov", 1))},
+        {"objects": (ObjectSpec("/folder", is_directory=True),)},
+        {"requested": Requested(1001, None)},
+    ],
+    ids=["a common path", "folders", "too many to compare"],
+)
+async def test_what_files_could_not_tell_apart_goes_alone(
+    lane: Lane, wanted: dict[str, Any]
+) -> None:
+    lane.telling.add(JOB)
+
+    assert await burst(lane, **wanted) == 1
+
+
+async def test_where_files_do_not_tell_one_is_in_flight_unless_the_route_says_so(
+    lane: Lane,
+) -> None:
+    by_itself = await burst(lane)
+    lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=3)
+
+    assert (by_itself, await burst(lane)) == (1, 3)
+
+
+async def test_of_several_in_flight_one_that_is_lost_keeps_the_others_back(
+    lane: Lane,
+) -> None:
+    lane.telling.add(JOB)
+    answers = iter(["lost_after"])
+    lane.jet.fault = lambda operation, _: (
+        next(answers, None) if operation == "start_delivery" else None
+    )
+    answered(lane)
+    lane.jet.delays[JOB] = 0.02
+    owners = [lane.put(f"c-{n}") for n in range(12)]
+    await until(lambda: any(_is_lost(each) for each in owners), "a lost start")
+    begun: list[Waiting] = []
+
+    def are_others_queued() -> bool:
+        begun[:] = [each for each in owners if each.delivery.attempt]
+        return len(lane.dispatcher) == 12 - len(begun)
+
+    await until(are_others_queued, "nothing in flight")
+
+    assert len(begun) < 12
+    assert lane.jet.count("start_delivery") == len(begun)
+    assert lane.locks.blocked_for(JOB, CommandId("c-11"), Clock().now()) > 0
+
+
+def _is_lost(owner: Waiting) -> bool:
+    return any(isinstance(each, Lost) for each in owner.told)
+
+
+@dataclass
+class Partition(Waiting):
+    """Owns some deliveries; an answer of Jet's is durable when a test says so."""
+
+    others: dict[CommandId, Delivery] = field(default_factory=dict)
+    answers: list["asyncio.Future[None]"] = field(default_factory=list)
+    begun: list[CommandId] = field(default_factory=list)
+
+    @override
+    def find(self, command_id: CommandId) -> Delivery | None:
+        return self.others[command_id]
+
+    @override
+    def apply(self, command_id: CommandId, trigger: Any) -> "asyncio.Future[None]":
+        step = transition(self.others[command_id], trigger, NOW, Policy())
+        self.others[command_id] = step.delivery
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if isinstance(trigger, StartConfirmed):
+            self.answers.append(durable)
+        else:
+            self.begun.append(command_id)
+            durable.set_result(None)
+        return durable
+
+
+async def test_the_next_intent_is_written_with_an_answer_or_after_it_is_durable(
+    lane: Lane,
+) -> None:
+    """With it in one partition; in another, a crash could keep the intent alone."""
+    waiting = a_delivery(accepted_at=Clock().now())
+    one, other = Partition(waiting), Partition(waiting)
+    names = [CommandId("c-1"), CommandId("c-2"), CommandId("c-3")]
+    for name, owner in zip(names, (one, one, other), strict=True):
+        owner.others[name] = replace(waiting, command_id=name)
+        lane.dispatcher.put(DeliveryHandle(owner, name))
+    await until(lambda: len(one.answers) == 2, "both answers of the one partition")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = list(other.begun)
+    for each in one.answers:
+        each.set_result(None)
+    await until(lambda: other.answers, "the other partition's start")
+
+    assert one.begun == names[:2]
+    assert (before, other.begun) == ([], names[2:])

@@ -76,7 +76,7 @@ class Desk:
             starter=self.starter,
             follower=others,
             reconciler=others,
-            doubted=others.touch,
+            noted=others.touch,
             counts=DeliveryCounts(metrics),
             metrics=metrics,
             clock=self.clock,

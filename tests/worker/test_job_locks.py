@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from jetworker.core.command import CommandId, JobId
-from jetworker.worker.job_locks import JobLocks
+from jetworker.core.errors import StoreError
+from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks
 from tests.support.builders import JOB, NOW, SECOND
 from tests.support.fakes import HandClock
 
@@ -58,13 +61,21 @@ def test_a_case_that_is_closed_leaves_its_ghost_s_window_open() -> None:
     assert locks.blocked_for(JOB, other, NOW + 4 * SECOND) == 0.0
 
 
+def answer(locks: JobLocks, times: int = 10) -> None:
+    """Let Jet answer starts, each durable at once."""
+    for _ in range(times):
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        locks.answered(JOB, "a partition", durable)
+
+
 async def most_at_once(locks: JobLocks, at_once: int) -> int:
     """Start ten on a job, and return how many were in flight together."""
     most, now = 0, 0
 
     async def start() -> None:
         nonlocal most, now
-        async with locks.start(JOB, at_once):
+        async with locks.start(JOB, Claim(at_once)):
             now += 1
             most = max(most, now)
             await asyncio.sleep(0)
@@ -81,20 +92,76 @@ async def test_several_are_in_flight_only_on_a_job_that_is_calm() -> None:
     lost = CommandId("lost")
 
     unknown_yet = await most_at_once(locks, 4)
-    for _ in range(10):
-        locks.answered(JOB)
+    answer(locks)
     calm = await most_at_once(locks, 4)
     one_by_one = await most_at_once(locks, 1)
     locks.hold(JOB, lost, NOW)
     doubted = await most_at_once(locks, 4)
     locks.release(JOB, lost)
-    for _ in range(10):
-        locks.answered(JOB)
+    answer(locks)
     soon_after = await most_at_once(locks, 4)
     clock.at += 601
 
     assert (unknown_yet, calm, one_by_one, doubted, soon_after) == (1, 4, 1, 1, 1)
     assert await most_at_once(locks, 4) == 4
+
+
+def of(*paths: str) -> Claim:
+    return Claim(AT_ONCE, frozenset(paths))
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "other", "goes"),
+    [
+        (of("/a", "/b"), of("/c"), True),
+        (of("/a", "/b"), of("/b", "/c"), False),
+        (of("/a"), ALONE, False),
+        (ALONE, of("/a"), False),
+        (Claim(2), of("/a"), False),
+        (of("/a"), Claim(2), True),
+        (Claim(2), Claim(2), True),
+    ],
+)
+async def test_no_two_for_a_common_path_are_in_flight_where_only_files_tell(
+    *, in_flight: Claim, other: Claim, goes: bool
+) -> None:
+    locks = JobLocks(HandClock())
+    answer(locks)
+    began = asyncio.Event()
+
+    async def start() -> None:
+        async with locks.start(JOB, other):
+            began.set()
+
+    async with locks.start(JOB, in_flight):
+        second = asyncio.create_task(start())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        together = began.is_set()
+    await second
+
+    assert (together, began.is_set()) == (goes, True)
+
+
+async def test_only_the_same_partition_s_intent_goes_before_an_answer_is_durable() -> (
+    None
+):
+    """A crash might keep another partition's, and lose the answer."""
+    locks = JobLocks(HandClock())
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    locks.answered(JOB, "one", durable)
+
+    await locks.kept(JOB, "one")
+    await locks.kept(OTHER, "two")
+    waiting = asyncio.create_task(locks.kept(JOB, "two"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waited = not waiting.done()
+    durable.set_exception(StoreError("its life is over"))
+    await waiting
+    await locks.kept(JOB, "two")
+
+    assert waited
 
 
 async def test_who_gives_up_waiting_takes_no_place_and_nobody_is_passed() -> None:

@@ -1,7 +1,7 @@
 """The look-up of unknown starts: looks, cases, orders, and what is remembered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
-from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
+from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName, TransferId
 from jetworker.core.delivery import Intent, PendingAdopt, State
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.evidence import Asked, Shown
@@ -87,7 +87,10 @@ class JobAtJet(JobObserver):
 
     @override
     async def shown(
-        self, job_id: JobId, delivery_ids: Iterable[DeliveryId], look: JobLook
+        self,
+        job_id: JobId,
+        delivery_ids: Iterable[DeliveryId],
+        files: Mapping[TransferId, frozenset[str]],
     ) -> dict[DeliveryId, Shown | None]:
         return {each: self._job.unbound.get(each) for each in delivery_ids}
 

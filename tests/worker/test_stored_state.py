@@ -45,7 +45,7 @@ class Restored:
             starter=self.starter,
             follower=self.follower,
             reconciler=self.reconciler,
-            doubted=self.sweep.touch,
+            noted=self.sweep.touch,
             counts=self.counts,
             metrics=self.metrics,
             clock=_CLOCK,

@@ -45,7 +45,7 @@ async def a_partition() -> tuple[Deliveries, DeliveryCounts, Written]:
         starter=performer,
         follower=performer,
         reconciler=performer,
-        doubted=performer.touch,
+        noted=performer.touch,
         counts=counts,
         metrics=metrics,
         clock=HandClock(),

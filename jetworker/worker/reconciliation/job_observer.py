@@ -113,26 +113,29 @@ class JobObserver:
         running = {x.delivery_id for x in transfers if x.delivery_id is not None}
         by_files = await self._by_files(job_id, files)
         hinted = await self._hinted(job_id)
-        urls: defaultdict[TransferId, set[str]] = defaultdict(set)
-        for file in files:
-            if file.transfer_id is not None and file.url:
-                urls[file.transfer_id].add(file.url)
         return JobLook(
             began,
             ended + CUT,
             listed,
             listed | running | by_files | hinted,
-            {each: frozenset(found) for each, found in urls.items()},
+            _by_transfer(files),
         )
 
+    async def files(self, job_id: JobId) -> dict[TransferId, frozenset[str]]:
+        """Return the URLs of the job's files as it shows them now, by their transfer."""
+        return _by_transfer(await self._files(job_id))
+
     async def shown(
-        self, job_id: JobId, delivery_ids: Iterable[DeliveryId], look: JobLook
+        self,
+        job_id: JobId,
+        delivery_ids: Iterable[DeliveryId],
+        files: Mapping[TransferId, frozenset[str]],
     ) -> dict[DeliveryId, Shown | None]:
-        """Ask for deliveries at once, after the look; None is one that is not shown."""
+        """Ask for deliveries, after *files* were; None is one that is not shown."""
         asked = list(delivery_ids)
         found = await asyncio.gather(*(self._known(job_id, each) for each in asked))
         return {
-            each: _shown(delivery, look.files) if delivery else None
+            each: _shown(delivery, files) if delivery else None
             for each, delivery in zip(asked, found, strict=True)
         }
 
@@ -226,6 +229,14 @@ class JobObserver:
             return
         if transfer.delivery_id is not None:
             _keep(self._owner_of, transfer_id, transfer.delivery_id)
+
+
+def _by_transfer(files: Iterable[JetFile]) -> dict[TransferId, frozenset[str]]:
+    urls: defaultdict[TransferId, set[str]] = defaultdict(set)
+    for file in files:
+        if file.transfer_id is not None and file.url:
+            urls[file.transfer_id].add(file.url)
+    return {each: frozenset(found) for each, found in urls.items()}
 
 
 def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:

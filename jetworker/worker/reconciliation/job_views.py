@@ -14,13 +14,7 @@ import structlog
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.errors import StoreError
-from jetworker.core.evidence import (
-    LEARNED_FROM,
-    Learned,
-    Lesson,
-    Shown,
-    learn,
-)
+from jetworker.core.evidence import Learned, Lesson, Shown, learn
 from jetworker.core.post import Post, Window
 from jetworker.core.reconcile import (
     Candidate,
@@ -32,7 +26,7 @@ from jetworker.core.reconcile import (
     scene,
 )
 from jetworker.core.route import Listing, Route
-from jetworker.core.witness import KnownDelivery, Look, Survey, survey
+from jetworker.core.witness import KnownDelivery, Look, Survey, last_ended, survey
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
@@ -123,7 +117,7 @@ class JobViews:
         known = {each: self._dated(of) for each, of in bindings.known.items()}
         asked = self._in_question(memory, ours)
         wanted = {*asked, *self._witnesses(seen, known)}
-        found = await self._observer.shown(job_id, wanted, seen)
+        found = await self._observer.shown(job_id, wanted, seen.files)
         shown = {each: x for each, x in found.items() if x is not None}
         memory.last_shown |= {x: shown[x] for x in asked if x in shown}
         learned = Learned()
@@ -212,19 +206,9 @@ class JobViews:
         self, job_id: JobId, seen: JobLook, known: Iterable[KnownDelivery]
     ) -> Learned:
         """Learn from the last known deliveries what the job shows (R6)."""
-        due = seen.began - self._settle
-        ended = (
-            each
-            for each in known
-            if each.is_whole
-            and not each.asked.folders
-            and each.made_in is not None
-            and each.made_in.hi < due
-            and (each.ended_on is None or each.ended_on < due)
-        )
-        last = nlargest(LEARNED_FROM, ended, key=_made)
+        last = last_ended(known, seen.began - self._settle)
         shown = await self._observer.shown(
-            job_id, (each.delivery_id for each in last), seen
+            job_id, (each.delivery_id for each in last), seen.files
         )
         lessons = ((each, shown[each.delivery_id]) for each in last)
         return learn(Lesson(each.asked, x) for each, x in lessons if x is not None)
@@ -331,8 +315,3 @@ def _is_stated(routes: Sequence[Route], statement: str) -> bool:
     else:
         says = [route.listing is Listing.COMPLETE for route in routes]
     return bool(says) and all(says)
-
-
-def _made(known: KnownDelivery) -> datetime:
-    assert known.made_in is not None
-    return known.made_in.lo

@@ -103,7 +103,7 @@ class Sweep:
         waiting = Posts(post for post in bindings.posts if not post.is_ghost)
         unbound = look.named - bindings.known.keys() - self._reported
         undated = [x for x in unbound if self._observer.created_on(x) is None]
-        await self._observer.shown(job_id, undated, look)
+        await self._observer.shown(job_id, undated, look.files)
         for delivery_id in sorted(unbound):
             at = self._observer.created_on(delivery_id)
             if at is None or at < touched.since or waiting.over(at):

@@ -1,8 +1,10 @@
 """
-The start protocol: the deliveries of one route, started one at a time.
+The start protocol: the deliveries of one route, started in their order.
 
-Intent, commit, send, answer; only who has the job may (`job_locks`). A route that is
-blocked says so on every delivery that waits on it, once.
+Intent, commit, send, answer; only who has a place on the job may (`job_locks`). One at a
+time, or each in a task of its own where several may be in flight. The next one may
+begin as soon as Jet has answered; its intent is committed with that answer, or after it.
+A route that is blocked says so on every delivery that waits on it, once.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ import structlog
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expired
 from jetworker.core.errors import JetError, JobUnavailable, SetAside, StoreError
+from jetworker.core.post import plain
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
 from jetworker.core.trigger import (
@@ -31,13 +34,15 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks
 from jetworker.worker.starts.queue import StartQueue, is_waiting
 from jetworker.worker.starts.sender import StartSender, unavailable
 
 log = structlog.get_logger()
 
 _TOLD_ON_ARRIVAL = frozenset({State.ACCEPTED, State.WAITING})
+
+_COMPARED = 1000  # objects of a start that may go beside others by itself
 
 _DEFECT = (
     "the worker failed on the route's job, which is a defect to be reported; it is tried"
@@ -52,7 +57,8 @@ class RouteDispatcher:
     """
     The queue of one route, and the task that empties it.
 
-    *max_active* is how many may be open over all routes.
+    *max_active* is how many may be open over all routes. *files_tell* says of a job
+    whether its files would tell starts apart that are lost together.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class RouteDispatcher:
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
         locks: JobLocks,
+        files_tell: Callable[[JobId], bool],
         sender: StartSender,
         counts: DeliveryCounts,
         clock: Clock,
@@ -73,6 +80,7 @@ class RouteDispatcher:
         self._routes = routes
         self._resolver = resolver
         self._locks = locks
+        self._files_tell = files_tell
         self._sender = sender
         self._counts = counts
         self._clock = clock
@@ -87,6 +95,7 @@ class RouteDispatcher:
         self._in_flight = 0
         self._found: Blocked | None = None
         self._wake = asyncio.Event()
+        self._landed = asyncio.Event()
 
     def __len__(self) -> int:
         """Return how many deliveries wait."""
@@ -109,9 +118,10 @@ class RouteDispatcher:
         self._wake.set()
 
     def retire(self, handle: DeliveryHandle) -> None:
-        """Let go of a delivery that has ended; its place may be free."""
+        """Let go of a delivery that has ended; who waits for its place looks again."""
         self._queue.remove(handle)
-        self.nudge()
+        if self._is_pausing:
+            self._wake.set()
 
     def nudge(self) -> None:
         """Look again: a place on the route may be free, or the routes changed."""
@@ -240,20 +250,21 @@ class RouteDispatcher:
             return unavailable(exc)
         except Exception as exc:  # noqa: BLE001 -- it is of the route: nothing was sent
             return self._defect(exc)
-        at_once = route.starts_at_once or 1
-        places = self._locks.places(job_id, at_once)
+        claim = self._claim(handle, route, job_id)
+        places = self._locks.places(job_id, claim.at_once)
         if self._in_flight and self._in_flight >= places:
-            await self._wake.wait()
+            self._landed.clear()
+            await self._landed.wait()
             return None
         if places > 1:
             self._in_flight += 1
             self._queue.remove(handle)
             beside.create_task(
-                self._start_beside(handle, route, job_id, at_once),
+                self._start_beside(handle, route, job_id, claim),
                 name=f"a start on {self.name}",
             )
             return None
-        async with self._locks.start(job_id, at_once):
+        async with self._locks.start(job_id, claim):
             seconds = self._locks.blocked_for(
                 job_id, handle.command_id, self._sender.jet_time
             )
@@ -263,12 +274,32 @@ class RouteDispatcher:
         await wait(self._wake, seconds)
         return None
 
+    def _claim(self, handle: DeliveryHandle, route: Route, job_id: JobId) -> Claim:
+        """
+        Return what place a start asks for, anew for each.
+
+        By itself several only where the job's files tell; a folder goes alone, and so
+        does what is too large to be compared.
+        """
+        if route.starts_at_once is not None:
+            return Claim(route.starts_at_once)
+        delivery = handle.delivery
+        is_alone = not self._in_flight and len(self._queue) == 1
+        if is_alone or delivery is None or delivery.requested.count > _COMPARED:
+            return ALONE
+        if self._locks.places(job_id, AT_ONCE) == 1 or not self._files_tell(job_id):
+            return ALONE
+        asked = handle.objects
+        if any(each.is_directory for each in asked):
+            return ALONE
+        return Claim(AT_ONCE, frozenset(plain(each.relative_path) for each in asked))
+
     async def _start_beside(
-        self, handle: DeliveryHandle, route: Route, job_id: JobId, at_once: int
+        self, handle: DeliveryHandle, route: Route, job_id: JobId, claim: Claim
     ) -> None:
         """Start one while others are in flight; it goes first again if it was not sent."""
         try:
-            async with self._locks.start(job_id, at_once):
+            async with self._locks.start(job_id, claim):
                 obstacle = await self._start(handle, route, job_id)
             self._found = obstacle or self._found
         except StoreError:
@@ -281,6 +312,7 @@ class RouteDispatcher:
             self._in_flight -= 1
             if is_waiting(handle):
                 self._queue.put(handle, first=True)
+            self._landed.set()
             self._wake.set()
 
     async def _start(
@@ -292,7 +324,8 @@ class RouteDispatcher:
         1. Make sure that Jet answers, if the last start on this route was lost, and
            that its clock was heard lately: only that dates the intent.
         2. Take the budget, so that nothing but the commit lies before the send.
-        3. Write the intent down and wait until it is durable.
+        3. Write the intent down and wait until it is durable; not while a crash could
+           keep it and lose an answer before it.
         4. Send it once, if the lease holds; write down what came of it.
         """
         try:
@@ -302,6 +335,7 @@ class RouteDispatcher:
         if obstacle is not None:
             return obstacle
         await self._sender.turn(route)
+        await self._locks.kept(job_id, handle.owner)
         delivery = handle.delivery
         if delivery is None or not is_waiting(handle) or self._is_full(route, handle):
             return None
@@ -338,13 +372,17 @@ class RouteDispatcher:
         if delivery.attempt and not isinstance(outcome, Blocked):
             self._counts.resent(delivery)
         self._queue.remove(handle)
-        if isinstance(outcome, StartConfirmed):
-            self._locks.answered(job_id)
         if isinstance(outcome, Lost):
             self._sender.suspect(self.name)  # ask before the next start
             if outcome.hi is not None:
                 self._locks.hold(job_id, handle.command_id, outcome.hi)
-        await handle.apply(outcome)
+        durable = handle.apply(outcome)
+        if isinstance(outcome, StartConfirmed):
+            self._locks.answered(job_id, handle.owner, durable)
+            if not durable.done():
+                durable.add_done_callback(_reach_started)
+                return outcome
+        await durable
         reach(Point.AFTER_STARTED)
         return outcome
 
@@ -379,3 +417,8 @@ class RouteDispatcher:
         if soonest is not None:
             delay = min(delay, soonest - self._clock.now())
         return max(0.01, delay.total_seconds())
+
+
+def _reach_started(durable: "asyncio.Future[None]") -> None:
+    if not durable.cancelled() and durable.exception() is None:
+        reach(Point.AFTER_STARTED)
