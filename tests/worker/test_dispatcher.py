@@ -1,7 +1,7 @@
 """The start protocol of one route: the intent first, one at a time, in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -266,12 +266,14 @@ def answered(lane: Lane) -> None:
         lane.locks.answered(JOB, "a partition", durable)
 
 
-async def burst(lane: Lane, **changes: Any) -> int:
+async def burst(
+    lane: Lane, wanted: Callable[[int], dict[str, Any]] = lambda _: {}
+) -> int:
     """Start twelve after ten that were answered; return how many were in flight at most."""
     answered(lane)
     lane.jet.delays[JOB] = 0.02
     seen = InFlight(lane.jet)
-    owners = [lane.put(f"c-{n}", **changes) for n in range(12)]
+    owners = [lane.put(f"c-{n}", **wanted(n)) for n in range(12)]
     await until(
         lambda: all(each.delivery.state is State.STARTED for each in owners),
         "all starts",
@@ -292,18 +294,18 @@ async def test_where_files_tell_four_are_in_flight_and_each_is_started_once(
 @pytest.mark.parametrize(
     "wanted",
     [
-        {"objects": (ObjectSpec("/same.mov", 1), ObjectSpec("/other.mov", 1))},
-        {"objects": (ObjectSpec("/folder", is_directory=True),)},
-        {"requested": Requested(1001, None)},
+        lambda n: {"objects": (ObjectSpec("/same", 1), ObjectSpec(f"/{n}", 1))},
+        lambda n: {"objects": (ObjectSpec(f"/{n}", is_directory=True),)},
+        lambda _: {"requested": Requested(1001, None)},
     ],
     ids=["a common path", "folders", "too many to compare"],
 )
 async def test_what_files_could_not_tell_apart_goes_alone(
-    lane: Lane, wanted: dict[str, Any]
+    lane: Lane, wanted: Callable[[int], dict[str, Any]]
 ) -> None:
     lane.telling.add(JOB)
 
-    assert await burst(lane, **wanted) == 1
+    assert await burst(lane, wanted) == 1
 
 
 async def test_where_files_do_not_tell_one_is_in_flight_unless_the_route_says_so(
