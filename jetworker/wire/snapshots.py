@@ -13,7 +13,7 @@ no new version, and one that must be heeded does.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,6 +53,8 @@ _SHORT = frozenset(
 _Beyond: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any] | None, dict[str, Any]]
 # So deep begin the parts of a delivery, which this version may write anew.
 _PART = 2
+
+_LARGEST = 2**63 - 1
 
 # A field that is missing, of another type, or beyond what a date can be.
 _UNREADABLE = (
@@ -95,15 +97,47 @@ def decode(value: bytes) -> Snapshot:
     try:
         if value.startswith(b'{"end":'):
             return _decode_finished(value)
-        return _decode_open(value)
+        delivery = _decode_open(value)
+        _check_open(delivery)
     except _UNREADABLE as exc:
         msg = f"a snapshot that version {VERSION} cannot read"
         raise UnreadableSnapshot(msg) from exc
+    return delivery
 
 
 def is_own(key: bytes | None) -> bool:
     """Whether a state record is the worker's own (a barrier), not a snapshot."""
     return key is None or key.startswith(b" ")
+
+
+def _check(numbers: Iterable[int | None]) -> None:
+    """
+    Refuse a number that no event can be written with, and no later snapshot.
+
+    A step of such a delivery would fail, and each of its successors: it is left as it
+    is on the topic instead. Raises ValueError, or TypeError for what is no number.
+    """
+    for number in numbers:
+        if number is not None and not 0 <= number <= _LARGEST:
+            msg = "a number below zero, or of more than 64 bits"
+            raise ValueError(msg)
+
+
+def _check_open(delivery: Delivery) -> None:
+    sizes = [spec.size for spec in delivery.objects if spec.size is not None]
+    _check((*sizes, sum(sizes)))
+    _check((delivery.sequence, delivery.attempt, delivery.told_on))
+    _check(delivery.read_at or ())
+    _check(_requested(delivery.requested) or ())
+    for progress in (delivery.progress, *(x.progress for x in delivery.transfers)):
+        _check(_counts(progress) or ())
+    for ghost in delivery.posts:
+        _check((ghost.attempt, ghost.contents.count, ghost.contents.size))
+    for order in (delivery.pending, *delivery.orders):
+        if order is not None:
+            _check((order.origin.partition, order.origin.offset))
+    if delivery.failed_objects is not None:
+        _check((delivery.failed_objects.count,))
 
 
 def _encode_open(delivery: Delivery) -> bytes:
@@ -183,6 +217,8 @@ def _short(finished: Finished) -> dict[str, Any]:
 
 def _read_short(short: dict[str, Any]) -> Finished:
     why = short.get("why")
+    requested, counts = short.get("req", ()), short.get("got", ())
+    _check((short["seq"], short["try"], *requested, *counts))
     return Finished(
         command_id=CommandId(short["id"]),
         fingerprint=bytes.fromhex(short["fp"]),
@@ -197,8 +233,8 @@ def _read_short(short: dict[str, Any]) -> Finished:
         started_at=_instant(short["began"]) if "began" in short else None,
         doubted_at=_instant(short["doubt"]) if "doubt" in short else None,
         accepted_at=_instant(short["took"]) if "took" in short else None,
-        requested=Requested(*short["req"]) if "req" in short else None,
-        progress=_progress(short["got"]) if "got" in short else None,
+        requested=Requested(*requested) if "req" in short else None,
+        progress=_progress(counts) if "got" in short else None,
         jet_state=short.get("jet"),
         adopted=short.get("adopted", False),
         metadata=short["meta"].encode() if "meta" in short else None,
@@ -229,6 +265,7 @@ def _ghost(ghost: Ghost) -> list[Any]:
 
 def _read_ghost(short: list[Any]) -> Ghost:
     attempt, lo, hi, count, size, folders, paths_hash = short
+    _check((attempt, count, size))
     contents = Contents(count, size, folders, bytes.fromhex(paths_hash))
     return Ghost(attempt, _read_window([lo, hi]), contents)
 
@@ -238,6 +275,7 @@ def _failed(failed: FailedObjects | None) -> list[Any] | None:
 
 
 def _objects(count: int, paths: list[str]) -> FailedObjects:
+    _check((count,))
     return FailedObjects(count, tuple(paths))
 
 

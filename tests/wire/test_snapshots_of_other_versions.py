@@ -1,6 +1,7 @@
 """A snapshot of another version is refused, or nothing of it is lost; never guessed."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -103,6 +104,31 @@ def test_the_end_keeps_what_was_beside_the_delivery_not_what_was_in_it() -> None
     assert "new" not in written["end"]
 
 
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64, 10**40, 1e300])
+@pytest.mark.parametrize("name", _STORIES)
+def test_a_number_that_no_event_can_be_written_with_is_refused_wherever_it_is(
+    name: str, number: float
+) -> None:
+    document = _document(name)
+
+    read = [
+        where
+        for where in _numbers(document)
+        if _is_read(_exchanged(document, where, number))
+    ]
+
+    assert len(_numbers(document)) > 2
+    assert read == []
+
+
+def test_sizes_whose_sum_no_event_can_be_written_with_are_refused() -> None:
+    document = _document("accepted")
+    sized = [{**each, "size": 2**62} for each in document["open"]["objects"]] * 2
+
+    assert len(sized) > 1
+    assert not _is_read(_exchanged(document, ("open", "objects"), sized))
+
+
 @pytest.mark.parametrize("name", _STORIES)
 @pytest.mark.parametrize("version", [0, 2, None, "1"])
 def test_a_snapshot_of_another_version_is_refused(name: str, version: Any) -> None:
@@ -189,3 +215,33 @@ def _only(shape: Any, found: Any) -> Any:
     if isinstance(shape, dict):
         return {name: _only(shape[name], found.get(name, "lost")) for name in shape}
     return found
+
+
+_Where = tuple[str | int, ...]
+
+
+def _numbers(part: Any, where: _Where = ()) -> list[_Where]:
+    """Return where a document has whole numbers."""
+    if isinstance(part, dict):
+        each = list(part.items())
+    else:
+        each = list(enumerate(part)) if isinstance(part, list) else []
+    found = [x for name, value in each for x in _numbers(value, (*where, name))]
+    return [where] if type(part) is int else found
+
+
+def _exchanged(document: Any, where: _Where, value: Any) -> Any:
+    """Return a document with another value in one place."""
+    copy = json.loads(json.dumps(document))
+    part = copy
+    for name in where[:-1]:
+        part = part[name]
+    part[where[-1]] = value
+    return copy
+
+
+def _is_read(document: Any) -> bool:
+    with suppress(snapshots.UnreadableSnapshot):
+        _decode(document)
+        return True
+    return False
