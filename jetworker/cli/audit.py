@@ -1,7 +1,7 @@
 """`jetworker audit`: the guarantees, judged from a live system's topics."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -44,17 +44,18 @@ async def audit(
     Where Jet is a *sandbox* (its URL), its ledger is read too: what Jet really made.
 
     1 if something is violated, or if there was nothing to check it by: a pass that
-    checked nothing shows nothing.
+    checked nothing shows nothing. So does a snapshot that this version cannot read.
     """
     kept = await history(config, seconds)
     verdict = judge(kept)
     if sandbox is not None:
         judge_creations(verdict, kept, await _ledger(sandbox))
+    hidden = tuple(sorted(kept.unreadable))
     if as_json:
-        output.document(_data(verdict))
+        output.document(_data(verdict, hidden))
     else:
-        _print(verdict)
-    return FAILED if verdict.unchecked or verdict.violations else OK
+        _print(verdict, hidden)
+    return OK if _holds(verdict, hidden) else FAILED
 
 
 async def history(config: Config, seconds: float = 0.0) -> History:
@@ -89,8 +90,9 @@ def compose(
 
     *later* is the state as it was after the events were read, if it may have moved on.
     """
-    kept = _kept(state)
-    after = kept if later is None else _kept(later)
+    hidden: set[str] = set()
+    kept = _kept(state, hidden)
+    after = kept if later is None else _kept(later, hidden)
     changed = (each for each in kept | after if kept.get(each) != after.get(each))
     return History(
         [_told(record) for record in events],
@@ -99,24 +101,31 @@ def compose(
         kept,
         offsets,
         frozenset(changed),
+        frozenset(hidden),
     )
 
 
-def _kept(state: Iterable[Any]) -> dict[str, SnapshotRow]:
+def _kept(state: Iterable[Any], hidden: set[str]) -> dict[str, SnapshotRow]:
+    """Return the latest snapshots; whose cannot be read is *hidden*."""
     kept: dict[str, SnapshotRow] = {}
     for record in state:
         if not snapshots.is_own(record.key):
-            _keep(kept, record)
+            _keep(kept, hidden, record)
     return kept
 
 
-def _keep(kept: dict[str, SnapshotRow], record: Any) -> None:
-    command_id = record.key.decode()
+def _keep(kept: dict[str, SnapshotRow], hidden: set[str], record: Any) -> None:
+    command_id = record.key.decode(errors="replace")
+    kept.pop(command_id, None)
+    hidden.discard(command_id)
     if record.value is None:
-        kept.pop(command_id, None)
         return
-    snapshot = snapshots.decode(record.value)
-    kept[command_id] = SnapshotRow(snapshot.state, snapshot.sequence)
+    try:
+        snapshot = snapshots.decode(record.value)
+    except snapshots.UnreadableSnapshot:
+        hidden.add(command_id)
+    else:
+        kept[command_id] = SnapshotRow(snapshot.state, snapshot.sequence)
 
 
 def _told(record: Any) -> EventRow:
@@ -178,7 +187,11 @@ async def _read(kafka: KafkaClients, topic: str) -> list[Any]:
     return found
 
 
-def _print(verdict: Verdict) -> None:
+def _holds(verdict: Verdict, hidden: Sequence[str]) -> bool:
+    return not (verdict.unchecked or verdict.violations or hidden)
+
+
+def _print(verdict: Verdict, hidden: Sequence[str]) -> None:
     for name, number, bad in _counted(verdict):
         mark = "ok" if number and not bad else ("VIOLATED" if bad else "not checked")
         output.say(f"{mark:<12} {number:>8} checked  {bad:>4} bad  {name}")
@@ -186,6 +199,11 @@ def _print(verdict: Verdict) -> None:
         output.say(f"violated: {invariant}: {what}")
     for each in verdict.unchecked:
         output.say(f"shows nothing, there was nothing to check: {each}")
+    for command_id in hidden[:_SHOWN]:
+        what = "its snapshot cannot be read by this version"
+        output.say(f"not judged, {what}: {command_id}")
+    if len(hidden) > _SHOWN:
+        output.say(f"not judged either: {len(hidden) - _SHOWN} more")
 
 
 def _counted(verdict: Verdict) -> Iterator[tuple[Invariant, int, int]]:
@@ -195,9 +213,9 @@ def _counted(verdict: Verdict) -> Iterator[tuple[Invariant, int, int]]:
         yield invariant, number, violated.count(invariant)
 
 
-def _data(verdict: Verdict) -> AuditData:
+def _data(verdict: Verdict, hidden: tuple[str, ...]) -> AuditData:
     return AuditData(
-        holds=not verdict.unchecked and not verdict.violations,
+        holds=_holds(verdict, hidden),
         invariants=tuple(
             InvariantData(
                 name=name,
@@ -212,4 +230,5 @@ def _data(verdict: Verdict) -> AuditData:
             for invariant, what in verdict.violations
         ),
         unchecked=verdict.unchecked,
+        unreadable=hidden,
     )

@@ -10,7 +10,7 @@ from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, FailedObjects, ReasonCode, State
 from jetworker.core.finished import Finished
-from jetworker.kafka.reader import Place, find
+from jetworker.kafka.reader import Place, Unreadable, find
 from jetworker.wire import times
 from jetworker.wire.printed import ExplainedData, ListedData, listed
 
@@ -24,7 +24,7 @@ class Next:
 
 
 async def explain(config: Config, command_id: str, *, as_json: bool) -> int:
-    """Print what is known of a command; 1 if nothing is."""
+    """Print what is known of a command; 1 if nothing is, or if it cannot be read."""
     place = await find(config, command_id)
     if place is None:
         nothing = _unknown(config)
@@ -32,6 +32,12 @@ async def explain(config: Config, command_id: str, *, as_json: bool) -> int:
             _print_json(command_id, None, None, nothing)
         else:
             output.say(f"{command_id}: not known. {nothing.text}")
+        return FAILED
+    if isinstance(place, Unreadable):
+        if as_json:
+            _print_json(command_id, place.partition, None, Next(place.why))
+        else:
+            output.say(place.why)
         return FAILED
     snapshot = place.snapshot
     following = next_step(snapshot, config)

@@ -1,14 +1,17 @@
 """`jetworker list`: every command that the state topic knows, and which of them fit."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from jetworker.cli import output
-from jetworker.cli.exit_codes import OK
+from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
-from jetworker.kafka.reader import Place, places
+from jetworker.kafka.reader import Place, Unreadable, places
 from jetworker.wire.printed import ListedData, ListedState, listed
+
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,33 @@ def states(place: Place) -> frozenset[str]:
     return frozenset({snapshot.published.value, *held})
 
 
+def readable(found: Iterable[Place | Unreadable]) -> list[Place]:
+    """Return what can be read, and say which commands cannot."""
+    shown, hidden = [], []
+    for each in found:
+        if isinstance(each, Place):
+            shown.append(each)
+        else:
+            hidden.append(each)
+    for one in hidden[:_NAMED]:
+        output.remark(one.why)
+    if len(hidden) > _NAMED:
+        output.remark(f"and that of {len(hidden) - _NAMED} more")
+    return shown
+
+
 async def list_commands(
     config: Config, selection: Selection, limit: int | None, *, as_json: bool
 ) -> int:
-    """Print the commands that fit, the oldest change first; the rest is counted."""
+    """
+    Print the commands that fit, the oldest change first; the rest is counted.
+
+    1 if the state of any cannot be read, for it may be one of them; it is named.
+    """
     now = datetime.now(UTC)
-    found = [each for each in await places(config) if selection.fits(each, now)]
+    everything = await places(config)
+    known = readable(everything)
+    found = [each for each in known if selection.fits(each, now)]
     shown = found if limit is None else found[:limit]
     rows = [listed(each.snapshot, each.changed_at) for each in shown]
     if as_json:
@@ -53,7 +77,7 @@ async def list_commands(
         output.table(columns, [_row(row) for row in rows])
     if len(shown) < len(found):
         output.remark(f"{len(found) - len(shown)} of {len(found)} are not shown")
-    return OK
+    return OK if len(known) == len(everything) else FAILED
 
 
 def _row(row: ListedData) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
-from jetworker.cli.listing import Selection
+from jetworker.cli.listing import Selection, readable
 from jetworker.cli.publish import publish_all
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
@@ -97,7 +97,7 @@ async def order_all(
     now = datetime.now(UTC)
     chosen = [
         each
-        for each in await places(config)
+        for each in readable(await places(config))
         if selection.fits(each, now) and order.can_be_about(each)
     ]
     if not as_json:

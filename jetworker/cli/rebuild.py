@@ -1,5 +1,6 @@
 """`jetworker state rebuild`: state partitions that are lost, made anew from what was told."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -180,10 +181,18 @@ async def _still_known(
         for record in batch:
             keep(latest[record.partition], record.key, record.value)
     return {
-        key.decode(): (number, snapshots.decode(value).sequence)
+        key.decode(): (number, _sequence(value))
         for number, values in latest.items()
         for key, value in values.items()
     }
+
+
+def _sequence(value: bytes) -> int:
+    """Return how far a snapshot is; one that cannot be read is left as it is."""
+    try:
+        return snapshots.decode(value).sequence
+    except snapshots.UnreadableSnapshot:
+        return sys.maxsize
 
 
 def _records(config: Config, partition: int, made: list[Rebuilt]) -> Iterator[Record]:

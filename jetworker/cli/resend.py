@@ -14,12 +14,13 @@ from jetworker.cli.publish import publish_all
 from jetworker.cli.watch import tell_unknown
 from jetworker.config.model import Config
 from jetworker.core.command import ObjectSpec, Send
+from jetworker.core.delivery import Delivery
 from jetworker.core.errors import InvalidRecord, JetworkerError
 from jetworker.core.failed_names import failed_names
 from jetworker.core.finished import Finished
 from jetworker.jet.client import JetClient
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.reader import STABLE_END, places, read
+from jetworker.kafka.reader import STABLE_END, Unreadable, places, read
 from jetworker.wire import commands, times
 from jetworker.wire.printed import ResendData, ResentData
 from jetworker.wire.record import Record
@@ -103,10 +104,18 @@ async def send_again(
     Raises Unknown, RecordGone, NotResendable or InvalidRecord, StoreError and JetError.
     """
     asked = list(dict.fromkeys(command_ids))
-    known = {each.snapshot.command_id: each.snapshot for each in await places(config)}
+    known: dict[str, Delivery | Finished] = {}
+    hidden: dict[str, Unreadable] = {}
+    for each in await places(config):
+        if isinstance(each, Unreadable):
+            hidden[each.command_id] = each
+        else:
+            known[each.snapshot.command_id] = each.snapshot
     ended: list[Finished] = []
     for name in asked:
-        match known.get(name):  # type: ignore[call-overload]
+        match known.get(name):
+            case None if name in hidden:
+                raise NotResendable(hidden[name].why)
             case None:
                 raise Unknown(name)
             case Finished() as finished:
@@ -132,7 +141,7 @@ async def send_again(
                 (each, replace(send, objects=await _failed(jet, each, send)))
                 for each, send in chosen
             ]
-    taken = found.ids | frozenset(known)
+    taken = found.ids | known.keys() | hidden.keys()
     records, told = _records(config, [send for _, send in chosen], taken, new_id)
     where = await publish_all(config, records)
     return tuple(

@@ -15,7 +15,7 @@ from jetworker.config.model import Config
 from jetworker.core.delivery import State
 from jetworker.core.finished import Finished
 from jetworker.kafka.clients import bounded
-from jetworker.kafka.reader import find, tail
+from jetworker.kafka.reader import Place, find, tail
 from jetworker.wire.events import ReadEvent
 
 
@@ -37,9 +37,9 @@ async def watch(config: Config, command_id: str | None, *, as_json: bool) -> int
                 found = await find(config, command_id)
                 if found is None and not events.any:
                     return tell_unknown(config, command_id)
-                is_over = found is not None and isinstance(found.snapshot, Finished)
-                if found is not None and is_over and not following.done():
-                    return _tell_ended(command_id, found.snapshot.state)
+                known = found.snapshot if isinstance(found, Place) else None
+                if isinstance(known, Finished) and not following.done():
+                    return _tell_ended(command_id, known.state)
             return await following
         finally:
             following.cancel()

@@ -57,7 +57,8 @@ class History:
     What the four topics hold.
 
     *answered_below* is the group's offset by partition. *moving* are the commands whose
-    snapshots changed while the topics were read.
+    snapshots changed while the topics were read, *unreadable* those whose latest one
+    this version cannot read: of neither the snapshot is judged.
     """
 
     events: Sequence[EventRow]
@@ -66,6 +67,7 @@ class History:
     snapshots: Mapping[str, SnapshotRow] = field(default_factory=dict)
     answered_below: Mapping[int, int] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def judge(history: History) -> Verdict:
             told[event.command_id].append(event)
     for command_id, events in told.items():
         _judge_command(verdict, command_id, events)
-        if command_id not in history.moving:
+        if command_id not in history.moving | history.unreadable:
             kept = history.snapshots.get(command_id)
             _judge_snapshot(verdict, command_id, events[-1], kept)
     _judge_origins(verdict, told, history)

@@ -245,7 +245,24 @@ class Place:
     changed_at: datetime
 
 
-async def find(config: Config, command_id: str) -> Place | None:
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A command whose snapshot this version cannot read, and where it is."""
+
+    partition: int
+    command_id: str
+    changed_at: datetime
+
+    @property
+    def why(self) -> str:
+        """Say it, with the cure."""
+        return (
+            f"the state of {self.command_id} cannot be read by this version of jetworker:"
+            " use the one that wrote it"
+        )
+
+
+async def find(config: Config, command_id: str) -> Place | Unreadable | None:
     """Return the latest snapshot of a command, None if the state topic has none."""
     found = await places(config, frozenset({command_id}))
     return found[-1] if found else None
@@ -253,12 +270,11 @@ async def find(config: Config, command_id: str) -> Place | None:
 
 async def places(
     config: Config, command_ids: frozenset[str] | None = None
-) -> list[Place]:
+) -> list[Place | Unreadable]:
     """
     Return what the state topic holds of these commands, or of all of them.
 
-    All partitions in one pass, the oldest change first. Raises StoreError, also for a
-    snapshot that only a newer version can read: nothing is left out in silence.
+    All partitions in one pass, the oldest change first. Raises StoreError.
     """
     kafka = KafkaClients(config.kafka, config.topics)
     wanted = None if command_ids is None else {name.encode() for name in command_ids}
@@ -275,14 +291,14 @@ async def places(
     return [_place(each) for each in live]
 
 
-def _place(record: Any) -> Place:
+def _place(record: Any) -> Place | Unreadable:
+    changed_at = times.of_record(record.timestamp)
     try:
         snapshot = snapshots.decode(record.value)
-    except snapshots.UnreadableSnapshot as exc:
+    except snapshots.UnreadableSnapshot:
         name = record.key.decode("utf-8", "replace")
-        msg = f"the state of {name} is {exc}: use the version that wrote it"
-        raise StoreError(msg) from exc
-    return Place(record.partition, snapshot, times.of_record(record.timestamp))
+        return Unreadable(record.partition, name, changed_at)
+    return Place(record.partition, snapshot, changed_at)
 
 
 async def tail(

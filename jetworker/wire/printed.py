@@ -164,7 +164,8 @@ class AuditData(Data):
     """
     What `jetworker audit` prints.
 
-    Holds is false also where there was nothing to check it by: those are unchecked.
+    Holds is false also where there was nothing to check it by: those are unchecked, or
+    unreadable.
     """
 
     holds: bool
@@ -172,6 +173,10 @@ class AuditData(Data):
     violations: tuple[ViolationData, ...]
     unchecked: Annotated[
         tuple[str, ...], Field(description="What any command would have checked.")
+    ]
+    unreadable: Annotated[
+        tuple[str, ...],
+        Field(description="Commands whose snapshot this version cannot read."),
     ]
 
 

@@ -57,6 +57,15 @@ def test_a_good_history_checks_every_invariant_and_violates_none() -> None:
     assert min(verdict.checked.values()) > 0
 
 
+@pytest.mark.parametrize("name", ["moving", "unreadable"])
+def test_a_snapshot_that_nobody_can_tell_of_is_not_judged(name: str) -> None:
+    behind = replace(GOOD, snapshots={"c-1": SnapshotRow("accepted", 1)})
+    unknown = replace(behind, **{name: frozenset({"c-1"})})  # type: ignore[arg-type]
+
+    assert [invariant for invariant, _ in judge(behind).violations] == [SNAPSHOT]
+    assert judge(unknown).violations == []
+
+
 def test_an_empty_history_checks_nothing() -> None:
     assert not any(judge(History(())).checked.values())
 

@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from jetworker.cli import audit as auditing
+from jetworker.cli.explain import explain
+from jetworker.cli.listing import Selection, list_commands
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -49,8 +53,42 @@ async def forge(system: System, command_id: str, sequence: int) -> None:
         await producer.stop()
 
 
+async def hide(system: System, command_id: str) -> None:
+    """Write a snapshot of another version, as a newer worker does before a rollback."""
+    topic = system.config.topics.state
+    records = [each for each in await system.read(topic) if each.key]
+    (where,) = {each.partition for each in records if each.key == command_id.encode()}
+    async with AIOKafkaProducer(bootstrap_servers=system.kafka) as producer:
+        value = b'{"v":9,"open":{}}'
+        await producer.send_and_wait(topic, value, command_id.encode(), where)
+
+
+async def looked_at_in_process(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> dict[str, tuple[int, Any]]:
+    """Return what each command ends with and tells, which goes over all of the state."""
+    config, everything = system.config, Selection()
+    told: dict[str, tuple[int, Any]] = {}
+    capsys.readouterr()
+    code = await auditing.audit(config, 0, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    told["audit"] = code, (found["violations"], found["unreadable"])
+    code = await list_commands(config, everything, None, as_json=True)
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    told["list"] = code, sorted(each["commandId"] for each in rows)
+    assert err.count("the state of c-2 cannot be read by this version") == 1
+    for name in ("c-1", "c-2"):
+        code = await explain(config, name, as_json=True)
+        one = json.loads(capsys.readouterr().out)
+        told[f"explain {name}"] = code, one["delivery"] and one["delivery"]["state"]
+        is_hidden = "use the one that wrote it" in one["next"]
+        assert is_hidden is (name == "c-2")
+    return told
+
+
 async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
-    system: System,
+    system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await (await system.worker()).ready()
     nothing = audit(system)
@@ -66,6 +104,8 @@ async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
     sound = audit(system)
     elsewhere = audit(system, JETWORKER_KAFKA__GROUP_ID="another-group")
     without = audit(system, "--sandbox", "http://127.0.0.1:9")
+    await hide(system, "c-2")
+    hidden = await looked_at_in_process(system, capsys)
     await forge(system, "c-1", 99)
     await forge(system, "nobody-s", 1)
     forged = audit(system)
@@ -82,6 +122,12 @@ async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
     )
     assert without.returncode == 1
     assert "no ledger of a sandbox" in without.stderr
+    assert hidden == {
+        "audit": (1, ([], ["c-2"])),
+        "list": (1, ["c-0", "c-1"]),
+        "explain c-1": (0, "completed"),
+        "explain c-2": (1, None),
+    }
     assert forged.returncode == 1
     for broken in ("nothing after it: c-1", "in order: c-1", "a command: nobody-s"):
         assert broken in forged.stdout

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
 
 from jetworker.config.model import Config
-from jetworker.core.command import RouteName
+from jetworker.core.command import CommandId, RouteName
 from jetworker.core.errors import ConfigurationError, StoreError
 from jetworker.core.installation import Gone, Installation, Position
 from jetworker.core.route import Route
@@ -26,17 +27,23 @@ log = structlog.get_logger()
 _LOOK_EVERY = 5.0
 _AGAIN_AFTER = 2.0
 _SLICE = 500
+_NAMED = 5
 
 
 @dataclass
 class Seen:
-    """All that is known now; *trouble* is what cannot be looked at, and why."""
+    """
+    All that is known now; *trouble* is what cannot be looked at, and why.
+
+    *unreadable* are the commands whose snapshot this version cannot read.
+    """
 
     installation: Installation = field(default_factory=Installation)
     group: GroupView | None = None
     routes: Mapping[RouteName, Route] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
     loading: set[str] = field(default_factory=set)
+    unreadable: dict[str, None] = field(default_factory=dict)
     changes: int = 0
 
     @property
@@ -95,11 +102,18 @@ class TopicsFollower:
         self.seen.changes += 1
 
     def _take_state(self, record: Any) -> None:
+        name = rows.text(record.key or b"")
         try:
             found = rows.read_row(record)
-        except UnreadableSnapshot as exc:
-            self._complain("state", f"{exc}: it is not shown")
+        except UnreadableSnapshot:
+            at = Position(record.partition, record.offset)
+            self.seen.installation.forget(Gone(CommandId(name), at))
+            self.seen.unreadable[name] = None
+            self._tell_unreadable()
             return
+        if name in self.seen.unreadable:
+            del self.seen.unreadable[name]
+            self._tell_unreadable()
         match found:
             case None:
                 pass
@@ -107,6 +121,21 @@ class TopicsFollower:
                 self.seen.installation.forget(found)
             case _:
                 self.seen.installation.put(found)
+
+    def _tell_unreadable(self) -> None:
+        """Say which commands are not shown, and what shows them."""
+        names, others = self.seen.unreadable, len(self.seen.unreadable) - _NAMED
+        if not names:
+            self._clear("state")
+            return
+        more = f" and {others} more" if others > 0 else ""
+        why = "cannot be read by this version of jetworker: use the one that wrote it"
+        text = f"{', '.join(islice(names, _NAMED))}{more} {why}"
+        if "state" not in self.seen.trouble:
+            self._complain("state", text)
+        elif self.seen.trouble["state"] != text:  # one line in the log is enough
+            self.seen.trouble["state"] = text
+            self.seen.changes += 1
 
     def _take_event(self, record: Any) -> None:
         found = rows.read_told(record)

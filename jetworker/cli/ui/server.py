@@ -305,6 +305,11 @@ class UiServer:
     async def _delivery(self, request: web.Request) -> web.Response:
         command_id = request.match_info["command_id"]
         row = self._seen.installation.row(command_id)
+        if row is None and command_id in self._seen.unreadable:
+            raise web.HTTPNotFound(
+                text="The state of this command cannot be read by this version of"
+                " jetworker: use the one that wrote it."
+            )
         if row is None:
             raise web.HTTPNotFound(
                 text="No command of this id is known: it was never accepted, or it ended"
