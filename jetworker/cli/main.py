@@ -459,8 +459,8 @@ def ui(
     ] = "",
 ) -> None:
     """Serve a page over the whole installation, from the topics alone."""
+    from jetworker.cli.ui.door import Options
     from jetworker.cli.ui.serve import serve
-    from jetworker.cli.ui.server import Options
     from jetworker.runtime import logs
 
     config = settings.load(os.environ)

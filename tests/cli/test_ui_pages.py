@@ -13,9 +13,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from jetworker.cli.resend import NotResendable
+from jetworker.cli.ui.door import Options, is_loopback
 from jetworker.cli.ui.follow import Seen
 from jetworker.cli.ui.orders import Action
-from jetworker.cli.ui.server import Options, UiServer, is_loopback
+from jetworker.cli.ui.server import UiServer
 from jetworker.config.model import Config, JetConfig, KafkaConfig
 from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import Reason, ReasonCode, State

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import structlog
 
 from jetworker.cli.exit_codes import OK
+from jetworker.cli.ui.door import Options, is_loopback
 from jetworker.cli.ui.follow import TopicsFollower
 from jetworker.cli.ui.orders import Publisher
-from jetworker.cli.ui.server import Options, UiServer, is_loopback
+from jetworker.cli.ui.server import UiServer
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError
 from jetworker.runtime.clock import Clock
