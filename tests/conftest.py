@@ -98,6 +98,6 @@ async def topics(kafka: str) -> AsyncIterator[TopicsConfig]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.delete_topics(list(names.model_dump().values()))
+        await admin.delete_topics(list(names.names))
     finally:
         await admin.close()
