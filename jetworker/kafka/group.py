@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from typing_extensions import override
 
 from jetworker.config.model import Config
@@ -284,12 +284,21 @@ class ConsumerGroup(ConsumerRebalanceListener):
         return TopicPartition(self._kafka.topics.commands, partition)
 
 
+async def _offsets_listed(admin: AIOKafkaAdminClient, group_id: str) -> Any:
+    """Ask until there is somebody to ask: a new Kafka makes that when asked first."""
+    while True:
+        try:
+            return await admin.list_consumer_group_offsets(group_id)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(0.1)
+
+
 async def offsets_of(config: Config) -> dict[int, int]:
     """Return where the group stands."""
     admin = AIOKafkaAdminClient(**client_options(config.kafka))
     await bounded(admin.start(), "connecting")
     try:
-        listed = admin.list_consumer_group_offsets(config.kafka.group_id)
+        listed = _offsets_listed(admin, config.kafka.group_id)
         found = await bounded(listed, "asking for the group's offsets")
     finally:
         await admin.close()
