@@ -144,7 +144,11 @@ async def _run(config: Config, *command: str) -> tuple[int | None, str, str]:
             "JETWORKER_JET__CLIENT_ID": "tests",
             "JETWORKER_JET__CLIENT_SECRET": "tests",
             "JETWORKER_HTTP__PORT": "0",
-            **{f"JETWORKER_TOPICS__{key.upper()}": topics[key] for key in topics},
+            **{
+                f"JETWORKER_TOPICS__{key.upper()}": topics[key]
+                for key in topics
+                if topics[key]
+            },
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
