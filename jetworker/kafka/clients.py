@@ -26,6 +26,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
     for_code,
 )
+from aiokafka.producer import sender
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import ConfigurationError, Fenced, NotAllowed, StoreError
@@ -37,6 +38,10 @@ from jetworker.kafka.sign_in import client_options
 log = structlog.get_logger()
 
 lenient_records.install()
+
+_MARKERS_MS = 3
+# The same where a transaction begins with records: aiokafka always waits 20 ms there.
+sender.BACKOFF_OVERRIDE = _MARKERS_MS / 1000
 
 CALL_TIMEOUT = 15.0
 _REFUSED = (
@@ -88,16 +93,17 @@ class KafkaClients:
         """
         Open a transactional producer: this fences every earlier one of the same id.
 
-        The small retry back-off is what makes a transaction that begins with the
-        offsets take 5 ms instead of 109. Compressed, since the broker's limit is for what
-        is: a record that came in compressed must go out again. Raises StoreError.
+        The small retry back-off is what makes a transaction take 5 ms instead of 109: the
+        broker may still write the markers of the one before. Compressed, since the
+        broker's limit is for what is: a record that came in compressed must go out again;
+        who sends batches chooses for each. Raises StoreError.
         """
         timeout = self.config.transaction_timeout.total_seconds()
         producer = AIOKafkaProducer(
             **self._options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=int(timeout * 1000),
-            retry_backoff_ms=2,
+            retry_backoff_ms=_MARKERS_MS,
             max_batch_size=1 << 20,
             compression_type="gzip",
             max_request_size=_UNPACKED_LIMIT,

@@ -8,24 +8,27 @@ read together or not at all. The offset is kept in the state too, with whose it 
 """
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTxnState, KafkaError, ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.command import CommandId
 from jetworker.core.errors import Fenced, StateLost, StoreError
 from jetworker.core.growth import Layout, has_grown
 from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
+from jetworker.kafka.batches import batches, codec
 from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.ownership import Ownership, Source, last_kept
 from jetworker.kafka.placing import place
 from jetworker.kafka.reader import Barrier, keep, read
-from jetworker.runtime.clock import Clock
+from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import positions
@@ -34,6 +37,7 @@ from jetworker.wire.record import Record
 from jetworker.wire.snapshots import BARRIER
 
 _BATCH_STEPS = 500
+_COMPANY = 0.2  # seconds that a step may wait for others
 
 # aiokafka asserts its own state where a producer was fenced before it begins.
 _FENCED = (ProducerFenced, AssertionError)
@@ -41,10 +45,18 @@ _FENCED = (ProducerFenced, AssertionError)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What one transition writes; *offset* is the next input offset, if it moves."""
+    """
+    What one transition writes; *offset* is the next input offset, if it moves.
+
+    *can_wait*: nobody acts on it being durable, so it may wait a little for company.
+    """
 
     records: tuple[Record, ...]
     offset: int | None = None
+    can_wait: bool = False
+
+
+_Submitted: TypeAlias = tuple[Write, "asyncio.Future[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +103,26 @@ class StateStore:
         self._deliveries_topic = kafka.topics.deliveries
         self._deliveries = 0  # partitions
         self._is_over = False
-        self._waiting: asyncio.Queue[tuple[Write, asyncio.Future[None]]]
-        self._waiting = asyncio.Queue()
-        self.committed_at = clock.monotonic()
+        self._waiting: deque[_Submitted] = deque()
+        self._is_filled = asyncio.Event()
+        self._is_pressing = asyncio.Event()
 
     def submit(self, step: Write) -> asyncio.Future[None]:
         """
         Hand *step* to the committer; the future is done when the step is durable.
 
-        Steps are committed in the order of submission. The future raises StoreError
-        when it is not known whether the step was taken.
+        Steps are committed in the order of submission; one that can wait goes with the
+        next that cannot, or soon by itself. The future raises StoreError when it is not
+        known whether the step was taken.
         """
         done = asyncio.get_running_loop().create_future()
         if self._is_over:
             _give_up(done)
-        else:
-            self._waiting.put_nowait((step, done))
+            return done
+        self._waiting.append((step, done))
+        self._is_filled.set()
+        if not step.can_wait or len(self._waiting) >= _BATCH_STEPS:
+            self._is_pressing.set()
         return done
 
     @property
@@ -139,39 +155,40 @@ class StateStore:
     @property
     def backlog(self) -> int:
         """How many steps wait."""
-        return self._waiting.qsize()
+        return len(self._waiting)
 
     async def run(self) -> None:
         """Commit what waits, together, until an error (StoreError) or cancelled."""
-        taken: list[tuple[Write, asyncio.Future[None]]] = []
+        taken: list[_Submitted] = []
         try:
             while True:
-                taken = [await self._next()]
-                while not self._waiting.empty() and len(taken) < _BATCH_STEPS:
-                    taken.append(self._waiting.get_nowait())
+                taken = await self._next()
                 await self._commit([step for step, _ in taken])
                 for _, done in taken:
                     if not done.done():
                         done.set_result(None)
         finally:
             self._is_over = True
-            while not self._waiting.empty():
-                taken.append(self._waiting.get_nowait())
-            for _, done in taken:
+            for _, done in (*taken, *self._waiting):
                 _give_up(done)
+            self._waiting.clear()
 
-    async def _next(self) -> "tuple[Write, asyncio.Future[None]]":
+    async def _next(self) -> "list[_Submitted]":
         """
-        Return the next step, or an empty one where nothing comes for a session.
+        Return what is committed next, in the order of submission.
 
-        Who commits nothing would not notice that it was fenced, or that Kafka does not
-        take its transactions any more.
+        Nothing, where nothing comes for a session: who commits nothing would not notice
+        that it was fenced, or that Kafka does not take its transactions any more.
         """
-        try:
-            async with asyncio.timeout(self._config.session_timeout.total_seconds()):
-                return await self._waiting.get()
-        except TimeoutError:
-            return Write(()), asyncio.get_running_loop().create_future()
+        await wait(self._is_filled, self._config.session_timeout.total_seconds())
+        if self._is_filled.is_set():
+            await wait(self._is_pressing, _COMPANY)
+        number = min(len(self._waiting), _BATCH_STEPS)
+        taken = [self._waiting.popleft() for _ in range(number)]
+        if not self._waiting:
+            self._is_filled.clear()
+            self._is_pressing.clear()
+        return taken
 
     @classmethod
     @asynccontextmanager
@@ -273,12 +290,11 @@ class StateStore:
         """
         Make steps durable in one transaction, one deadline around all of it.
 
-        1. Begin with the offsets, also when they did not move: this order takes 5 ms
-           where records first take 26 (the broker is still writing the previous
-           transaction's markers), and spares Kafka 3.7 its KAFKA-16386.
+        1. Begin with the offsets, if they moved: this spares Kafka 3.7 its KAFKA-16386.
+           Where there is nothing else they are what shows whether we are fenced.
         2. Send the records, in the order of the steps.
-        3. Await every record: aiokafka commits a transaction without the record that
-           it failed to send.
+        3. Await every batch: aiokafka commits a transaction without the one that it
+           failed to send.
         4. Commit. Only then does anybody learn of it.
         """
         began = self._clock.monotonic()
@@ -295,7 +311,6 @@ class StateStore:
             self._metrics.kafka_transactions_total.labels("aborted").inc()
             msg = f"the transaction was not committed: {type(exc).__name__}: {exc}"
             raise StoreError(msg) from exc
-        self.committed_at = began
         took = self._clock.monotonic() - began
         self._metrics.kafka_transactions_total.labels("committed").inc()
         self._metrics.kafka_commit_duration_seconds.observe(took)
@@ -309,7 +324,7 @@ class StateStore:
             rows = await self._producer.partitions_for(self._deliveries_topic)
             self._deliveries = len(rows)
         await self._producer.begin_transaction()
-        if self._position is not None:
+        if self._position is not None and (offsets or not records):
             moved = max([self._position.offset, *offsets])
             self._position = replace(self._position, offset=moved)
             await self._producer.send_offsets_to_transaction(
@@ -319,9 +334,11 @@ class StateStore:
                 value = positions.encode(self._position)
                 records.append(self._own(positions.POSITION, value))
         sent: list[asyncio.Future[Any]] = []
-        for record in records:
-            sent.append(await self._send(record))
-            sent[-1].add_done_callback(_retrieve)
+        for where, some in (await self._placed(records)).items():
+            how = codec(some, is_ours=where.topic == self._state.topic)
+            for batch in batches(some, how):
+                sent.append(await self._send(batch, where))
+                sent[-1].add_done_callback(_retrieve)
         answers: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
         errors = [each for each in answers if isinstance(each, BaseException)]
         if errors:
@@ -329,23 +346,30 @@ class StateStore:
         if offsets:
             reach(Point.UNCOMMITTED)
         await self._producer.commit_transaction()
-        return [metadata.offset for metadata in answers]
+        return [begins.offset for begins in answers]
 
     async def _count_events(self) -> int:
         """Return how many partitions the events topic has: it may grow at any time."""
         return len(await self._producer.partitions_for(self._events_topic))
 
-    async def _send(self, record: Record) -> Any:
-        """Hand a record over; returns the future of its metadata."""
-        if record.key is None and record.value is None:
-            return await self._send_empty(record)
-        return await self._producer.send(
-            record.topic,
-            key=record.key,
-            value=record.value,
-            partition=self._partition(record),
-            headers=list(record.headers),
+    async def _send(self, batch: BatchBuilder, where: TopicPartition) -> Any:
+        """Hand a batch over; returns the future of where it begins."""
+        return await self._producer.send_batch(
+            batch, where.topic, partition=where.partition
         )
+
+    async def _placed(
+        self, records: list[Record]
+    ) -> dict[TopicPartition, list[Record]]:
+        """Return the records of each partition, in their order."""
+        placed: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
+        for record in records:
+            partition = self._partition(record)
+            if partition is None:
+                known = await self._producer.partitions_for(record.topic)
+                partition = self._by_key(record.key, len(known))
+            placed[TopicPartition(record.topic, partition)].append(record)
+        return placed
 
     def _partition(self, record: Record) -> int | None:
         """
@@ -362,13 +386,13 @@ class StateStore:
         )
         return None if is_gone else record.partition
 
-    async def _send_empty(self, record: Record) -> Any:
-        """`send` refuses a record with neither key nor value (a parked tombstone)."""
-        batch = self._producer.create_batch()
-        batch.append(key=None, value=None, timestamp=None, headers=list(record.headers))
-        partitions = await self._producer.partitions_for(record.topic)
-        partition = self._commands.partition % len(partitions)
-        return await self._producer.send_batch(batch, record.topic, partition=partition)
+    def _by_key(self, key: bytes | None, partitions: int) -> int:
+        """Return a key's partition; what has none goes where others from here do."""
+        return (
+            self._state.partition % partitions
+            if key is None
+            else place(key, partitions)
+        )
 
 
 def _layout(kept: Kept, commands: int, state: int) -> Layout:

@@ -29,6 +29,8 @@ class Clock:
 
 async def wait(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, but no longer than so many *seconds*."""
+    if event.is_set():
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -421,7 +421,9 @@ class Deliveries:
         row = self.terms.envelope.row(step.events, told)
         records = (self._snapshot(after), *told, *row, *answers)
         self._remember(before, _Kept.of(after))
-        durable = self.commit(records, moved)
+        # Nothing follows from it but that it is told.
+        can_wait = step.effect is None and not answers and moved is None
+        durable = self.commit(records, moved, can_wait=can_wait)
 
         def performed(done: "asyncio.Future[None]") -> None:
             if done.cancelled() or done.exception() is not None:
@@ -440,14 +442,18 @@ class Deliveries:
         return durable
 
     def commit(
-        self, records: tuple[Record, ...], moved: Moved | None = None
+        self,
+        records: tuple[Record, ...],
+        moved: Moved | None = None,
+        *,
+        can_wait: bool = False,
     ) -> "asyncio.Future[None]":
-        """Commit records and a move of the input that belong to no delivery's step."""
+        """Commit records and a move of the input, at once unless they *can_wait*."""
         if isinstance(moved, Record):
             records, moved = (*records, moved), None
         if not records and moved is None:
             return done()
-        return self._store.submit(Write(records, moved))
+        return self._store.submit(Write(records, moved, can_wait))
 
     def answers_for(self, command_id: CommandId) -> int:
         """Return the partition that answers for an id: this one, before any growth."""

@@ -8,15 +8,17 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tests.simulation.broker import Broker, Transaction
 from tests.simulation.node import Node
 from tests.simulation.trouble import Trouble
+from tests.support.batches import records_of
 
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """What a producer is told of a record."""
+    """What a producer is told of a batch: where it begins."""
 
     offset: int
 
@@ -94,26 +96,41 @@ class Producer:
         *,
         key: bytes | None,
         value: bytes | None,
-        partition: int | None,
+        partition: int,
         headers: Sequence[tuple[str, bytes]],
     ) -> "asyncio.Future[Acknowledged]":
         """Send a record; the future knows whether it arrived."""
-        where = self._broker.place(topic, key)
-        if partition is not None:
-            where = TopicPartition(topic, partition)
+        batch = BatchBuilder(0, 0, is_transactional=1)
+        batch.append(timestamp=None, key=key, value=value, headers=headers)
+        return await self.send_batch(batch, topic, partition=partition)
+
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, *, partition: int
+    ) -> "asyncio.Future[Acknowledged]":
+        """Send a batch; the future knows whether it arrived."""
+        records = records_of(batch)
+        where = TopicPartition(topic, partition)
 
         def apply() -> int:
             transaction = self._broker.running(self._id, self._epoch)
-            return self._broker.append(where, key, value, tuple(headers), transaction)
+            offsets = [
+                self._broker.append(
+                    where, each.key, each.value, tuple(each.headers), transaction
+                )
+                for each in records
+            ]
+            return offsets[0]
 
         await self._begun()
-        self._has_intent |= b'"state":"starting"' in (value or b"")
+        self._has_intent |= any(
+            b'"state":"starting"' in (each.value or b"") for each in records
+        )
         done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         if self.trouble.strikes():
             done.set_exception(KafkaTimeoutError())
             done.exception()  # retrieved: an earlier one may have failed already
         else:
-            offset = await self._node.call("send a record", apply)
+            offset = await self._node.call("send a batch", apply)
             done.set_result(Acknowledged(offset))
         return done
 

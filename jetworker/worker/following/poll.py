@@ -201,21 +201,17 @@ class StatusPoll:
         self, followed: Followed, delivery: Delivery, shown: JetDelivery
     ) -> None:
         followed.told, seen = of_answer(followed.told, delivery, shown)
-        told = followed.observe(seen, self._clock.monotonic())
+        _ = followed.observe(seen, self._clock.monotonic())
         alive = self._unfinished(followed)[:_TRANSFERS_A_TIME]
         transfers = await self._transfers(followed, alive, Priority.POLL)
-        if told is not None:
-            await told
-        await self._tell_transfers(followed, transfers)
+        self._tell_transfers(followed, transfers)
 
-    async def _tell_transfers(
+    def _tell_transfers(
         self, followed: Followed, transfers: tuple[JetTransfer, ...]
     ) -> None:
-        told = followed.observe(
-            StatusObserved(None, transfers), self._clock.monotonic()
-        )
-        if told is not None:
-            await told
+        """Tell what transfers show; its owner takes care that it is durable."""
+        seen = StatusObserved(None, transfers)
+        _ = followed.observe(seen, self._clock.monotonic())
 
     async def _ask_last(self, followed: Followed, shown: JetDelivery) -> None:
         """Ask for the transfers that Jet has not ended, at most three times more."""
@@ -223,7 +219,7 @@ class StatusPoll:
         followed.asks += 1
         alive = self._alive(followed, shown)
         transfers = await self._transfers(followed, alive, Priority.ENDING)
-        await self._tell_transfers(followed, transfers)
+        self._tell_transfers(followed, transfers)
         if conclusive:
             log.warning(
                 "jet ended a delivery but not its transfers, it is ended as jet says",
