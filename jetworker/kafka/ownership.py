@@ -44,24 +44,24 @@ class Ownership:
     kafka: KafkaClients
     source: Source
 
-    async def check(self, partition: int) -> None:
+    async def check(self, partition: int) -> int:
         """
         Return if *partition* may be taken over by us; mark it where it is a new one.
 
+        Returns how many partitions the state has, all of them begun or lost: an owner
+        counts no other, since those that it counts are not taken for new ones any more.
         Raises OwnedElsewhere, StateLost or StoreError; nothing is fenced by any.
         """
         partitions = await self._must_have(partition)
         kept = await self._last(partition)
-        if kept is Mark.EMPTY:
-            async with self.kafka.beginning:
-                await self._begin(partition)
-        elif kept is Mark.UNOWNED:
+        if kept is Mark.UNOWNED:
             await self._fence_first_version(partition)
         elif isinstance(kept, Position):
             await self._ask_for(kept.owner)
-            if 0 < kept.of < partitions:
-                async with self.kafka.beginning:
-                    await self._begin(partition)
+        if not isinstance(kept, Position) or 0 < kept.of < partitions:
+            async with self.kafka.beginning:
+                await self._begin(partition)
+        return partitions
 
     async def _ask_for(self, owner: str) -> None:
         config = self.kafka.config

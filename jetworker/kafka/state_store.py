@@ -215,10 +215,10 @@ class StateStore:
 
         Raises StoreError: OwnedElsewhere, StateLost, or what Kafka did.
         """
-        await Ownership(kafka, source).check(partition)
+        begun = await Ownership(kafka, source).check(partition)
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            taken = await store._take(kafka, source)  # noqa: SLF001 -- its own class
+            taken = await store._take(kafka, source, begun)  # noqa: SLF001 -- its own class
             yield taken
 
     @classmethod
@@ -230,21 +230,20 @@ class StateStore:
         async with kafka.producer(transactional_id) as producer:
             yield cls(producer, partition, kafka, metrics, clock)
 
-    async def _take(self, kafka: KafkaClients, source: Source) -> "TakenOver":
+    async def _take(
+        self, kafka: KafkaClients, source: Source, begun: int
+    ) -> "TakenOver":
         value = positions.encode_owner(self._config.group_id)
         (barrier,) = await self._commit([Write((self._own(BARRIER, value),))])
         handed: dict[bytes, bytes] = {}
         latest, kept = await self._restore(kafka, barrier, handed)
         found = await source.found(self._state.partition)
-        known = await bounded(
-            self._producer.partitions_for(self._state.topic), "reading metadata"
-        )
         self._events = await bounded(self._count_events(), "reading metadata")
         match resume(kept, found, self._config.group_id):
             case Lost(why):
                 raise StateLost(why)
             case GoOn(offset, gap):
-                layout = _layout(kept, found.partitions, len(known))
+                layout = _layout(kept, found.partitions, begun)
                 self._position = Position(
                     self._config.group_id,
                     offset,

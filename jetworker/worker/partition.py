@@ -192,7 +192,9 @@ class Partition:
                     tasks.create_task(
                         _keep_house(deliveries), name=f"house {self._number}"
                     )
-                    tasks.create_task(_until(failed), name=f"input {self._number}")
+                    tasks.create_task(
+                        self._until(failed, deliveries), name=f"input {self._number}"
+                    )
                     deliveries.resume()
                     reach(Point.RESTORED)
                     self.live = deliveries
@@ -242,6 +244,20 @@ class Partition:
             if not deliveries.is_draining:
                 _ = intake.receive_handed(deliveries, key, value)
 
+    async def _until(
+        self, failed: "asyncio.Future[None]", deliveries: Deliveries
+    ) -> None:
+        """
+        Wait for an error that somebody else has found.
+
+        What is outgrown is ours still: the answers of starts in flight are kept.
+        """
+        try:
+            await failed
+        except Outgrown:
+            await deliveries.drain(self._drain_timeout)
+            raise
+
     def _end(self, deliveries: Deliveries) -> None:
         self._takes, self._layout = False, None
         deliveries.end()
@@ -283,11 +299,6 @@ class Partition:
             remembered=len(deliveries.memory),
             seconds=round(seconds, 3),
         )
-
-
-async def _until(failed: "asyncio.Future[None]") -> None:
-    """Wait for an error that somebody else has found."""
-    await failed
 
 
 async def _keep_house(deliveries: Deliveries) -> None:

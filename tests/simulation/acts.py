@@ -6,10 +6,13 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from tests.simulation.documents import now
+from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS, STATED
 from tests.simulation.node import Node
-from tests.simulation.world import GROUPS, SESSION, SETTLE, World
+from tests.simulation.world import GROUPS, PARTITIONS, SESSION, SETTLE, World
 
 FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 
@@ -63,9 +66,17 @@ def again(world: World) -> None:
         expected = "command.rejected"
     elif dice < 0.2:
         command = {"type": "cancel", "commandId": command["commandId"]}
+    # Where the topics have grown, one that comes again may be read before the first.
+    is_known = world.growth is None or world.is_known(command["commandId"])
     where = world.publish(command)
-    if "route" in command and "expiresAt" not in command:
+    if not is_known or "expiresAt" in command:
+        return
+    if "route" in command:
         world.repeated[where] = expected
+    if world.growth is not None and world.growth.is_over:
+        world.growth.repeated += 1
+        if "route" not in command:
+            world.growth.orders.add(where)
 
 
 async def repeat(world: World) -> None:
@@ -153,6 +164,40 @@ async def forget_offsets(world: World, fate: Callable[[Node, str], str | None]) 
     for node in world.living():
         world.stops[node.name].set()
     world.spawn(fate)
+
+
+async def grow(world: World, growth: Growth) -> None:
+    """Give the topics more partitions while records wait in the old ones."""
+    topics, broker, luck = world.settings.config.topics, world.broker, growth.luck
+    await asyncio.sleep(luck.uniform(0.0, 9.0))
+    # Nobody can know of a growth that was over before anybody served the topics.
+    while not world.is_served():  # noqa: ASYNC110 -- it is a state of the world, nobody's event
+        await asyncio.sleep(0.1)
+    backlog = [_command(luck, 100 + n, JOBS) for n in range(luck.choice((0, 2, 4)))]
+    for command in backlog:
+        world.commands.append(command)
+        world.publish(command)
+    await growth.pause(1.0)
+    more = luck.randint(PARTITIONS + 1, PARTITIONS + 3)
+    growing = [topics.commands, topics.state, topics.events]
+    luck.shuffle(growing)
+    for topic in growing:
+        world.say(f"{topic} has {more} partitions")
+        broker.grow(topic, more)
+        if topic == topics.commands:
+            growth.by.append(more)
+        await growth.pause(2.0)
+    for command in luck.sample(backlog, len(backlog)):
+        world.publish(command)
+    growth.is_over = True
+    # They ask for the topics now and then.
+    await growth.pause(4.0)
+    for group in world.groups.values():
+        group.grow([TopicPartition(topics.commands, n) for n in range(more)])
+    for _ in range(4):
+        again(world)
+        await growth.pause(2.0)
+    growth.by = [more]
 
 
 async def pause(world: World) -> None:

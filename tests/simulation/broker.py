@@ -168,6 +168,12 @@ class Broker:
         self._announce()
         return entry.offset
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        for number in range(self.partitions[topic], partitions):
+            self.logs[TopicPartition(topic, number)] = Log()
+        self.partitions[topic] = partitions
+
     def empty(self, topic: str) -> None:
         """Delete a topic and make it anew."""
         for partition in self.logs:

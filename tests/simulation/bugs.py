@@ -313,4 +313,28 @@ STATE = (
         "        gone: dict[int, str] = {}\n",
         first=3,
     ),
+    Bug(
+        "an index without the old partitions",
+        "at most one delivery",
+        "kafka/growth.py",
+        "        return Homes(layout.state, found)\n",
+        "        return Homes(layout.state)\n",
+        first=4,
+    ),
+    Bug(
+        "partitions counted before they are begun",
+        "no record is unanswered",
+        "kafka/state_store.py",
+        "_layout(kept, found.partitions, begun)",
+        "_layout(kept, found.partitions, found.partitions)",
+        first=116,
+    ),
+    Bug(
+        "a life that is outgrown drops its answers",
+        "no start is doubted without a reason",
+        "worker/partition.py",
+        "            await deliveries.drain(self._drain_timeout)\n            raise\n",
+        "            raise\n",
+        first=404,
+    ),
 )

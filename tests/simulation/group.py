@@ -38,6 +38,11 @@ class Group:
         """Whether it has members."""
         return bool(self._members)
 
+    def grow(self, partitions: list[TopicPartition]) -> None:
+        """Share these, too, from now on."""
+        self._partitions = partitions
+        self._rebalance()
+
     def has(self, member: Any) -> bool:
         """Whether the coordinator still counts this member in."""
         return member in self._members

@@ -89,6 +89,7 @@ def judge(world: World) -> Judgement:
     for command_id, events in of.items():
         _judge_delivery(judgement, world, command_id, events)
     _judge_repeated(judgement, world, whole)
+    _judge_orders(judgement, world, whole)
     judge_transactions(judgement, world)
     judge_posts(judgement, world)
     judge_decisions(judgement, world)
@@ -121,6 +122,21 @@ def _judge_repeated(judgement: Judgement, world: World, whole: History) -> None:
         about = f"{where} {answers.get(where)}"
         is_right = answers.get(where) == expected
         judgement.check("a command again is known again", is_right, about)
+
+
+def _judge_orders(judgement: Judgement, world: World, whole: History) -> None:
+    """What is ordered of a command reaches it, wherever it arrives after a growth."""
+    if world.growth is None:
+        return
+    unknown = {
+        (event.data["partition"], event.data["offset"])
+        for event in whole.events
+        if event.kind == "command.rejected"
+        and event.data["reason"]["code"] == "unknown_command"
+    }
+    for where in world.growth.orders:
+        is_right = where not in unknown
+        judgement.check("an order reaches its command", is_right, str(where))
 
 
 def _judge_delivery(

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from aiokafka import TopicPartition
 
+from jetworker.core.command import Origin
 from jetworker.core.delivery import Delivery, State
-from jetworker.wire import positions, snapshots
+from jetworker.wire import handing, positions, snapshots
+from jetworker.wire.handing import HANDED
 from tests.simulation.broker import Entry, Fate, Transaction
 from tests.simulation.documents import EPOCH
 from tests.simulation.judgement import Judgement
@@ -89,7 +91,7 @@ def waited_behind_an_adopt(world: World) -> int:
     """Return how many orders had to wait for Jet's word on the one before them."""
     topic = world.settings.config.topics.state
     return sum(
-        len(set(_remembered(entry)[1:]))
+        len(set(_waiting(entry)[1:]))
         for number in range(world.broker.partitions[topic])
         for entry in world.broker.logs[TopicPartition(topic, number)].committed()
     )
@@ -135,13 +137,28 @@ def judge_transactions(judgement: Judgement, world: World) -> None:
 
 def _judge_writers(judgement: Judgement, number: int, state: list[Entry]) -> None:
     # All that are empty are begun at once, before the first is owned by anybody.
-    owned = [e for e in state if e.key != positions.BEGINNING]
+    # What is handed over is written by the owner of another partition.
+    owned = [e for e in state if e.key != positions.BEGINNING and not _is_handed(e)]
     writers = [e.transaction for e in owned if e.transaction]
     names = {each.writer for each in writers}
     epochs = [each.epoch for each in writers]
     is_one = len(names) <= 1 and epochs == sorted(epochs)
     about = f"partition {number}: {names} {epochs}"
     judgement.check("a state partition has one writer at a time", is_one, about)
+
+
+def _is_handed(entry: Entry) -> bool:
+    return bool(entry.key and entry.key.startswith(HANDED) and entry.value)
+
+
+def handed_over(world: World) -> int:
+    """Return how many records were handed over to the partition that answers."""
+    topic = world.settings.config.topics.state
+    return sum(
+        _is_handed(entry)
+        for number in range(world.broker.partitions[topic])
+        for entry in world.broker.logs[TopicPartition(topic, number)].committed()
+    )
 
 
 def _judge_steps(judgement: Judgement, world: World) -> None:
@@ -188,7 +205,8 @@ def _shown_by(world: World, number: int) -> dict[int | bytes | None, int]:
     """
     Return the first transaction that shows each record.
 
-    Its answer, or that an adopt is pending or an order behind it, or, by key, that its command is accepted.
+    Its answer, or that it is handed over, that an adopt is pending or an order behind
+    it, or, by key, that its command is accepted.
     """
     topics = world.settings.config.topics
     found: dict[int | bytes | None, int] = {}
@@ -199,8 +217,8 @@ def _shown_by(world: World, number: int) -> dict[int | bytes | None, int]:
             offsets: list[int | bytes | None] = []
             if partition.topic == topics.events:
                 offsets = _answered(entry, number)
-            elif partition.topic == topics.state and partition.partition == number:
-                offsets = _remembered(entry)
+            elif partition.topic == topics.state:
+                offsets = _remembered(entry, number)
             for offset in offsets:
                 first = found.get(offset, entry.transaction.decided)
                 found[offset] = min(first, entry.transaction.decided)
@@ -214,11 +232,18 @@ def _answered(entry: Entry, number: int) -> list[int | bytes | None]:
     return [data["offset"]] if data.get("partition") == number else []
 
 
-def _remembered(entry: Entry) -> list[int | bytes | None]:
+def _remembered(entry: Entry, number: int) -> list[int | bytes | None]:
+    if _is_handed(entry):
+        handed = handing.decode(entry.value or b"")
+        return [handed.offset] if handed.partition == number else []
+    return [each.offset for each in _waiting(entry) if each.partition == number]
+
+
+def _waiting(entry: Entry) -> list[Origin]:
+    """Return where an adopt that is pending was read, then the orders behind it."""
     if snapshots.is_own(entry.key) or not entry.value:
         return []
     snapshot = entry.snapshot
-    if not isinstance(snapshot, Delivery):
+    if not isinstance(snapshot, Delivery) or not snapshot.pending:
         return []
-    behind = [each.origin.offset for each in snapshot.orders]
-    return [snapshot.pending.origin.offset, *behind] if snapshot.pending else []
+    return [snapshot.pending.origin, *(each.origin for each in snapshot.orders)]

@@ -17,7 +17,7 @@ from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, STATED, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
 from tests.simulation.judgement import Judgement
-from tests.simulation.ledger import started_again, waited_behind_an_adopt
+from tests.simulation.ledger import handed_over, started_again, waited_behind_an_adopt
 from tests.simulation.loop import run
 from tests.simulation.node import Node
 from tests.simulation.world import (
@@ -81,7 +81,7 @@ class Simulation:
         found: list[Run] = []
 
         async def main() -> None:
-            world = World.make(self._settings, luck)
+            world = World.make(self._settings, luck, seed)
             try:
                 await _live(world)
                 judgement = judge(world)
@@ -118,6 +118,9 @@ def _happened(world: World) -> Counter[str]:
             "runs in peace": int(world.is_peaceful),
             "groups renamed": int(world.group_id != GROUPS[0]),
             "offsets lost": world.forgotten,
+            "topics grown": int(world.growth is not None),
+            "records handed over": handed_over(world),
+            "commands repeated after a growth": _repeated_after_growth(world),
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
             "of these started again": started_again(world),
@@ -127,6 +130,10 @@ def _happened(world: World) -> Counter[str]:
             "deliveries of somebody else": sum(d.command_id is None for d in made),
         }
     )
+
+
+def _repeated_after_growth(world: World) -> int:
+    return 0 if world.growth is None else world.growth.repeated
 
 
 def _unknown(world: World) -> Counter[tuple[str, bool]]:
@@ -239,6 +246,8 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
         happening.append(acts.rename(world, fate))
     if not world.is_peaceful and world.luck.random() < 0.3:
         happening.append(acts.forget_offsets(world, fate))
+    if world.growth is not None:
+        happening.append(acts.grow(world, world.growth))
     return happening
 
 
@@ -319,7 +328,9 @@ def _resolve(world: World) -> None:
         world.resolved[world.jet.listing[events[-1].data["jobId"]]] += 1
         if number % 3:
             _mistake(world, command_id)
-        world.publish(order)
+        where = world.publish(order)
+        if world.growth is not None:
+            world.growth.orders.add(where)
         if number % 3 == 1:
             world.publish({"type": "cancel", "commandId": command_id})
         if number % 3 == 2:

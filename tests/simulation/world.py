@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import zlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from jetworker.wire.positions import POSITION
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now
 from tests.simulation.group import Group
+from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS, STATED, Jet
 from tests.simulation.node import Node, current
 from tests.simulation.wire import Transport
@@ -118,10 +121,11 @@ class World:
     is_peaceful: bool = False
     group_id: str = GROUPS[0]
     forgotten: int = 0
+    growth: Growth | None = None
     defects_before: float = 0.0
 
     @classmethod
-    def make(cls, settings: Settings, luck: Random) -> "World":
+    def make(cls, settings: Settings, luck: Random, seed: int = 0) -> "World":
         """Make a world in which nobody lives yet."""
         topics = settings.config.topics
         partitions = dict.fromkeys(
@@ -133,6 +137,7 @@ class World:
         jet = Jet(Random(luck.random()))
         groups = {name: Group(commands, SESSION) for name in GROUPS}
         made = cls(settings, luck, broker, groups, jet)
+        made.growth = Growth.of(seed, PARTITIONS)
         made.defects_before = made.defects()
         jet.intent_of = made.intent_of
         return made
@@ -140,12 +145,39 @@ class World:
     def intent_of(self, command_id: str) -> tuple[int, float] | None:
         """Return where and when the command's last committed intent was written."""
         key = command_id.encode()
-        state = self.broker.place(self.settings.config.topics.state, key)
-        for entry in reversed(self.broker.logs[state].entries):
-            is_its = entry.key == key and entry.value and is_shown(entry)
-            if is_its and entry.snapshot.state is State.STARTING:
-                return entry.offset, entry.timestamp / 1000 - BEGINNING
+        for state in self._known_at(key):
+            for entry in reversed(self.broker.logs[state].entries):
+                is_its = entry.key == key and entry.value and is_shown(entry)
+                if is_its and entry.snapshot.state is State.STARTING:
+                    return entry.offset, entry.timestamp / 1000 - BEGINNING
         return None
+
+    def _known_at(self, key: bytes) -> list[TopicPartition]:
+        """Return the state partitions in which a command may be."""
+        topic = self.settings.config.topics.state
+        if self.growth is None:
+            return [self.broker.place(topic, key)]
+        every = range(self.broker.partitions[topic])
+        return [TopicPartition(topic, number) for number in every]
+
+    def is_known(self, command_id: str) -> bool:
+        """Whether a command was accepted by now."""
+        key = command_id.encode()
+        return any(
+            entry.key == key and is_shown(entry)
+            for state in self._known_at(key)
+            for entry in self.broker.logs[state].entries
+        )
+
+    def is_served(self) -> bool:
+        """Whether any partition has an owner, or had one."""
+        topic = self.settings.config.topics.state
+        every = (TopicPartition(topic, n) for n in range(self.broker.partitions[topic]))
+        return any(
+            entry.key == POSITION and is_shown(entry)
+            for state in every
+            for entry in self.broker.logs[state].entries
+        )
 
     def defects(self) -> float:
         """Return how often our own code has failed in this run."""
@@ -230,10 +262,18 @@ class World:
         if isinstance(body, dict) and "route" in body and "expiresAt" not in body:
             self.sent.add(body["commandId"])
         key = command_id.encode() if isinstance(command_id, str) else None
-        where = self.broker.place(self.settings.config.topics.commands, key)
+        where = self._place(key)
         offset = self.broker.append(where, key, value, timestamp=timestamp)
         self.say(f"published {command_id} at {where.partition}/{offset}")
         return where.partition, offset
+
+    def _place(self, key: bytes | None) -> TopicPartition:
+        """Return where a publisher puts a key, by the partitions that it knows of."""
+        topic = self.settings.config.topics.commands
+        if self.growth is None:
+            return self.broker.place(topic, key)
+        count = self.growth.luck.choice(self.growth.by)
+        return TopicPartition(topic, zlib.crc32(key or b"") % count)
 
     async def end(self) -> None:
         """Kill everybody."""
