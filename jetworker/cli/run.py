@@ -26,6 +26,7 @@ from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.tracing import open_tracing
 from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
 from jetworker.worker.route_table import RouteTable
 from jetworker.worker.subscriptions import UNHEARD
@@ -164,18 +165,25 @@ async def _opened(
 ) -> AsyncIterator[Parts]:
     """Open what lies outside and put the worker together on it."""
     clock = Clock()
-    async with open_client(
-        config.jet,
-        credentials_source(config, environ),
-        clock,
-        metrics,
-        user_agent=f"jetworker/{VERSION}",
-    ) as jet:
-        outside = Outside(
-            KafkaClients(config.kafka, config.topics, kafka_source(config, environ)),
-            jet,
-            RouteTable(config.routes_file, metrics),
+    with contextlib.ExitStack() as closing:
+        tracing = open_tracing(environ, VERSION)
+        if tracing is not None:
+            closing.callback(tracing.close)
+        async with open_client(
+            config.jet,
+            credentials_source(config, environ),
             clock,
             metrics,
-        )
-        yield assemble(config, outside)
+            user_agent=f"jetworker/{VERSION}",
+        ) as jet:
+            outside = Outside(
+                KafkaClients(
+                    config.kafka, config.topics, kafka_source(config, environ)
+                ),
+                jet,
+                RouteTable(config.routes_file, metrics),
+                clock,
+                metrics,
+                tracing,
+            )
+            yield assemble(config, outside)

@@ -25,6 +25,7 @@ from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.command_record import CommandRecords
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.tracing import Tracing
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
@@ -61,6 +62,7 @@ class Outside:
     book: RouteTable
     clock: Clock
     metrics: Metrics
+    tracing: Tracing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,14 @@ def assemble(config: Config, outside: Outside) -> Parts:
     poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
     follower = Follower(poll, pace, clock, watchdog, metrics)
     services = Services(
-        starter, follower, reconciler, _noting(sweep, lessons), counts, metrics, clock
+        starter,
+        follower,
+        reconciler,
+        _noting(sweep, lessons),
+        counts,
+        metrics,
+        clock,
+        outside.tracing,
     )
     worker = Worker(
         kafka, _terms(config, book), services, config.shutdown.timeout, jet.share

@@ -32,6 +32,7 @@ from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.crash_points import Point, reach, reach_effect
 from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.tracing import Tracing
 from jetworker.wire import handing, objects, snapshots
 from jetworker.wire.answers import Answers, encode_answered
 from jetworker.wire.events import Envelope
@@ -89,6 +90,7 @@ class Services:
     counts: DeliveryCounts
     metrics: Metrics
     clock: Clock
+    tracing: Tracing | None = None
 
     def counted(
         self,
@@ -433,6 +435,10 @@ class Deliveries:
             with self._spared(after.command_id):
                 for event in step.events:
                     delivery_log.tell(event)
+            if (tracing := self.services.tracing) is not None:
+                with self._spared(after.command_id):
+                    for event in step.events:
+                        tracing.tell(event, now)
             with self._spared(after.command_id):
                 self.services.reconciler.notice(before, after)
             if step.effect is not None:
