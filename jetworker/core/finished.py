@@ -5,6 +5,7 @@ One is a dict entry of two small byte strings, 64 bytes of value at the most for
 UUID: 700,000 of them fit into 150 MB, which objects would not.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from jetworker.core.observation import Progress
 from jetworker.core.post import Ghost, Window
 
 _HEAD = struct.Struct(">8sBI")
+_CANONICAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LATEST = 2**32 - 1  # seconds: as far as four bytes reach
 _STATES = (State.COMPLETED, State.FAILED, State.CANCELLED)
 # Beside the state: that the partition of its row follows.
@@ -180,13 +182,9 @@ def _unpack(packed: bytes) -> Remembered:
 
 def _pack_id(delivery_id: str) -> bytes:
     """Pack a canonical UUID into 16 bytes, anything else as text after a blank."""
-    try:
-        uuid = UUID(delivery_id)
-    except ValueError:
-        return b" " + delivery_id.encode() if delivery_id else b""
-    if str(uuid) != delivery_id:
-        return b" " + delivery_id.encode()
-    return b"u" + uuid.bytes
+    if _CANONICAL.fullmatch(delivery_id):
+        return b"u" + bytes.fromhex(delivery_id.replace("-", ""))
+    return b" " + delivery_id.encode() if delivery_id else b""
 
 
 def _unpack_id(packed: bytes) -> DeliveryId | None:

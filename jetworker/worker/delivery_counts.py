@@ -1,13 +1,18 @@
 """How many deliveries are open, by route and state: for limits and for the gauge."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import assert_never
+
+from prometheus_client import Gauge
 
 from jetworker.core.command import RouteName
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, State
 from jetworker.core.observation import Progress, Tally
 from jetworker.core.transitions import Transition
 from jetworker.runtime.metrics import Metrics
+
+_NOT_OPEN = frozenset({State.ACCEPTED, State.WAITING})
 
 
 class DeliveryCounts:
@@ -21,6 +26,7 @@ class DeliveryCounts:
         self._metrics = metrics
         self._open: Counter[RouteName] = Counter()
         self._states: Counter[State] = Counter()
+        self._active: dict[tuple[RouteName, State], Gauge] = {}
         self.commands: Counter[str] = Counter()
         self.finished: defaultdict[RouteName, Counter[str]] = defaultdict(Counter)
         self.events = 0
@@ -50,11 +56,17 @@ class DeliveryCounts:
 
     def enter(self, delivery: Delivery) -> None:
         """Count a delivery in."""
-        self._add(delivery, 1)
+        self._add(delivery.route, delivery.state, 1)
 
     def leave(self, delivery: Delivery) -> None:
         """Count a delivery out."""
-        self._add(delivery, -1)
+        self._add(delivery.route, delivery.state, -1)
+
+    def leave_all(self, deliveries: Iterable[Delivery]) -> None:
+        """Count the deliveries of a life that is over out, however many, at once."""
+        numbers = Counter((each.route, each.state) for each in deliveries)
+        for (route, state), number in numbers.items():
+            self._add(route, state, -number)
 
     def move(self, before: Delivery, after: Delivery) -> None:
         """Count a step from one state to the next."""
@@ -141,13 +153,15 @@ class DeliveryCounts:
         """Count a start that is sent again after an unknown one."""
         self._resolve(delivery, "resent")
 
-    def _add(self, delivery: Delivery, number: int) -> None:
-        if delivery.state not in {State.ACCEPTED, State.WAITING}:
-            self._open[delivery.route] += number
-        self._states[delivery.state] += number
-        self._metrics.deliveries_active.labels(delivery.route, delivery.state).inc(
-            number
-        )
+    def _add(self, route: RouteName, state: State, number: int) -> None:
+        if state not in _NOT_OPEN:
+            self._open[route] += number
+        self._states[state] += number
+        gauge = self._active.get((route, state))
+        if gauge is None:
+            gauge = self._metrics.deliveries_active.labels(route, state)
+            self._active[route, state] = gauge
+        gauge.inc(number)
 
 
 def _grown(old: Tally, new: Tally) -> Tally:

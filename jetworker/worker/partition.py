@@ -195,9 +195,9 @@ class Partition:
                     tasks.create_task(
                         self._until(failed, deliveries), name=f"input {self._number}"
                     )
-                    deliveries.resume()
-                    reach(Point.RESTORED)
                     self.live = deliveries
+                    await deliveries.resume()
+                    reach(Point.RESTORED)
                     if store.is_grown:
                         deliveries.homes = Homes(store.layout.state)
                         tasks.create_task(

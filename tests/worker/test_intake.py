@@ -387,7 +387,7 @@ async def test_a_snapshot_that_cannot_be_read_is_left_and_the_others_go_on(
     await desk.partition.restore(
         {b"c-1": b'{"v":2,"open":{}}', b"c-2": snapshots.encode(other)}
     )
-    desk.partition.resume()
+    await desk.partition.resume()
     sent = await desk.take(SEND)
     cancelled = await desk.take({"commandId": "c-1", "type": "cancel"})
 

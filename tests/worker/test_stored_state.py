@@ -14,6 +14,7 @@ from jetworker.core.finished import Finished, Remembered
 from jetworker.core.transitions import Policy
 from jetworker.kafka.reader import keep
 from jetworker.kafka.state_store import StateStore
+from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import snapshots
 from jetworker.wire.answers import Answers
@@ -38,6 +39,7 @@ class Restored:
     sweep: Performer = field(default_factory=Performer)
     store: Written = field(default_factory=Written)
     metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+    clock: Clock = _CLOCK
 
     def __post_init__(self) -> None:
         self.counts = DeliveryCounts(self.metrics)
@@ -48,7 +50,7 @@ class Restored:
             noted=self.sweep.touch,
             counts=self.counts,
             metrics=self.metrics,
-            clock=_CLOCK,
+            clock=self.clock,
         )
         envelope = Envelope("jet.events", "/jetworker/g")
         options = PartitionOptions(
@@ -110,7 +112,7 @@ async def test_a_restored_partition_knows_all_that_was_known(version: str) -> No
 async def test_each_is_gone_on_with_where_it_was_left(version: str) -> None:
     restored = await _restore(version)
 
-    restored.partition.resume()
+    await restored.partition.resume()
     await asyncio.sleep(0)  # what is durable is performed
 
     assert restored.starter.taken == _in(

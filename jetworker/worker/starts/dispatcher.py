@@ -28,7 +28,7 @@ from jetworker.core.trigger import (
     Trigger,
 )
 from jetworker.jet.jobs import JobResolver
-from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.clock import Clock, Slices, wait
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
@@ -91,6 +91,7 @@ class RouteDispatcher:
         self._obstacle: Blocked | None = None
         self._told: Blocked | None = None
         self._is_pausing = False
+        self._is_telling = False
         self._failures = 0
         self._in_flight = 0
         self._found: Blocked | None = None
@@ -120,7 +121,7 @@ class RouteDispatcher:
     def retire(self, handle: DeliveryHandle) -> None:
         """Let go of a delivery that has ended; who waits for its place looks again."""
         self._queue.remove(handle)
-        if self._is_pausing:
+        if self._is_pausing or self._is_telling:
             self._wake.set()
 
     def nudge(self) -> None:
@@ -187,7 +188,7 @@ class RouteDispatcher:
             return
         self._failures += 1
         if obstacle != self._told:
-            self._block(obstacle)
+            await self._block(obstacle)
         self._tell_untold(obstacle)
         # While it tries again, what was in the way may be something else by now.
         self._is_pausing = True
@@ -215,9 +216,15 @@ class RouteDispatcher:
             if delivery is not None and delivery.state in _TOLD_ON_ARRIVAL:
                 handle.tell(obstacle)
 
-    def _block(self, obstacle: Blocked) -> None:
+    async def _block(self, obstacle: Blocked) -> None:
+        """Tell all that wait, however many, a slice of time at once."""
         self._told = obstacle
-        self._queue.drop_gone()
+        self._is_telling = True
+        slices = Slices(self._clock)
+        for handle in self._queue:
+            if not is_waiting(handle):
+                self._queue.remove(handle)
+            await slices.rest()
         self._queue.take_new()
         log.warning(
             "a route waits, its commands are kept and tried again",
@@ -229,6 +236,8 @@ class RouteDispatcher:
         )
         for handle in self._queue:
             handle.tell(obstacle)
+            await slices.rest()
+        self._is_telling = False
 
     async def _advance(
         self, handle: DeliveryHandle, beside: asyncio.TaskGroup

@@ -67,12 +67,6 @@ class StartQueue:
         self._new.clear()
         return new
 
-    def drop_gone(self) -> None:
-        """Take out whoever waits no more."""
-        for handle in self:
-            if not is_waiting(handle):
-                self.remove(handle)
-
     def take_expired(self, now: datetime) -> list[DeliveryHandle]:
         """Take out and return what is too late to begin."""
         expired: list[DeliveryHandle] = []

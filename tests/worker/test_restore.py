@@ -1,0 +1,118 @@
+"""Who takes over 100,000 snapshots goes on beating its heart: the loop is never long busy."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from itertools import pairwise
+
+from typing_extensions import override
+
+from jetworker.core.command import CommandId
+from jetworker.core.delivery import Delivery, State
+from jetworker.wire import snapshots
+from tests.support.builders import a_delivery
+from tests.support.fakes import HandClock
+from tests.worker.test_stored_state import Restored
+
+NUMBER = 200
+MILLISECOND = 0.001
+MOST = 12  # in a slice of ten milliseconds, where each takes one of them
+
+
+class Slow(HandClock):
+    """A millisecond goes by whenever it is asked: that is how long everything takes."""
+
+    @override
+    def monotonic(self) -> float:
+        self.at += MILLISECOND
+        return self.at
+
+
+def waiting(number: int) -> list[Delivery]:
+    ids = (CommandId(f"c-{n}") for n in range(number))
+    return [a_delivery(State.ACCEPTED, command_id=each) for each in ids]
+
+
+async def taken_over(deliveries: list[Delivery]) -> Restored:
+    restored = Restored(clock=Slow())
+    await restored.partition.restore(
+        {each.command_id.encode(): snapshots.encode(each) for each in deliveries}
+    )
+    return restored
+
+
+async def longest(
+    work: Coroutine[object, object, None], done: Callable[[], int]
+) -> int:
+    """Return how much was done at the most between two turns of the loop."""
+    seen = [done()]
+
+    async def beat() -> None:
+        while True:
+            seen.append(done())
+            await asyncio.sleep(0)
+
+    heart = asyncio.create_task(beat())
+    await work
+    heart.cancel()
+    with suppress(asyncio.CancelledError):
+        await heart
+    return max(after - before for before, after in pairwise([*seen, done()]))
+
+
+async def test_snapshots_are_taken_up_a_slice_of_time_at_once() -> None:
+    restored = Restored(clock=Slow())
+    partition = restored.partition
+    latest = {x.command_id.encode(): snapshots.encode(x) for x in waiting(NUMBER)}
+
+    most = await longest(partition.restore(latest), lambda: len(partition.deliveries))
+
+    assert (len(partition.deliveries), 0 < most <= MOST) == (NUMBER, True)
+
+
+async def test_what_was_taken_up_is_gone_on_with_a_slice_of_time_at_once() -> None:
+    restored = await taken_over(waiting(NUMBER))
+    taken = restored.starter.taken
+
+    most = await longest(restored.partition.resume(), lambda: len(taken))
+
+    assert (len(taken), 0 < most <= MOST) == (NUMBER, True)
+
+
+async def test_nothing_is_begun_before_every_unknown_start_is_looked_after() -> None:
+    """Another start on its job, meanwhile, could be taken for it."""
+    unknown = [
+        a_delivery(state, command_id=CommandId(state))
+        for state in (State.UNCERTAIN, State.HELD, State.STARTING)
+    ]
+    restored = await taken_over([*waiting(NUMBER), *unknown])
+    partition, begun = restored.partition, restored.starter.taken
+
+    resuming = asyncio.create_task(partition.resume())
+    await asyncio.sleep(0)
+
+    assert 0 < len(begun) < NUMBER
+    states = {x.state for x in partition.deliveries.values()}
+    assert State.STARTING not in states  # it is unknown from now on
+    assert {State.UNCERTAIN, State.HELD} <= set(restored.reconciler.taken)
+    await resuming
+
+
+async def test_one_that_has_changed_before_its_turn_is_not_gone_on_with_twice() -> None:
+    restored = await taken_over(waiting(NUMBER))
+    resuming = asyncio.create_task(restored.partition.resume())
+    await asyncio.sleep(0)
+
+    last = CommandId(f"c-{NUMBER - 1}")
+    restored.partition.set_aside(last, RuntimeError())
+    await resuming
+
+    assert restored.starter.taken.count(last) == 1  # to let it go: it has ended
+
+
+async def test_a_life_that_is_over_counts_no_delivery_any_more() -> None:
+    restored = await taken_over(waiting(3))
+
+    restored.partition.end()
+
+    assert restored.counts.in_state(State.ACCEPTED) == 0
