@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
-from tests.benchmark import latency, ratios, trouble
+from tests.benchmark import burst, latency, ratios, trouble
 from tests.benchmark.ratios import Ratio
 
 
@@ -22,6 +22,8 @@ async def main() -> int:
 
 async def _all(kafka: str) -> AsyncIterator[Ratio]:
     for ratio in ratios.of_pure_parts():
+        yield ratio
+    for ratio in await burst.beside_the_peer(kafka):
         yield ratio
     yield await trouble.beside(kafka)
 

@@ -1,0 +1,208 @@
+"""A burst of deliveries over some jobs: what the worker takes for it, and the plain peer."""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import orjson
+from typing_extensions import override
+
+from jetworker.sandbox.jet.server import Sandbox
+from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
+from tests.benchmark.ratios import Ratio
+from tests.support.jet.fake_server import JetServer
+from tests.support.system import System, WorkerProcess, a_command
+from tests.support.waiting import PATIENCE, until
+
+# Bounds for any machine. Where this one is idle the worker takes a fraction of what the
+# peer takes; where it is busy the peer is too late to ask often, and so asks for less.
+_MOST_CPU = 1.0
+_MOST_CALLS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many deliveries of how many *seconds*, all at once, over how many jobs."""
+
+    deliveries: int = 200
+    jobs: int = 4
+    seconds: float = 10.0
+    poll: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a burst took: milliseconds and calls a delivery, and seconds to wait."""
+
+    who: str
+    cpu: float
+    calls: float
+    starts: tuple[float, ...] = field(repr=False)
+    ends: tuple[float, ...] = field(repr=False)
+
+    @override
+    def __str__(self) -> str:
+        """Return a line for people."""
+        return (
+            f"{self.who}: {self.cpu:.1f} ms of CPU and {self.calls:.2f} calls to Jet a"
+            f" delivery; started after {_tail(self.starts)}; ends seen {_tail(self.ends)}"
+            " late"
+        )
+
+
+async def beside_the_peer(kafka: str, load: Load = Load()) -> tuple[Ratio, ...]:  # noqa: B008 -- frozen
+    """Measure the plain peer and then the worker, print both, and return the ratios."""
+    peer = await _measured(kafka, load, "plain peer")
+    worker = await _measured(kafka, load, "worker")
+    return (
+        Ratio("the worker's CPU by the plain peer's", worker.cpu / peer.cpu, _MOST_CPU),
+        Ratio(
+            "the worker's calls to Jet by the plain peer's",
+            worker.calls / peer.calls,
+            _MOST_CALLS,
+        ),
+    )
+
+
+async def _measured(kafka: str, load: Load, who: str) -> Cost:
+    names = [f"job-{n}" for n in range(load.jobs)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = SandboxSettings(
+            profiles={"A": folder, "B": folder},
+            jobs=tuple(JobSeed(each, "A", "B") for each in names),
+            tuning=Tuning(virtual_seconds=load.seconds),
+        )
+        async with Sandbox(settings) as jet:
+            ids = {str(each.name): str(each.job_id) for each in jet.world.jobs.values()}
+            system = _system(kafka, jet, folder, ids, load)
+            await system.create()
+            try:
+                run = _a_peer if who == "plain peer" else _a_worker
+                async with run(system, jet, ids, load) as pid:
+                    cost = await _burst(who, system, jet, load, pid)
+            finally:
+                await system.close()
+    sys.stdout.write(f"{cost}\n")
+    return cost
+
+
+async def _burst(who: str, system: System, jet: Sandbox, load: Load, pid: int) -> Cost:
+    calls, cpu = len(jet.ledger.requests), _cpu(pid)
+    commands = [
+        a_command(f"c-{n}", f"job-{n % load.jobs}") for n in range(load.deliveries)
+    ]
+    await system.publish(*commands)
+    topics = system.config.topics
+    events: list[tuple[bytes, str, float]] = []
+
+    async def all_ended() -> bool:
+        nonlocal events
+        events = [
+            (each.key, orjson.loads(each.value)["state"], each.timestamp / 1000)
+            for each in await system.read(topics.events)
+            if b"transferId" not in each.value
+        ]
+        ended = [key for key, state, _ in events if state == "completed"]
+        return len(ended) >= load.deliveries
+
+    await until(all_ended, f"the end of a burst: {who}", 4 * PATIENCE)
+    cpu, calls = _cpu(pid) - cpu, len(jet.ledger.requests) - calls
+    sent = {x.key: x.timestamp / 1000 for x in await system.read(topics.commands)}
+    started = {key: at for key, state, at in events if state == "started"}
+    ended = {key: at for key, state, at in events if state == "completed"}
+    return Cost(
+        who,
+        1000 * cpu / load.deliveries,
+        calls / load.deliveries,
+        tuple(started[key] - sent[key] for key in started),
+        tuple(ended[key] - started[key] - load.seconds for key in ended),
+    )
+
+
+def _system(
+    kafka: str, jet: Sandbox, folder: Path, ids: dict[str, str], load: Load
+) -> System:
+    routes = "".join(f"  {name}: {{job_id: {ids[name]}}}\n" for name in ids)
+    changes = {
+        "JETWORKER_JET__BASE_URL": jet.base_url,
+        "JETWORKER_JET__CLIENT_ID": "demo",
+        "JETWORKER_JET__CLIENT_SECRET": "demo-secret",
+        "JETWORKER_JET__REQUESTS_PER_SECOND": "5000",
+        "JETWORKER_POLLING__MIN_INTERVAL": f"{load.poll:g}s",
+        "JETWORKER_POLLING__MAX_INTERVAL": f"{load.poll:g}s",
+        "JETWORKER_LOG__LEVEL": "WARNING",
+    }
+    return System(kafka, JetServer(), folder, f"routes:\n{routes}", changes)
+
+
+@asynccontextmanager
+async def _a_worker(
+    system: System, _jet: Sandbox, _ids: dict[str, str], _load: Load
+) -> AsyncIterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    worker = await system.worker(JETWORKER_HTTP__PORT=str(port))
+    worker.port = port
+    await until(lambda: _answers(worker), "a ready worker")
+    yield worker.process.pid
+
+
+async def _answers(worker: WorkerProcess) -> bool:
+    try:
+        return (await worker.get("/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@asynccontextmanager
+async def _a_peer(
+    system: System, jet: Sandbox, ids: dict[str, str], load: Load
+) -> AsyncIterator[int]:
+    topics = system.config.topics
+    environ = {
+        "PEER_KAFKA": system.kafka,
+        "PEER_GROUP": f"peer-{uuid.uuid4()}",
+        "PEER_COMMANDS": topics.commands,
+        "PEER_EVENTS": topics.events,
+        "PEER_JET": jet.base_url,
+        "PEER_SECRET": "demo-secret",
+        "PEER_JOBS": json.dumps(ids),
+        "PEER_POLL": str(load.poll),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.benchmark.peer",
+        env=os.environ | environ,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await process.stdout.readline() == b"ready\n"
+        yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, as Linux tells them."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _tail(seconds: tuple[float, ...]) -> str:
+    cuts = statistics.quantiles(seconds, n=100)
+    return f"{cuts[49]:.2f} s (p50), {cuts[98]:.2f} s (p99)"
