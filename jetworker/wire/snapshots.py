@@ -14,7 +14,6 @@ no new version, and one that must be heeded does.
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -98,7 +97,7 @@ def decode(value: bytes) -> Snapshot:
         if value.startswith(b'{"end":'):
             return _decode_finished(value)
         delivery = _decode_open(value)
-        _check_open(delivery)
+        _check(_numbers(delivery))
     except _UNREADABLE as exc:
         msg = f"a snapshot that version {VERSION} cannot read"
         raise UnreadableSnapshot(msg) from exc
@@ -123,21 +122,29 @@ def _check(numbers: Iterable[int | None]) -> None:
             raise ValueError(msg)
 
 
-def _check_open(delivery: Delivery) -> None:
-    sizes = [spec.size for spec in delivery.objects if spec.size is not None]
-    _check((*sizes, sum(sizes)))
-    _check((delivery.sequence, delivery.attempt, delivery.told_on))
-    _check(delivery.read_at or ())
-    _check(_requested(delivery.requested) or ())
-    for progress in (delivery.progress, *(x.progress for x in delivery.transfers)):
-        _check(_counts(progress) or ())
+def _numbers(delivery: Delivery) -> Iterator[int | None]:
+    """Yield every number of an open one, one after another: most have few."""
+    yield delivery.sequence
+    yield delivery.attempt
+    yield delivery.told_on
+    yield delivery.requested.count
+    yield delivery.requested.bytes
+    if delivery.read_at is not None:
+        yield from delivery.read_at
+    if delivery.objects:
+        sizes = [spec.size for spec in delivery.objects if spec.size is not None]
+        yield from sizes
+        yield sum(sizes)
+    yield from _counts(delivery.progress) or ()
+    for transfer in delivery.transfers:
+        yield from _counts(transfer.progress) or ()
     for ghost in delivery.posts:
-        _check((ghost.attempt, ghost.contents.count, ghost.contents.size))
+        yield from (ghost.attempt, ghost.contents.count, ghost.contents.size)
     for order in (delivery.pending, *delivery.orders):
         if order is not None:
-            _check((order.origin.partition, order.origin.offset))
+            yield from (order.origin.partition, order.origin.offset)
     if delivery.failed_objects is not None:
-        _check((delivery.failed_objects.count,))
+        yield delivery.failed_objects.count
 
 
 def _encode_open(delivery: Delivery) -> bytes:
@@ -149,8 +156,11 @@ def _encode_open(delivery: Delivery) -> bytes:
 
 def _decode_open(value: bytes) -> Delivery:
     """Read it in one pass; a second one looks for what a newer version added."""
-    with suppress(ValidationError):
+    try:
         delivery = _Exact.model_validate_json(value).open
+    except ValidationError:
+        pass
+    else:
         if delivery.unknown is None:
             return delivery
     delivery = replace(_Open.model_validate_json(value).open, unknown=None)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
-from tests.benchmark import burst, latency, ratios, trouble
+from tests.benchmark import burst, latency, ratios, takeover, trouble
 from tests.benchmark.ratios import Ratio
 
 
@@ -16,6 +16,7 @@ async def main() -> int:
         async for ratio in _all(kafka.bootstrap_servers):
             sys.stdout.write(f"{ratio}\n")
             found.append(ratio)
+        await takeover.tell()
         await latency.tell(kafka.bootstrap_servers)
     return 0 if all(ratio.is_kept for ratio in found) else 1
 
