@@ -6,10 +6,11 @@ Jet does not answer, and once with a new token after a 401. A start is sent once
 whatever comes of it is a value.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -179,8 +180,9 @@ class JetClient:
         """
         path = f"/v1/jobs/{_safe(job_id)}/transfers?state=IN_PROGRESS"
         question = Request("list_transfers", "GET", path, None, priority, route)
-        listed, asked_at = await self._list(question, wire.transfer)
-        return tuple(replace(each, asked_at=asked_at) for each in listed.items)
+        said, asked_at = await self._said(question)
+        with _is_answer():
+            return wire.items(said, partial(wire.transfer, asked_at=asked_at)).items
 
     def may_list_transfers(self) -> bool:
         """Whether a listing would be asked for now, and not minutes later."""
@@ -348,10 +350,8 @@ class JetClient:
     ) -> tuple[_T, float]:
         """Return an answer as it is read, and when it was asked for; raises JetError."""
         said, asked_at = await self._said(question)
-        try:
+        with _is_answer():
             return read_as(said), asked_at
-        except wire.NoAnswer as exc:
-            raise JetUnavailable(str(exc)) from exc
 
     async def _said(self, question: Request) -> tuple[Any, float]:
         """
@@ -452,6 +452,15 @@ def worth_repeating(exc: Exception) -> bool | float:
     if exc.retry_after is None:
         return True
     return exc.retry_after if exc.retry_after <= _WORTH_WAITING else False
+
+
+@contextmanager
+def _is_answer() -> Iterator[None]:
+    """Take what is not what a call answers with for no answer."""
+    try:
+        yield
+    except wire.NoAnswer as exc:
+        raise JetUnavailable(str(exc)) from exc
 
 
 def _is_about(told: str, asked: str) -> None:

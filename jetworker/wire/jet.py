@@ -127,6 +127,7 @@ def _object(spec: ObjectSpec) -> dict[str, Any]:
 
 # Beyond it a float is not exact, and sums of many would leave 64 bits.
 _MOST = 2**53 - 1
+_NO_TALLY = Tally()
 _LONGEST_STATE = 64
 _DECIMAL = re.compile(r"\+?([0-9]{1,20})(?:\.[0-9]{0,40})?", re.ASCII)
 # Where an answer may say that there is more: the search's page shows the first two.
@@ -190,8 +191,8 @@ def delivery(answer: Any) -> JetDelivery:
     )
 
 
-def transfer(answer: Any) -> JetTransfer:
-    """Read one transfer, from its own answer or from the listing."""
+def transfer(answer: Any, asked_at: float = 0.0) -> JetTransfer:
+    """Read one transfer, from its own answer or from the listing that was *asked_at*."""
     fields = _fields(answer)
     metadata = _fields(fields.get("metadata"))
     owner = metadata.get("deliveryId") or fields.get("deliveryId")
@@ -203,6 +204,7 @@ def transfer(answer: Any) -> JetTransfer:
         _is_true(metadata.get("isRetry")) or _is_true(fields.get("isRetry")),
         _progress(fields.get("transferProgress")),
         _tally(manifest) if isinstance(manifest, dict) else None,
+        asked_at,
     )
 
 
@@ -345,10 +347,10 @@ def _progress(value: Any) -> Progress | None:
 
 def _is_count_known(tally: Any) -> bool:
     """Whether a tally that is there has a count that can be read; absent is zero."""
-    if tally is None or _number(tally) is not None:
+    if tally is None:
         return True
     if not isinstance(tally, dict):
-        return False
+        return _number(tally) is not None
     if tally.get("count") is None:
         return tally.get("bytes") is None or _number(tally["bytes"]) == 0
     return _number(tally["count"]) is not None
@@ -357,7 +359,8 @@ def _is_count_known(tally: Any) -> bool:
 def _tally(value: Any) -> Tally:
     """Read a tally; a bare number is its count."""
     fields = value if isinstance(value, dict) else {"count": value}
-    return Tally(_number(fields.get("count")) or 0, _number(fields.get("bytes")) or 0)
+    count, size = _number(fields.get("count")) or 0, _number(fields.get("bytes")) or 0
+    return Tally(count, size) if count or size else _NO_TALLY
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -378,7 +381,7 @@ def _number(value: Any) -> int | None:
     if isinstance(value, str):
         digits = _DECIMAL.fullmatch(value.strip())
         value = int(digits[1]) if digits else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and not isinstance(value, float):
         return None
     return int(value) if 0 <= value <= _MOST else None
 
