@@ -10,11 +10,12 @@ Jet's own do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from jetworker.core.command import TransferId
+from jetworker.core.command import DeliveryId, TransferId
 from jetworker.core.delivery import Delivery
 from jetworker.core.observation import JetDelivery, JetTransfer, Progress, Tally
+from jetworker.core.progress import is_throttled
 from jetworker.core.trigger import StatusObserved
 
 _IN_PROGRESS = "IN_PROGRESS"
@@ -38,16 +39,15 @@ class Speed:
     rate: float | None = None
     listed_at: float = -1.0
 
-    def remaining(self, now: float) -> timedelta | None:
-        """Return the estimated time to the end, None where it cannot be told."""
+    def remaining(self, now: float) -> float | None:
+        """Return the estimated seconds to the end, None where it cannot be told."""
         if self.left is None or not self.rate:
             return None
-        seconds = min(self.left / self.rate, _LONGEST) - (now - self.at)
-        return timedelta(seconds=max(0.0, seconds))
+        return max(0.0, min(self.left / self.rate, _LONGEST) - (now - self.at))
 
-    def age(self, seconds: float, failures: int) -> timedelta:
-        """Return the age that paces questions; failures make them rarer."""
-        return timedelta(seconds=min(seconds, _LONGEST) + 10 * min(failures, 60))
+    def age(self, seconds: float, failures: int) -> float:
+        """Return the age in seconds that paces questions; failures make them rarer."""
+        return min(seconds, _LONGEST) + 10 * min(failures, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,51 @@ def of_listing(
     )
 
 
+def as_listed(
+    told: Told, transfers: tuple[JetTransfer, ...], delivery_id: DeliveryId, now: float
+) -> Told:
+    """
+    Return what is told after a listing that came at *now* and brought no news.
+
+    It was an answer all the same: what was asked before it came is not told any more.
+    """
+    asked_at = max(each.asked_at for each in transfers)
+    shown = JetDelivery(delivery_id, _IN_PROGRESS, asked_at=asked_at)
+    return in_order(told, StatusObserved(shown, transfers), now)[0]
+
+
+def is_news(
+    told: Told,
+    delivery: Delivery,
+    transfers: tuple[JetTransfer, ...],
+    now: datetime,
+    interval: timedelta,
+) -> bool:
+    """
+    Whether what a listing shows of a delivery may change anything.
+
+    Where it does not, the observation of `of_listing` tells nothing and leaves the
+    delivery as it is: no state is another, and the counts are the same or were told
+    less than *interval* before *now*.
+    """
+    if delivery.jet_state != _IN_PROGRESS or told.has_run_back:
+        return True
+    known = {each.transfer_id: each for each in delivery.transfers}
+    for shown in transfers:
+        old = known.get(shown.transfer_id)
+        if old is None or old.jet_state != shown.state:
+            return True
+        if shown.progress is None or shown.progress == old.progress:
+            continue
+        is_due = not is_throttled(old.counted_at, now, interval)
+        if is_due or ran_back(old.progress, shown.progress):
+            return True
+    if is_throttled(delivery.counted_at, now, interval):
+        return False
+    before, total = delivery.progress, _total(delivery, transfers)
+    return before is None or (total != before and not ran_back(before, total))
+
+
 def _total(delivery: Delivery, transfers: tuple[JetTransfer, ...]) -> Progress:
     """Add up all transfers, those that are listed as they are now."""
     shown = {t.transfer_id: t.progress for t in transfers}
@@ -230,27 +275,28 @@ class Pace:
         """Return the wait before the first question about a delivery."""
         return self.minimum * (0.5 + 0.5 * jitter)
 
-    def next(
-        self, age: timedelta, remaining: timedelta | None, jitter: float
-    ) -> timedelta:
+    def next(self, age: float, remaining: float | None) -> float:
         """
-        Return the wait before the next question.
+        Return the seconds before the next question, before they are `spread`.
 
         A tenth of the delivery's *age*, so that questions grow rarer, drawn in by
-        half of the *remaining* time where an end can be estimated, and spread by
-        *jitter* so that a restart does not synchronise thousands of them.
+        half of the *remaining* time where an end can be estimated.
         """
         wanted = age / 10
         if remaining is not None:
-            wanted = min(wanted, max(remaining, timedelta()) / 2)
-        bounded = min(max(wanted, self.minimum), self.maximum)
-        return bounded * (0.9 + 0.1 * jitter)
+            wanted = min(wanted, remaining / 2)
+        least, most = self.minimum.total_seconds(), self.maximum.total_seconds()
+        return min(max(wanted, least), most)
 
-    def put_off(self, usual: timedelta, relied_on: float, jitter: float) -> timedelta:
+    def put_off(self, usual: float, relied_on: float) -> float:
         """
         Return a longer wait than the *usual* one where notifications are relied on.
 
         *relied_on*: for so many seconds more, so that all is asked when that is over.
         """
-        most = min(timedelta(seconds=relied_on), self.maximum)
-        return max(usual, most * (0.9 + 0.1 * jitter))
+        return max(usual, min(relied_on, self.maximum.total_seconds()))
+
+
+def spread(seconds: float, jitter: float) -> float:
+    """Return a wait so spread that a restart does not synchronise thousands of them."""
+    return seconds * (0.9 + 0.1 * jitter)

@@ -58,7 +58,7 @@ def observe(
     known, events = _observe_transfers(delivery, seen, now, interval)
     if seen.delivery is None:
         return Observed(known, events)
-    if known.created_on is None:
+    if known.created_on is None and seen.delivery.created_on is not None:
         known = replace(known, created_on=seen.delivery.created_on)
     if not is_final_in_jet(seen.delivery.state):
         changed, more = _observe_delivery(
@@ -84,6 +84,15 @@ def would_fail(delivery: Delivery, shown: JetDelivery) -> bool:
     progress = shown.progress or delivery.progress
     ended = replace(delivery, jet_state=shown.state, progress=progress)
     return ended.failed > 0 or shown.state.upper() == "FAILED"
+
+
+def would_complete(
+    delivery: Delivery, shown: JetDelivery, transfers: tuple[JetTransfer, ...]
+) -> bool:
+    """Whether what Jet shows ends a delivery, with all of its transfers and no failure."""
+    seen = StatusObserved(shown, transfers)
+    ending = observe(delivery, seen, delivery.accepted_at, timedelta()).ending
+    return ending is not None and ending[0] is State.COMPLETED
 
 
 def unfinished(delivery: Delivery) -> tuple[TransferId, ...]:
@@ -127,7 +136,7 @@ def _observe_delivery(
     moved = seen.state != delivery.jet_state
     progress = seen.progress if is_back else _farther(delivery.progress, seen.progress)
     counted = progress != delivery.progress
-    throttled = _is_throttled(delivery.counted_at, now, interval)
+    throttled = is_throttled(delivery.counted_at, now, interval)
     if not moved and (not counted or throttled):
         return delivery, ()
     changed = replace(
@@ -185,7 +194,7 @@ def _observe_transfer(
         return old
     moved = shown.state != old.jet_state
     counted = shown.progress is not None and shown.progress != old.progress
-    if not moved and (not counted or _is_throttled(old.counted_at, now, interval)):
+    if not moved and (not counted or is_throttled(old.counted_at, now, interval)):
         return old
     return Transfer(
         shown.transfer_id,
@@ -209,7 +218,8 @@ def _tell_transfers(
     return delivery, tuple(events)
 
 
-def _is_throttled(
+def is_throttled(
     counted_at: datetime | None, now: datetime, interval: timedelta
 ) -> bool:
+    """Whether counts alone were told too lately to be told again."""
     return counted_at is not None and now - counted_at < interval

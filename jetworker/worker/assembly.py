@@ -171,7 +171,8 @@ def assemble(config: Config, outside: Outside) -> Parts:
     pace = Pace(config.polling.min_interval, config.polling.max_interval)
     watchdog = Watchdog(clock, metrics)
     poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
-    follower = Follower(poll, pace, clock, watchdog, metrics)
+    told_every = config.events.progress_interval
+    follower = Follower(poll, pace, told_every, clock, watchdog, metrics)
     services = Services(
         starter,
         follower,

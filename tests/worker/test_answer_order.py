@@ -137,7 +137,9 @@ async def followed() -> list[Owner]:
     clock, metrics = SteadyClock(), Metrics(CollectorRegistry())
     jet = cast(JetClient, LateJet(Random(7)))
     asked = poll.StatusPoll(jet, cast(poll.Commands, None), clock, metrics)
-    follower = Follower(asked, PACE, clock, Watchdog(clock, metrics), metrics)
+    follower = Follower(
+        asked, PACE, POLICY.progress_interval, clock, Watchdog(clock, metrics), metrics
+    )
     owners = [Owner(started(number)) for number in range(DELIVERIES)]
     for each in owners:
         follower.take(DeliveryHandle(each, each.delivery.command_id))

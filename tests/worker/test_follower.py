@@ -17,6 +17,7 @@ from jetworker.core.delivery import Delivery, State
 from jetworker.core.observation import Hint, JetDelivery, JetTransfer
 from jetworker.core.polling import Pace, Speed
 from jetworker.core.polling import estimate as right
+from jetworker.core.transitions import Policy
 from jetworker.core.trigger import StatusObserved
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -30,6 +31,7 @@ from tests.support.fakes import OneDelivery
 from tests.support.waiting import PATIENCE, until
 
 PACE = Pace(timedelta(milliseconds=20), timedelta(seconds=10))
+POLICY = Policy()
 
 
 class CountingPoll(StatusPoll):
@@ -89,7 +91,9 @@ async def questions(
     )
     clock = Clock()
     metrics = Metrics(CollectorRegistry())
-    follower = Follower(poll, PACE, clock, Watchdog(clock, metrics), metrics)
+    follower = Follower(
+        poll, PACE, POLICY.progress_interval, clock, Watchdog(clock, metrics), metrics
+    )
     for each in deliveries:
         follower.take(DeliveryHandle(OneDelivery(each), each.command_id))
     running = asyncio.create_task(follower.run())
@@ -136,7 +140,9 @@ async def test_one_on_which_our_code_fails_is_set_aside_and_the_others_are_asked
     owners = [OneDelivery(each) for each in three()]
     poll = FailingPoll([each.delivery for each in owners], what)
     clock, metrics = Clock(), Metrics(CollectorRegistry())
-    follower = Follower(poll, PACE, clock, Watchdog(clock, metrics), metrics)
+    follower = Follower(
+        poll, PACE, POLICY.progress_interval, clock, Watchdog(clock, metrics), metrics
+    )
     for each in owners:
         follower.take(DeliveryHandle(each, each.delivery.command_id))
     running = asyncio.create_task(follower.run())
@@ -200,7 +206,9 @@ async def following(
     )
     clock = Clock()
     metrics = Metrics(CollectorRegistry())
-    follower = Follower(poll, pace, clock, Watchdog(clock, metrics), metrics)
+    follower = Follower(
+        poll, pace, POLICY.progress_interval, clock, Watchdog(clock, metrics), metrics
+    )
     owner = OneDelivery(delivery)
     follower.take(DeliveryHandle(owner, delivery.command_id))
     running = asyncio.create_task(follower.run())
@@ -300,4 +308,4 @@ async def test_while_they_are_borne_out_questions_are_put_off() -> None:
 
 
 def _is_asking(follower: Follower) -> bool:
-    return bool(follower._asking)  # noqa: SLF001 -- no door tells it
+    return bool(follower.asking)

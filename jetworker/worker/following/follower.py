@@ -3,41 +3,48 @@ Who is asked when: following every started delivery to its end, within one budge
 
 A job with several open deliveries is asked once for all transfers in progress; only a
 delivery that is not among them (not begun, between batches, ended) is asked for by
-itself, as all are while Jet gives no listing, and now and then the others too. A
+itself, as all are while Jet gives no listing, and now and then the others too. Whoever
+a listing shows is due with the job's next one and has no time of its own; one that the
+next does not show any more is asked for at once: it has ended, most likely. A
 listing that tells of nobody is asked for more rarely: the budget is for answers. Jet's
 word on the delivery decides, however long a transfer is listed. Questions grow rarer
 with age and come closer again towards the estimated end. When the budget is short,
 answers get older and nothing else happens. A delivery that a notification names is asked
 for at once, and those that none names may wait longer, as long as Jet's answers bear the
 notifications out (`core.notified`).
+
+What is due stands in one heap; a bounded number of askers take it from there, each the
+next when it is done with one.
 """
 
 import asyncio
-import heapq
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
+from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.notified import Notified
 from jetworker.core.observation import Hint, JetTransfer, is_final_in_jet
-from jetworker.core.polling import Pace, estimate, of_listing
+from jetworker.core.polling import Pace, estimate, is_news, of_listing, spread
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker import defects
-from jetworker.worker.following.poll import Followed, Listing, StatusPoll
+from jetworker.worker.following.job import FollowedJob
+from jetworker.worker.following.poll import Followed, StatusPoll
+from jetworker.worker.following.schedule import Schedule
 from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
-_AT_ONCE = 32
-_DENIED_AT_MOST = timedelta(seconds=30)
+_ASKERS = 32
+_TURN = 1.0  # seconds; the loop turns so often at least
+_DENIED_AT_MOST = 30.0
 _REST_DOUBLINGS = 3
 _EARLY = 1000  # notifications that came before the start's answer
 _LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
@@ -50,31 +57,39 @@ class Follower:
         self,
         poll: StatusPoll,
         pace: Pace,
+        progress_interval: timedelta,
         clock: Clock,
         watchdog: Watchdog,
         metrics: Metrics,
     ) -> None:
         self._poll = poll
         self._pace = pace
-        self._longest_unheard = pace.maximum.total_seconds() * _LISTED_AT_MOST
+        self._least = pace.minimum.total_seconds()
+        self._most = pace.maximum.total_seconds()
+        self._progress_interval = progress_interval
         self._clock = clock
         self._watchdog = watchdog
         self._metrics = metrics
         self._followed: dict[CommandId, Followed] = {}
-        self._by_job: defaultdict[JobId, dict[DeliveryId, Followed]]
-        self._by_job = defaultdict(dict)
-        self._due: list[tuple[float, int, Followed]] = []
-        self._ticket = 0
-        self._listings: defaultdict[JobId, Listing] = defaultdict(Listing)
+        self._jobs: dict[JobId, FollowedJob] = {}
         self._notified: dict[JobId, Notified] = {}
         self._early: dict[Hint, None] = {}
-        self._hinted_every = min(1.0, pace.minimum.total_seconds())
+        self._hinted_every = min(1.0, self._least)
+        self._tick = self._least / 100  # what is due in it is handed over at once
+        self._schedule: Schedule[Followed | FollowedJob] = Schedule()
         self._wake = asyncio.Event()
-        self._asking = 0
+        self._sleeps_until = float("-inf")
+        self._idle: deque[asyncio.Future[Followed | FollowedJob]] = deque()
+        self._askers = 0
 
     def __len__(self) -> int:
         """Return how many are followed."""
         return len(self._followed)
+
+    @property
+    def asking(self) -> int:
+        """How many questions are on their way."""
+        return self._askers - len(self._idle)
 
     def take(self, handle: DeliveryHandle) -> None:
         """Follow a started delivery; again is no different from once."""
@@ -90,15 +105,34 @@ class Follower:
         assert delivery.delivery_id is not None
         now = self._clock.monotonic()
         ids = delivery.job_id, delivery.delivery_id
-        followed = Followed(handle, *ids, now, now, now, self._clock.now())
+        heard_at = now if delivery.jet_state is None else self._taken_over_at(now)
+        followed = Followed(handle, *ids, now, now, heard_at, self._clock.now())
         self._followed[handle.command_id] = followed
-        self._by_job[followed.job_id][followed.delivery_id] = followed
-        if Hint(*ids) in self._early:
-            del self._early[Hint(*ids)]
+        job = self._jobs.setdefault(followed.job_id, FollowedJob(followed.job_id))
+        job.deliveries[followed.delivery_id] = followed
+        self._ask_first(job, followed, now)
+
+    def _taken_over_at(self, now: float) -> float:
+        """Return since when one may be taken for unheard of; all at once would be many."""
+        return now - self._most * _LISTED_AT_MOST * self._clock.jitter()
+
+    def _ask_first(self, job: FollowedJob, followed: Followed, now: float) -> None:
+        """Let the job's next listing tell of a new one, if that is soon or can be."""
+        hint = Hint(followed.job_id, followed.delivery_id)
+        if hint in self._early:
+            del self._early[hint]
             followed.hinted_at = now
-            self._schedule(followed, 0.0)
+            self._put(followed, now)
             return
-        self._schedule(followed, self._pace.first(self._clock.jitter()).total_seconds())
+        first = now + self._pace.first(self._clock.jitter()).total_seconds()
+        if len(job.deliveries) == 1:
+            self._put(followed, first)
+            return
+        followed.due = first
+        job.relying[followed.delivery_id] = followed
+        is_soon = job.queued_for is not None and job.due <= now + self._least
+        if not is_soon and not job.is_listing:
+            self._put(job, first)
 
     def hint(self, hint: Hint) -> bool:
         """
@@ -111,8 +145,9 @@ class Follower:
         notified = self._notified.get(hint.job_id)
         if notified is not None:
             self._notified[hint.job_id] = notified.announced(hint.delivery_id, now)
-        followed = self._by_job.get(hint.job_id, {}).get(hint.delivery_id)
-        if followed is None:
+        job = self._jobs.get(hint.job_id)
+        followed = job.deliveries.get(hint.delivery_id) if job else None
+        if job is None or followed is None:
             self._early[hint] = None
             if len(self._early) > _EARLY:
                 del self._early[next(iter(self._early))]
@@ -120,7 +155,9 @@ class Follower:
         followed.hinted_at = now
         if not followed.is_asking:
             earliest = followed.tried_at + self._hinted_every
-            self._schedule(followed, max(0.0, min(followed.due, earliest) - now))
+            if job.relying.pop(followed.delivery_id, None) is None:
+                earliest = min(followed.due, earliest)
+            self._put(followed, max(now, earliest))
         return True
 
     def oldest_seen(self) -> datetime | None:
@@ -132,49 +169,90 @@ class Follower:
         followed = self._followed.get(command_id)
         if followed is None:
             return None
-        return max(0.0, followed.due - self._clock.monotonic())
+        job = self._jobs[followed.job_id]
+        due = job.due if followed.delivery_id in job.relying else followed.due
+        return max(0.0, due - self._clock.monotonic())
 
     async def run(self) -> None:
         """Ask for what is due, for ever; a bounded number of questions at once."""
         with self._watchdog.watching("follower") as turn:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as askers:
                 while True:
                     turn()
                     self._wake.clear()
-                    for followed in self._take_due():
-                        self._asking += 1
-                        followed.is_asking = True
-                        tasks.create_task(self._ask(followed))
-                    await wait(self._wake, self._until_due())
+                    self._sleeps_until = float("-inf")
+                    self._hand_over(askers)
+                    now = self._clock.monotonic()
+                    soonest = max(now + self._tick, self._next_at())
+                    self._sleeps_until = min(now + _TURN, soonest)
+                    await wait(self._wake, self._sleeps_until - now)
 
-    def _take_due(self) -> Iterable[Followed]:
+    def _hand_over(self, askers: asyncio.TaskGroup) -> None:
+        """Give what is due to those who have nothing to do."""
         now = self._clock.monotonic()
-        while self._due and self._due[0][0] <= now and self._asking < _AT_ONCE:
-            at, _, followed = heapq.heappop(self._due)
-            if followed.queued_for != at or not self._is_current(followed):
-                continue  # it was asked sooner, or ended
-            followed.queued_for = None
-            if followed.due > at:
-                self._queue(followed)  # put off since
+        while self._has_room() and (due := self._schedule.pop(now)) is not None:
+            if self._idle:
+                self._idle.popleft().set_result(due)
             else:
-                yield followed
+                self._askers += 1
+                askers.create_task(self._ask_on(due))
 
-    def _until_due(self) -> float:
-        if not self._due or self._asking >= _AT_ONCE:
-            return 1.0
-        return min(1.0, max(0.0, self._due[0][0] - self._clock.monotonic()))
+    def _has_room(self) -> bool:
+        return bool(self._idle) or self._askers < _ASKERS
 
-    async def _ask(self, followed: Followed) -> None:
-        """Ask about one delivery; no error of it ever ends the questions of others."""
+    def _next_at(self) -> float:
+        """Return when there is something to hand over; who is busy takes it himself."""
+        return self._schedule.next_at if self._has_room() else float("inf")
+
+    async def _ask_on(self, due: Followed | FollowedJob) -> None:
+        """Ask one question after the other, for ever."""
+        while True:
+            await self._ask(due)
+            following = self._schedule.pop(self._clock.monotonic())
+            if following is None:
+                following = await self._rest()
+            due = following
+
+    async def _rest(self) -> Followed | FollowedJob:
+        """Wait until something is due that nobody else takes."""
+        turn: asyncio.Future[Followed | FollowedJob]
+        turn = asyncio.get_running_loop().create_future()
+        self._idle.append(turn)
+        self._rouse(self._schedule.next_at)
+        return await turn
+
+    def _put(self, each: Followed | FollowedJob, at: float) -> None:
+        """Ask at that time."""
+        self._schedule.put(each, at)
+        if self._has_room():
+            self._rouse(at)
+
+    def _rouse(self, at: float) -> None:
+        if at < self._sleeps_until:
+            self._wake.set()
+
+    async def _ask(self, due: Followed | FollowedJob) -> None:
+        """Ask about one delivery or one job; no error ever ends the questions of others."""
+        if isinstance(due, FollowedJob):
+            await self._list_due(due)
+        elif due.is_asking or not self._is_current(due):
+            return
+        elif not await self._ask_for_many(due):
+            await self._ask_itself(due)
+
+    async def _ask_itself(self, followed: Followed) -> None:
+        """Ask about one delivery by itself."""
+        self._jobs[followed.job_id].relying.pop(followed.delivery_id, None)
         followed.tried_at = self._clock.monotonic()
+        followed.is_asking = True
         try:
             delivery = followed.handle.delivery
             if delivery is None or not delivery.state.is_followed:
                 self._drop(followed)
             elif self._is_overdue(delivery):
                 await followed.handle.apply(DeadlinePassed())
-            elif not await self._ask_for_many(followed):
-                await self._ask_itself(followed, delivery)
+            else:
+                await self._ask_jet(followed, delivery)
         except JetError as exc:
             followed.failures += 1
             log.debug("a question failed, it is asked again", error=str(exc))
@@ -183,10 +261,9 @@ class Follower:
         except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
             self._set_aside(followed, exc)
         finally:
-            self._asking -= 1
             followed.is_asking = False
+            followed.has_left = followed.is_listed = False
             self._go_on(followed)
-            self._wake.set()
 
     def _go_on(self, followed: Followed) -> None:
         try:
@@ -199,7 +276,7 @@ class Follower:
         self._drop(followed)
         followed.handle.set_aside(exc)
 
-    async def _ask_itself(self, followed: Followed, delivery: Delivery) -> None:
+    async def _ask_jet(self, followed: Followed, delivery: Delivery) -> None:
         """Ask for one delivery, and learn whether notifications announce what changes."""
         hinted_at, before = followed.hinted_at, followed.shown
         try:
@@ -221,73 +298,111 @@ class Follower:
         """
         Ask for the job's transfers in progress, once for all its deliveries.
 
-        Returns whether that told how *followed* is.
+        Returns whether a listing has told how *followed* is, or will: whom it does not
+        show is asked for then.
         """
-        is_alone = len(self._by_job[followed.job_id]) == 1
-        if is_alone or followed.wants_jets_word or self._is_unheard(followed):
+        job, now = self._jobs[followed.job_id], self._clock.monotonic()
+        delivery = followed.handle.delivery
+        if delivery is None or self._is_overdue(delivery):
             return False
-        if not self._poll.may_list():
+        if followed.wants_jets_word or self._is_unheard(followed, now):
             return False
-        listing = self._listings[followed.job_id]
-        async with listing.lock:
-            now = self._clock.monotonic()
-            if now < listing.rests_until:
-                return False
-            if now - listing.asked_at >= self._relisted_after(listing):
-                listing.asked_at = now
-                await self._list(followed, listing)
-        return followed.seen.listed_at >= listing.asked_at
+        if not self._may_list(job, now):
+            return False
+        lasts = self._relisted_after(job)
+        if followed.has_left:  # it has ended, most likely: another would not show it
+            lasts = max(lasts, self._least)
+        is_old = now - job.asked_at >= lasts
+        if not is_old and not job.is_listing and followed.listed < job.number:
+            return False
+        job.relying[followed.delivery_id] = followed
+        if is_old and not job.is_listing:
+            await self._list(job)
+        elif not job.is_listing and job.queued_for is None:
+            self._put(job, job.asked_at + self._least)
+        return True
 
-    async def _list(self, followed: Followed, listing: Listing) -> None:
+    def _may_list(self, job: FollowedJob, now: float) -> bool:
+        is_for_many = len(job.deliveries) > 1
+        return is_for_many and now >= job.rests_until and self._poll.may_list()
+
+    async def _list_due(self, job: FollowedJob) -> None:
+        """Ask for those that rely on a listing: all at once, or each by itself."""
+        now = self._clock.monotonic()
+        fresh_until = job.asked_at + self._relisted_after(job)
+        if job.is_listing or not job.relying:
+            return
+        if not self._may_list(job, now):
+            self._let_go(job, list(job.relying.values()), now)
+        elif now >= fresh_until:
+            await self._list(job)
+        elif job.silences:
+            self._let_go(job, list(job.relying.values()), now)
+        else:
+            self._put(job, fresh_until)
+
+    async def _list(self, job: FollowedJob) -> None:
         """List the job's transfers; a listing that fails tells nothing of anybody."""
+        job.is_listing, job.asked_at = True, self._clock.monotonic()
         try:
-            is_telling = self._tell(followed.job_id, await self._poll.list(followed))
+            shown = await self._poll.list(next(iter(job.deliveries.values())))
+            is_telling = self._tell(job, shown)
         except JetError as exc:
             log.debug("jet gave no listing, its deliveries are asked", error=str(exc))
         except Exception as exc:  # noqa: BLE001 -- it is of the listing: each is asked by itself
             what = "a listing cannot be used, each is asked by itself: a defect of ours"
-            job_id = followed.job_id
-            defects.report(self._metrics, "delivery", what, exc, job_id=job_id)
+            defects.report(self._metrics, "delivery", what, exc, job_id=job.job_id)
         else:
-            listing.failures = 0
-            listing.silences = 0 if is_telling else listing.silences + 1
+            job.failures = 0
+            job.silences = 0 if is_telling else job.silences + 1
             return
-        rest = self._pace.minimum * (1 << min(listing.failures, _REST_DOUBLINGS))
-        listing.rests_until = self._clock.monotonic() + rest.total_seconds()
-        listing.failures += 1
-
-    def _relisted_after(self, listing: Listing) -> float:
-        """Return the age at which a listing is old; one that told nothing lasts."""
-        doublings = min(listing.silences, _REST_DOUBLINGS)
-        return self._pace.minimum.total_seconds() / 2 * (1 << doublings)
-
-    def _is_unheard(self, followed: Followed) -> bool:
-        """Whether only listings have told of a delivery for too long."""
-        return self._clock.monotonic() - followed.asked_at > self._longest_unheard
-
-    def _tell(self, job_id: JobId, shown: tuple[JetTransfer, ...]) -> bool:
-        """Tell every delivery of the job what is shown of it; whether it was any."""
+        finally:
+            job.is_listing = False
         now = self._clock.monotonic()
-        of: defaultdict[DeliveryId, list[JetTransfer]] = defaultdict(list)
-        is_named = all(transfer.delivery_id for transfer in shown)
-        owners = {} if is_named else self._owners(job_id)
-        for transfer in shown:
-            owner = transfer.delivery_id or owners.get(transfer.transfer_id)
-            if owner is not None:
-                of[owner].append(transfer)
-        for delivery_id, transfers in of.items():
-            followed = self._by_job[job_id].get(delivery_id)
+        rest = self._least * (1 << min(job.failures, _REST_DOUBLINGS))
+        job.rests_until = now + rest
+        job.failures += 1
+        self._let_go(job, list(job.relying.values()), now)
+
+    def _relisted_after(self, job: FollowedJob) -> float:
+        """Return the age at which a listing is old; one that told nothing lasts."""
+        return self._least / 2 * (1 << min(job.silences, _REST_DOUBLINGS))
+
+    def _is_unheard(self, followed: Followed, now: float) -> bool:
+        """Whether only listings have told of a delivery for too long."""
+        return now - followed.asked_at > self._most * _LISTED_AT_MOST
+
+    def _tell(self, job: FollowedJob, shown: Sequence[JetTransfer]) -> bool:
+        """Tell every delivery of the job what is shown of it; whether it was any."""
+        now, wall = self._clock.monotonic(), self._clock.now()
+        job.number += 1
+        job.wait = float("inf")
+        is_telling = False
+        for delivery_id, transfers in job.by_delivery(shown).items():
+            followed = job.deliveries.get(delivery_id)
             if followed is None:
                 continue
+            is_telling = True
             try:
-                self._tell_one(followed, transfers, now)
+                self._tell_one(job, followed, tuple(transfers), now, wall)
             except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
                 self._set_aside(followed, exc)
-        return bool(of)
+        unseen = [x for x in job.relying.values() if x.listed != job.number]
+        self._let_go(job, unseen, now)
+        if job.relying:
+            wait = self._put_off(job.job_id, job.wait, now)
+            self._put(job, now + spread(wait, self._clock.jitter()))
+        return is_telling
 
     def _tell_one(
-        self, followed: Followed, transfers: list[JetTransfer], now: float
+        self,
+        job: FollowedJob,
+        followed: Followed,
+        transfers: tuple[JetTransfer, ...],
+        now: float,
+        wall: datetime,
     ) -> None:
+        """Tell one delivery; one that did not change costs as little as can be."""
         delivery = followed.handle.delivery
         if delivery is None:
             return
@@ -295,20 +410,51 @@ class Follower:
         if followed.wants_jets_word:
             return
         followed.seen = estimate(followed.seen, delivery, transfers, now)
-        followed.seen_at = self._clock.now()
-        followed.told, seen = of_listing(followed.told, delivery, tuple(transfers))
-        _ = followed.observe(seen, now)  # its owner takes care that it is durable
+        followed.seen_at = wall
+        interval = self._progress_interval
+        if not is_news(followed.told, delivery, transfers, wall, interval):
+            followed.hear(transfers, now)
+        else:
+            followed.settle()
+            followed.told, seen = of_listing(followed.told, delivery, transfers)
+            _ = followed.observe(seen, now)  # its owner takes care that it is durable
+            latest = followed.handle.delivery
+            if latest is None or not latest.state.is_followed:
+                self._drop(followed)
+                return
         if not followed.is_asking:
-            self._again(followed)
+            self._rely(job, followed, delivery, now, wall)
 
-    def _owners(self, job_id: JobId) -> dict[TransferId, DeliveryId]:
-        """Return whose the job's known transfers are, where a listing does not say."""
-        return {
-            transfer.transfer_id: followed.delivery_id
-            for followed in self._by_job[job_id].values()
-            if (delivery := followed.handle.delivery)
-            for transfer in delivery.transfers
-        }
+    def _rely(
+        self,
+        job: FollowedJob,
+        followed: Followed,
+        delivery: Delivery,
+        now: float,
+        wall: datetime,
+    ) -> None:
+        """Let the job's next listing tell of one that this one showed."""
+        followed.listed = job.number
+        if self._is_unheard(followed, now):
+            job.relying.pop(followed.delivery_id, None)
+            followed.is_listed = True
+            self._put(followed, now)
+            return
+        job.relying[followed.delivery_id] = followed
+        self._schedule.take_out(followed)
+        if job.wait > self._least:
+            job.wait = min(job.wait, self._usual(followed, now))
+        if delivery.deadline_at is not None:
+            left = (delivery.deadline_at - wall).total_seconds()
+            if left <= self._most:
+                self._put(followed, now + max(0.0, left))
+
+    def _let_go(self, job: FollowedJob, unseen: Sequence[Followed], now: float) -> None:
+        """Ask for these by themselves; for one that a listing has shown, at once."""
+        for followed in unseen:
+            del job.relying[followed.delivery_id]
+            followed.has_left = 0 < followed.listed < job.number
+            self._put(followed, now if followed.listed else max(now, followed.due))
 
     def _is_overdue(self, delivery: Delivery) -> bool:
         deadline = delivery.deadline_at
@@ -319,51 +465,40 @@ class Follower:
         if delivery is None or not delivery.state.is_followed:
             self._drop(followed)
             return
+        if not self._is_current(followed):
+            return
         now = self._clock.monotonic()
-        if followed.denied is not None:
-            denied = timedelta(seconds=followed.denied.lasted)
-            longest = min(_DENIED_AT_MOST, self._pace.maximum)
-            delay = max(self._pace.minimum, min(denied / 5, longest)).total_seconds()
-        elif followed.hinted_at is not None:
-            delay = self._hinted_every
-        elif followed.wants_jets_word:
-            delay = self._pace.minimum.total_seconds()
-        else:
-            delay = self._usual(followed, now).total_seconds()
+        delay = self._delay(followed, now)
         if delivery.deadline_at is not None:
             left = (delivery.deadline_at - self._clock.now()).total_seconds()
             delay = min(delay, max(0.0, left))
-        self._schedule(followed, delay)
+        self._put(followed, now + delay)
 
-    def _usual(self, followed: Followed, now: float) -> timedelta:
-        """Return the wait for one that nothing is known of; longer if it is notified of."""
-        usual = self._pace.next(
-            followed.seen.age(now - followed.began, followed.failures),
-            followed.seen.remaining(now),
-            self._clock.jitter(),
-        )
-        notified = self._notified.get(followed.job_id)
-        if notified is None or followed.failures:
+    def _delay(self, followed: Followed, now: float) -> float:
+        """Return the wait after a question about a delivery itself."""
+        if followed.denied is not None:
+            longest = min(_DENIED_AT_MOST, self._most)
+            return max(self._least, min(followed.denied.lasted / 5, longest))
+        if followed.hinted_at is not None:
+            return self._hinted_every
+        if followed.wants_jets_word:
+            return self._least
+        usual = self._usual(followed, now)
+        if not followed.failures:
+            usual = self._put_off(followed.job_id, usual, now)
+        return spread(usual, self._clock.jitter())
+
+    def _usual(self, followed: Followed, now: float) -> float:
+        """Return the wait for one that nothing is known of."""
+        age = followed.seen.age(now - followed.began, followed.failures)
+        return self._pace.next(age, followed.seen.remaining(now))
+
+    def _put_off(self, job_id: JobId, usual: float, now: float) -> float:
+        """Return the wait on a job; longer if what changes there is notified of."""
+        notified = self._notified.get(job_id)
+        if notified is None:
             return usual
-        return self._pace.put_off(usual, notified.relied_on(now), self._clock.jitter())
-
-    def _schedule(self, followed: Followed, delay: float) -> None:
-        """
-        Ask after a delay.
-
-        Most are put off again and again, by every listing: such a one stays where it is
-        in the queue until that time comes, and is then put where it belongs.
-        """
-        followed.due = self._clock.monotonic() + delay
-        if followed.queued_for is None or followed.due < followed.queued_for:
-            self._queue(followed)
-
-    def _queue(self, followed: Followed) -> None:
-        self._ticket += 1
-        followed.queued_for = followed.due
-        heapq.heappush(self._due, (followed.due, self._ticket, followed))
-        if self._due[0][2] is followed:
-            self._wake.set()
+        return self._pace.put_off(usual, notified.relied_on(now))
 
     def _is_current(self, followed: Followed) -> bool:
         return self._followed.get(followed.handle.command_id) is followed
@@ -371,9 +506,11 @@ class Follower:
     def _drop(self, followed: Followed) -> None:
         if self._is_current(followed):
             del self._followed[followed.handle.command_id]
-        deliveries = self._by_job[followed.job_id]
-        if deliveries.get(followed.delivery_id) is followed:
-            del deliveries[followed.delivery_id]
-        if not deliveries:
-            self._by_job.pop(followed.job_id, None)
-            self._listings.pop(followed.job_id, None)
+        self._schedule.take_out(followed)
+        job = self._jobs.get(followed.job_id)
+        if job is None:
+            return
+        job.drop(followed)
+        if not job.deliveries:
+            self._schedule.take_out(job)
+            del self._jobs[followed.job_id]

@@ -2,13 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, Send, TransferId
-from jetworker.core.delivery import Delivery
+from jetworker.core.delivery import Delivery, Transfer
 from jetworker.core.errors import (
     InvalidRecord,
     JetError,
@@ -27,12 +27,13 @@ from jetworker.core.polling import (
     Denied,
     Speed,
     Told,
+    as_listed,
     denied_again,
     in_order,
     measure,
     of_answer,
 )
-from jetworker.core.progress import unfinished, would_fail
+from jetworker.core.progress import unfinished, would_complete, would_fail
 from jetworker.core.trigger import Missing, StatusObserved
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
@@ -49,7 +50,7 @@ _TRANSFERS_A_TIME = 20
 _FURTHER_ASKS = 3
 _BELIEVED_AFTER = 300.0
 _WARNINGS = 20
-_NEAR_THE_END = timedelta(seconds=5)
+_NEAR_THE_END = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +58,8 @@ class Followed:
     """
     One delivery that is followed, and when it is asked for next (monotonic).
 
-    *queued_for* is where it stands in the queue, never later than *due*.
+    *queued_for* is where it stands in the schedule, never later than *due*; None while
+    the listings of its job tell how it is.
     *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
     when anything did.
     *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
@@ -65,7 +67,11 @@ class Followed:
     told last. *is_overtaken*: a listing came while Jet was asked about the delivery
     itself; no other is heard until that is answered. *hinted_at* is when a notification
     named it that no question has followed yet, *shown* the state of the last answer,
-    *tried_at* when a question was last begun.
+    *tried_at* when a question was last begun. *heard* is what a listing that brought no
+    news showed last, *heard_at* when; *listed* is the number of the job's listing that
+    showed it last, 0 for none, *has_left* that a later one did not; *is_listed*: it has
+    just been shown, so that its transfers need no question. *indexed* are the
+    transfers by which a listing that names no delivery finds it.
     """
 
     handle: DeliveryHandle
@@ -86,6 +92,12 @@ class Followed:
     hinted_at: float | None = None
     shown: str | None = None
     tried_at: float = float("-inf")
+    heard: tuple[JetTransfer, ...] = ()
+    heard_at: float = 0.0
+    listed: int = 0
+    has_left: bool = False
+    is_listed: bool = False
+    indexed: tuple[Transfer, ...] = ()
 
     @property
     def wants_jets_word(self) -> bool:
@@ -97,24 +109,26 @@ class Followed:
         self, seen: StatusObserved, now: float
     ) -> "asyncio.Future[None] | None":
         """Tell what came just now, unless what was asked later has come before."""
+        self.settle()
         self.told, fresh = in_order(self.told, seen, now)
         return None if fresh is None else self.handle.apply(fresh)
 
+    def hear(self, transfers: tuple[JetTransfer, ...], now: float) -> None:
+        """Take note of a listing without news: two of the same are one."""
+        is_same = len(self.heard) == len(transfers) and all(
+            a.transfer_id == b.transfer_id
+            for a, b in zip(self.heard, transfers, strict=True)
+        )
+        if not is_same:
+            self.settle()
+        self.heard, self.heard_at = transfers, now
 
-@dataclass(slots=True)
-class Listing:
-    """
-    When a job was last listed.
-
-    Where Jet fails to, it rests, longer each time. *silences* counts the listings in
-    a row that told of no delivery.
-    """
-
-    asked_at: float = -1e9
-    rests_until: float = -1e9
-    failures: int = 0
-    silences: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def settle(self) -> None:
+        """Let what was heard without news count in the order of what is told."""
+        if self.heard:
+            ours = self.delivery_id
+            self.told = as_listed(self.told, self.heard, ours, self.heard_at)
+            self.heard = ()
 
 
 class Commands(Protocol):
@@ -175,6 +189,7 @@ class StatusPoll:
         followed.denied, followed.failures = None, 0
         now = self._clock.monotonic()
         followed.seen_at, followed.shown = self._clock.now(), shown.state
+        followed.settle()
         followed.is_overtaken = shown.asked_at < followed.told.delivery_at
         latest = followed.handle.delivery
         if followed.is_overtaken or latest is None:
@@ -202,7 +217,7 @@ class StatusPoll:
     ) -> None:
         followed.told, seen = of_answer(followed.told, delivery, shown)
         _ = followed.observe(seen, self._clock.monotonic())
-        alive = self._unfinished(followed)[:_TRANSFERS_A_TIME]
+        alive = self._unlisted(followed)[:_TRANSFERS_A_TIME]
         transfers = await self._transfers(followed, alive, Priority.POLL)
         self._tell_transfers(followed, transfers)
 
@@ -219,6 +234,8 @@ class StatusPoll:
         followed.asks += 1
         alive = self._alive(followed, shown)
         transfers = await self._transfers(followed, alive, Priority.ENDING)
+        if await self._told_as_one(followed, shown, transfers):
+            return
         self._tell_transfers(followed, transfers)
         if conclusive:
             log.warning(
@@ -230,6 +247,29 @@ class StatusPoll:
         await followed.handle.apply(
             StatusObserved(shown, (), conclusive, failed_paths=failed)
         )
+
+    async def _told_as_one(
+        self,
+        followed: Followed,
+        shown: JetDelivery,
+        transfers: tuple[JetTransfer, ...],
+    ) -> bool:
+        """Tell the last of a delivery in one step, if it ended with nothing to look up."""
+        delivery = followed.handle.delivery
+        is_read = shown.progress is None or shown.progress.is_failed_known
+        if delivery is None or not is_read:
+            return False
+        if not would_complete(delivery, shown, transfers):
+            return False
+        followed.settle()
+        last = StatusObserved(None, transfers)
+        told, fresh = in_order(followed.told, last, self._clock.monotonic())
+        if transfers and fresh != last:  # a later answer has come, and may differ
+            return False
+        followed.told = told
+        reach(Point.BEFORE_END)
+        await followed.handle.apply(StatusObserved(shown, transfers))
+        return True
 
     async def _failed(
         self, followed: Followed, shown: JetDelivery, *, conclusive: bool
@@ -316,6 +356,10 @@ class StatusPoll:
         shown: list[JetTransfer] = []
         for start in range(0, len(transfer_ids), _TRANSFERS_A_TIME):
             some = transfer_ids[start : start + _TRANSFERS_A_TIME]
+            if len(some) == 1:
+                alone = await self._transfer(followed, some[0], priority)
+                shown += [] if alone is None else [alone]
+                continue
             answers = await asyncio.gather(
                 *(self._transfer(followed, each, priority) for each in some)
             )
@@ -346,13 +390,19 @@ class StatusPoll:
         new = [each for each in shown.transfer_ids if each not in known]
         return (*unfinished(delivery), *dict.fromkeys(new))
 
-    def _unfinished(self, followed: Followed) -> tuple[TransferId, ...]:
+    def _unlisted(self, followed: Followed) -> tuple[TransferId, ...]:
+        """Return the transfers that may have news which the last listing did not tell."""
         delivery = followed.handle.delivery
-        return unfinished(delivery) if delivery else ()
+        alive = unfinished(delivery) if delivery else ()
+        if not followed.is_listed:
+            return alive
+        at, told = followed.seen.listed_at, followed.told.transfers_at
+        return tuple(each for each in alive if told.get(each, at - 1) < at)
 
     def _priority(self, followed: Followed) -> Priority:
         if followed.hinted_at is not None:
             return Priority.LOOKUP
         left = followed.seen.remaining(self._clock.monotonic())
-        ending = followed.asks or (left is not None and left <= _NEAR_THE_END)
+        is_near = followed.has_left or (left is not None and left <= _NEAR_THE_END)
+        ending = followed.asks or is_near
         return Priority.ENDING if ending else Priority.POLL

@@ -1,0 +1,341 @@
+"""
+What following costs, counted: questions, steps, tasks, places in the schedule, calls.
+
+In virtual time, under a Jet that answers at once; nothing here depends on the machine.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from random import Random
+from types import FrameType
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
+from jetworker.core.delivery import Delivery, State, Transfer
+from jetworker.core.errors import JetUnavailable
+from jetworker.core.observation import JetDelivery, JetTransfer
+from jetworker.core.polling import Pace
+from jetworker.core.trigger import StatusObserved, Trigger
+from jetworker.jet.client import JetClient
+from jetworker.runtime.clock import Clock
+from jetworker.runtime.metrics import Metrics
+from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker.following.follower import Follower
+from jetworker.worker.following.poll import Commands, StatusPoll
+from jetworker.worker.handle import DeliveryHandle
+from tests.simulation.loop import run
+from tests.support.builders import NOW, a_delivery, a_progress
+from tests.support.fakes import OneDelivery
+
+EVERY = 5.0
+PACE = Pace(timedelta(seconds=EVERY), timedelta(seconds=EVERY))
+INTERVAL = timedelta(seconds=10)
+JOB = JobId("j-1")
+
+
+class SteadyClock(Clock):
+    """Spreads no questions: what is counted is the same each time."""
+
+    @override
+    def jitter(self) -> float:
+        return 1.0
+
+
+def started(number: int) -> Delivery:
+    return replace(
+        a_delivery(State.STARTED),
+        command_id=CommandId(f"c-{number}"),
+        delivery_id=DeliveryId(f"d-{number}"),
+        job_id=JOB,
+    )
+
+
+@dataclass
+class CountedJet:
+    """Ends each delivery at its time, and counts what it is asked."""
+
+    ends: dict[str, float] = field(default_factory=dict)
+    is_named: bool = True
+    asked: Counter[str] = field(default_factory=Counter)
+    slow: float = 0.0
+    on_its_way: int = 0
+    most: int = 0
+    listing: Callable[[], None] = lambda: None
+    listed: Callable[[], None] = lambda: None
+
+    def may_list_transfers(self) -> bool:
+        return True
+
+    async def get_delivery(
+        self, _job_id: JobId, delivery_id: DeliveryId, **_: Any
+    ) -> JetDelivery:
+        await self._answers("delivery")
+        number = delivery_id.removeprefix("d-")
+        state, progress = self._state(number), a_progress()
+        ids = (TransferId(f"t-{number}"),)
+        return JetDelivery(delivery_id, state, NOW, progress, ids, asked_at=_now())
+
+    async def get_transfer(
+        self, _job_id: JobId, transfer_id: TransferId, **_: Any
+    ) -> JetTransfer:
+        await self._answers("transfer")
+        return self._transfer(transfer_id.removeprefix("t-"))
+
+    async def list_transfers(self, _job_id: JobId, **_: Any) -> tuple[JetTransfer, ...]:
+        self.listing()
+        await self._answers("listing")
+        every = [self._transfer(each) for each in self.ends]
+        shown = tuple(each for each in every if each.state == "IN_PROGRESS")
+        self.listed()
+        return shown
+
+    async def _answers(self, what: str) -> None:
+        self.asked[what] += 1
+        self.on_its_way += 1
+        self.most = max(self.most, self.on_its_way)
+        await asyncio.sleep(self.slow)
+        self.on_its_way -= 1
+
+    def _transfer(self, number: str) -> JetTransfer:
+        owner = DeliveryId(f"d-{number}") if self.is_named else None
+        return JetTransfer(
+            TransferId(f"t-{number}"),
+            self._state(number),
+            owner,
+            progress=a_progress(),
+            asked_at=_now(),
+        )
+
+    def _state(self, number: str) -> str:
+        return "IN_PROGRESS" if _now() < self.ends[number] else "COMPLETED"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass
+class Scene:
+    """Deliveries of one job that are followed under a Jet."""
+
+    jet: CountedJet
+    follower: Follower
+    owners: list[OneDelivery] = field(default_factory=list)
+
+    def start(
+        self, lasts: float, *, is_known: bool = True, jet_state: str | None = None
+    ) -> OneDelivery:
+        """Follow one more, that ends after *lasts* seconds."""
+        number = len(self.owners)
+        self.jet.ends[str(number)] = _now() + lasts
+        delivery = replace(started(number), jet_state=jet_state)
+        if is_known:
+            known = Transfer(TransferId(f"t-{number}"))
+            delivery = replace(delivery, transfers=(known,))
+        owner = OneDelivery(delivery)
+        self.owners.append(owner)
+        self.follower.take(DeliveryHandle(owner, delivery.command_id))
+        return owner
+
+    @property
+    def steps(self) -> int:
+        """How often any of them was told something."""
+        return sum(len(each.told) for each in self.owners)
+
+    @property
+    def places(self) -> int:
+        """How many places in the schedule were ever taken."""
+        return self.follower._schedule.entries_made  # noqa: SLF001 -- a cost, no door
+
+
+@asynccontextmanager
+async def a_scene(pace: Pace = PACE, **jet: Any) -> AsyncIterator[Scene]:
+    clock, metrics = SteadyClock(), Metrics(CollectorRegistry())
+    counted = CountedJet(**jet)
+    commands = cast(Commands, None)
+    poll = StatusPoll(cast(JetClient, counted), commands, clock, metrics)
+    watchdog = Watchdog(clock, metrics)
+    scene = Scene(counted, Follower(poll, pace, INTERVAL, clock, watchdog, metrics))
+    running = asyncio.create_task(scene.follower.run())
+    try:
+        yield scene
+    finally:
+        running.cancel()
+
+
+async def settled() -> None:
+    """Let the first listings tell what is new."""
+    await asyncio.sleep(3 * EVERY)
+
+
+def counting_tasks(made: list[str]) -> Any:
+    """Return a factory of tasks that keeps which were made."""
+
+    def factory(
+        loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **named: Any
+    ) -> "asyncio.Task[Any]":
+        made.append(str(coro))
+        return asyncio.Task(coro, loop=loop, **named)
+
+    return factory
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_listing_of_1000_unchanged_deliveries_costs_none_of_them_anything(
+    *, is_named: bool
+) -> None:
+    """No step, no task, no question, and no place in the schedule but the job's own."""
+
+    async def main() -> tuple[Any, ...]:
+        async with a_scene(is_named=is_named) as scene:
+            for _ in range(1000):
+                scene.start(1e6)
+            await settled()
+            tasks: list[str] = []
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(counting_tasks(tasks))
+            steps, asked, places = scene.steps, scene.jet.asked.copy(), scene.places
+            await asyncio.sleep(4 * EVERY + 1)
+            loop.set_task_factory(None)
+            told = scene.steps - steps
+            return told, tasks, scene.places - places, scene.jet.asked - asked
+
+    steps, tasks, places, asked = run(main)
+
+    assert set(asked) == {"listing"}
+    assert (steps, tasks, places) == (0, [], asked["listing"])
+
+
+def test_what_a_listing_costs_grows_with_what_it_shows_and_no_faster() -> None:
+    def calls(deliveries: int) -> int:
+        """Count the functions that are called from one listing to the next."""
+        count = 0
+
+        def called(_: FrameType, what: str, __: Any) -> None:
+            nonlocal count
+            count += what in {"call", "c_call"}
+
+        async def main() -> int:
+            async with a_scene() as scene:
+                for _ in range(deliveries):
+                    scene.start(1e6)
+                await settled()
+                scene.jet.listed = lambda: sys.setprofile(called)
+                scene.jet.listing = lambda: sys.setprofile(None)
+                await asyncio.sleep(2 * EVERY)
+                sys.setprofile(None)
+            return count
+
+        return cast(int, run(main))
+
+    few, many = calls(100), calls(1000)
+
+    assert many < 10.5 * few
+
+
+def test_a_delivery_of_a_burst_is_asked_for_once_itself_and_once_its_transfer() -> None:
+    """Whoever the listing shows no more has ended; all others share its one question."""
+    lasts, deliveries, begins = 40.0, 200, 20.0
+
+    async def main() -> tuple[Counter[str], list[float]]:
+        late: list[float] = []
+
+        async def ended(owner: OneDelivery, at: float) -> None:
+            while not owner.delivery.state.is_final:
+                owner.changed.clear()
+                await owner.changed.wait()
+            late.append(_now() - at)
+
+        async with a_scene() as scene, asyncio.TaskGroup() as tasks:
+            for _ in range(deliveries):
+                owner = scene.start(lasts, is_known=False)
+                tasks.create_task(ended(owner, _now() + lasts))
+                await asyncio.sleep(begins / deliveries)
+        return scene.jet.asked, late
+
+    asked, late = run(main)
+
+    assert asked["delivery"] == asked["transfer"] == deliveries
+    assert asked["listing"] <= (begins + lasts) / EVERY + 2
+    assert max(late) <= EVERY + 0.1
+
+
+def test_a_bounded_number_asks_however_many_are_due() -> None:
+    """Nor does a question that takes long make a task of its own."""
+
+    async def main() -> tuple[int, int]:
+        async with a_scene(slow=2.0) as scene:
+            scene.jet.list_transfers = _fails  # type: ignore[method-assign]
+            for _ in range(500):
+                scene.start(1e6)
+            await settled()
+            return scene.jet.most, len(asyncio.all_tasks())
+
+    most, tasks = run(main)
+
+    assert most == 32
+    assert tasks <= 2 * 32 + 4
+
+
+async def _fails(*_: Any, **__: Any) -> tuple[JetTransfer, ...]:
+    msg = "no listing"
+    raise JetUnavailable(msg)
+
+
+def test_one_that_jet_has_ended_is_told_in_one_step() -> None:
+    async def main() -> list[Trigger]:
+        async with a_scene() as scene:
+            owner = scene.start(20.0, is_known=False)
+            await asyncio.sleep(30.0)
+            return owner.told
+
+    told: list[Trigger] = run(main)
+
+    (last,) = [each for each in told if "COMPLETED" in repr(each)]
+    assert isinstance(last, StatusObserved)
+    assert last.delivery is not None
+    assert last.delivery.state == "COMPLETED"
+    assert [each.state for each in last.transfers] == ["COMPLETED"]
+
+
+def test_one_that_listings_alone_have_told_of_for_long_is_asked_for_itself() -> None:
+    """After ten of the longest intervals; of its transfers a listing has just told."""
+
+    async def main() -> Counter[str]:
+        async with a_scene() as scene:
+            for _ in range(20):
+                scene.start(1e6)
+            await asyncio.sleep(18 * EVERY)
+            return scene.jet.asked
+
+    asked = run(main)
+
+    assert asked["delivery"] == 20
+    assert asked["transfer"] == 0
+
+
+def test_after_a_takeover_questions_are_spread_and_do_not_come_all_at_once() -> None:
+    async def main() -> list[int]:
+        async with a_scene() as scene:
+            clock = scene.follower._clock  # noqa: SLF001 -- luck, where it matters
+            clock.jitter = Random(3).random  # type: ignore[method-assign]
+            for _ in range(200):
+                scene.start(1e6, jet_state="IN_PROGRESS")
+            asked = []
+            for _ in range(5):
+                await asyncio.sleep(2 * EVERY)
+                asked.append(scene.jet.asked["delivery"])
+            return asked
+
+    asked = run(main)
+
+    assert [each // 20 for each in asked] == pytest.approx([2, 4, 6, 8, 10], abs=2)
