@@ -23,7 +23,7 @@ class Account:
 
     checked: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    unknown: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     wrong: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, other: "Account") -> None:
@@ -134,17 +134,27 @@ def _tell(account: Account, number: int, began: float) -> int:
         return 1
     for what, count in account.happened.items():
         sys.stdout.write(f"{count:>9} {what}\n")
-    for listing in sorted({each for each, _ in account.unknown}):
-        settled = account.unknown[listing, True]
-        every = settled + account.unknown[listing, False]
-        what = f"of {every} unknown starts settled by themselves, job lists: {listing}"
-        sys.stdout.write(f"{settled:>9} {what}\n")
+    _tell_unknown(account.unknown)
     for what, count in sorted(account.checked.items()):
         sys.stdout.write(f"{count:>9} checked, 0 wrong: {what}\n")
     sys.stdout.write(f"{number} seeds in {time.monotonic() - began:.0f} s\n")
     if account.is_vacuous:
         sys.stdout.write("something was never seen: this shows nothing of it\n")
     return 1 if account.is_vacuous else 0
+
+
+def _tell_unknown(unknown: Counter[tuple[str, str, str]]) -> None:
+    """Say how many were settled by themselves, by what is stated and what is listed."""
+    groups: dict[str, Counter[str]] = {}
+    for (statement, listing, how), count in sorted(unknown.items()):
+        for group in (statement, f"{statement}, {listing}"):
+            groups.setdefault(group, Counter())[how] += count
+    for group, of in sorted(groups.items()):
+        settled = of["adopted"] + of["started again"]
+        sys.stdout.write(
+            f"{settled:>9} of {of.total()} unknown starts settled by themselves,"
+            f" {of['started again']} started again: {group}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from aiokafka import TopicPartition
 
 from tests.simulation.documents import now
 from tests.simulation.growth import Growth
-from tests.simulation.jet import JOBS, STATED
+from tests.simulation.jet import JOBS
 from tests.simulation.node import Node
+from tests.simulation.past import STATED
 from tests.simulation.world import GROUPS, PARTITIONS, SESSION, SETTLE, World
 
 FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
@@ -40,6 +41,8 @@ async def publish(world: World) -> None:
     sent = world.commands
     # The fewer, the more rivals; and one of which everything is stated.
     jobs = luck.choice((JOBS, JOBS[:1], (STATED,)))
+    if world.past is not None:
+        jobs = (world.past.job_id,)
     for number in range(1, luck.randint(3, 9)):
         await asyncio.sleep(luck.choice((0.0, 0.01, 0.5, 2.0, 3.0)))
         command = _command(luck, number, jobs)
@@ -77,6 +80,28 @@ def again(world: World) -> None:
         world.growth.repeated += 1
         if "route" not in command:
             world.growth.orders.add(where)
+
+
+async def testify(world: World) -> None:
+    """
+    Publish more on a job with a past: what is started after a doubt testifies for it.
+
+    That may be started when the window of the lost start is over, and the lost one is
+    held some seconds later.
+    """
+    past = world.past
+    if past is None:
+        return
+    await asyncio.sleep(past.luck.uniform(9.0, 13.0))
+    for number in range(101, 105):
+        await asyncio.sleep(past.luck.uniform(0.5, 3.0))
+        command = _command(past.luck, number, (past.job_id,))
+        # Two objects: Jet shows such a one in a state that waits (2.6).
+        first = command["objects"][0]
+        second = first | {"relativePath": f"/c{number}/1.mov"}
+        command["objects"] = [first, second]
+        world.commands.append(command)
+        world.publish(command)
 
 
 async def repeat(world: World) -> None:

@@ -30,6 +30,7 @@ class Delivery:
     is_lagging: bool = False
     is_cut: bool = False
     intent: int | None = None
+    queued: float = 0.05
 
     @property
     def age(self) -> float:
@@ -41,18 +42,27 @@ class Delivery:
         """Whether all is moved."""
         return self.age >= self.seconds
 
+    def queue(self, seconds: float) -> None:
+        """Let it begin so many seconds after it was made, and end as much later."""
+        self.seconds += seconds - self.queued
+        self.queued = seconds
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it has not begun."""
+        return self.age < self.queued
+
 
 def delivery(d: Delivery) -> dict[str, Any]:
     """Return the document of a delivery."""
     ended = "COMPLETED" if d.is_over else "IN_PROGRESS"
-    queued = d.age < 0.05
     return {
         "deliveryId": d.delivery_id,
-        "state": _BEGINNING[len(d.objects) % 2] if queued else ended,
+        "state": _BEGINNING[len(d.objects) % 2] if d.is_queued else ended,
         "createdOn": _text(int(d.created_at) if d.is_cut else d.created_at),
         "lastModifiedOn": _text(d.created_at + min(d.age, d.seconds)),
         "deliverySummary": progress(d),
-        "transfers": [] if queued else [{"transferId": f"t-{d.delivery_id}"}],
+        "transfers": [] if d.is_queued else [{"transferId": f"t-{d.delivery_id}"}],
     }
 
 
@@ -68,19 +78,19 @@ def transfer(d: Delivery) -> dict[str, Any]:
 
 
 def files(d: Delivery) -> list[dict[str, Any]]:
-    """Return the files of a delivery."""
+    """Return the files of a delivery: none of an object that fails."""
     return [
         {
             "url": f"file:///store{spec['relativePath']}",
             "transferId": f"t-{d.delivery_id}",
         }
-        for spec in d.objects
+        for spec in (() if d.is_queued else d.objects[d.failed :])
     ]
 
 
 def progress(d: Delivery) -> dict[str, Any]:
     """Return what has been moved of a delivery."""
-    part = min(1.0, d.age / d.seconds)
+    part = 0.0 if d.is_queued else min(1.0, d.age / d.seconds)
     size = sum(spec.get("sizeInBytes", 0) for spec in d.objects) + d.grown
     count = int(len(d.objects) * part)
     failed = d.failed if d.is_over else 0

@@ -3,7 +3,8 @@ Jet as a model: jobs, deliveries, and everything that its answers can suffer.
 
 A job's *listing* is what its document shows: all deliveries, the latest, none; where
 it shows nothing, no file and no running transfer is shown either, and of one that is
-unfiled no file. Of one job everything is shown, and stated by its route. Times are the loop's.
+unfiled no file. Of one job everything is shown, and stated by its route. A job that has
+a past (`past`) is as that says. Times are the loop's.
 What a start suffers is drawn once for each, by *weather*: it may be applied at once,
 later, or never; its answer may be true, lost or nonsense. Late and unlisted together
 stay below the settle time: beyond it no protocol can help.
@@ -16,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from tests.simulation.documents import Delivery, delivery, files, transfer
+from tests.simulation.past import STATED, Past
 
 JOBS = ("job-1", "job-2", "job-3")
-STATED = "job-3"  # it lists everything, nobody else starts on it, and its route says so
 _NOT_FOUND, _BELIEVED = 404, 3
 LISTINGS = (
     "all",
@@ -46,13 +48,18 @@ _GROWN = 53
 
 @dataclass(frozen=True)
 class Weather:
-    """How often what goes wrong; *slack* is the longest a start or a listing lags."""
+    """
+    How often what goes wrong; *slack* is the longest a start or a listing lags.
+
+    *lost_start* is the number of a start that is lost in any case.
+    """
 
     lost: float = 0.0
     late: float = 0.0
     refused: float = 0.0
     unreadable: float = 0.0
     slack: float = 0.0
+    lost_start: int | None = None
 
 
 FAIR = Weather()
@@ -91,8 +98,9 @@ class Reply:
 class Jet:
     """One Jet, for all simulated processes."""
 
-    def __init__(self, luck: Random) -> None:
+    def __init__(self, luck: Random, past: Past | None = None) -> None:
         self.weather = FAIR
+        self.past = past
         self.paused: set[str] = set()
         self.intent_of: Callable[[str], tuple[int, float] | None] = lambda _: None
         self.deliveries: list[Delivery] = []
@@ -101,6 +109,9 @@ class Jet:
         self.ages: list[tuple[str, float]] = []
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
         self.listing[STATED] = "all"
+        if past is not None:
+            self.listing[past.job_id] = past.listing
+        self._before = past.deliveries() if past is not None else []
         self._are_dates_cut = luck.random() < 0.5
         self._luck = luck
         self._tokens: set[str] = set()
@@ -168,12 +179,13 @@ class Jet:
             return Reply(400, {"message": "the job is paused"})
         dice = self._luck.random()
         weather = self.weather
-        if dice < weather.lost:
+        is_lost = len(self.posts) == weather.lost_start
+        if is_lost or dice < weather.lost:
             return self._lose(job_id, asked, objects)
         if dice < weather.lost + weather.late:
             delay = self._luck.uniform(0.0, weather.slack / 2)
             loop = asyncio.get_running_loop()
-            loop.call_later(delay, self._make, job_id, asked, objects)
+            loop.call_later(delay, self._make_lost, job_id, asked, objects)
             return self._bad(job_id, is_applied=True)
         if dice < weather.lost + weather.late + weather.refused:
             return self._refuse()
@@ -183,8 +195,20 @@ class Jet:
     def _lose(self, job_id: str, asked: Asked, objects: list[Any]) -> Reply:
         is_applied = self._luck.random() < 0.5
         if is_applied:
-            self._make(job_id, asked, objects)
+            self._make_lost(job_id, asked, objects)
+        if self.past is not None:
+            stranger = self.past.stranger(objects)
+            if stranger is not None:
+                self._make(job_id, (None, None), stranger)
         return self._bad(job_id, is_applied=is_applied)
+
+    def _make_lost(
+        self, job_id: str, asked: Asked, objects: list[dict[str, Any]]
+    ) -> None:
+        """Make a delivery whose start is not answered."""
+        made = self._make(job_id, asked, objects)
+        if self.past is not None:
+            made.queue(self.past.is_queued_for(is_lost=True))
 
     def _bad(self, job_id: str, *, is_applied: bool) -> Reply:
         """Return an answer that does not tell whether the start was applied."""
@@ -249,6 +273,8 @@ class Jet:
             is_cut=self._are_dates_cut,
             intent=intent,
         )
+        if self.past is not None:
+            made.queue(self.past.is_queued_for(is_lost=False))
         self.deliveries.append(made)
         return made
 
@@ -257,9 +283,9 @@ class Jet:
         match rest:
             case [what, wanted]:
                 documents = {"deliveries": delivery, "transfers": transfer}[what]
-                of = [d for d in self.deliveries if d.job_id == job_id]
+                of = [d for d in self._all() if d.job_id == job_id]
                 return _found([documents(d) for d in of], wanted)
-            case ["files"] if self.listing[job_id] == "unfiled":
+            case ["files"] if self._is_unfiled(job_id):
                 return Reply(404, {"message": "not found"})
             case ["files"]:
                 listed = [f for d in self._shown(job_id) for f in files(d)]
@@ -275,7 +301,15 @@ class Jet:
         if self.listing[job_id] == "nothing":
             return []
         now = asyncio.get_running_loop().time()
-        return [d for d in self.deliveries if d.job_id == job_id and d.shown_at <= now]
+        return [d for d in self._all() if d.job_id == job_id and d.shown_at <= now]
+
+    def _all(self) -> list[Delivery]:
+        return [*self._before, *self.deliveries] if self._before else self.deliveries
+
+    def _is_unfiled(self, job_id: str) -> bool:
+        if self.past is not None and job_id == self.past.job_id:
+            return not self.past.is_filed
+        return self.listing[job_id] == "unfiled"
 
     def _job(self, job_id: str) -> dict[str, Any]:
         shown = self._listed(self.listing[job_id], self._shown(job_id))
@@ -297,6 +331,11 @@ class Jet:
                 return shown[: int(number)]
             case "active":
                 return [each for each in shown if not each.is_over]
+            case "any":  # the first few by a hash of their ids
+                in_order = sorted(shown, key=lambda d: crc32(d.delivery_id.encode()))
+                return in_order[: int(number)]
+            case "begun":
+                return [each for each in shown if not each.is_queued]
             case "ended":
                 return [each for each in shown if each.is_over]
             case "behind":

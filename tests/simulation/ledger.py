@@ -82,9 +82,13 @@ def judge_decisions(judgement: Judgement, world: World) -> None:
             )
 
 
-def started_again(world: World) -> int:
-    """Return how often a look-up had a start made again."""
-    return sum(after.state is State.CLEARED for _, _, after in _decisions(world))
+def started_again(world: World) -> list[tuple[str, str]]:
+    """Return whose starts a look-up had made again, and on which job."""
+    return [
+        (before.command_id, before.intent.job_id)
+        for before, _, after in _decisions(world)
+        if after.state is State.CLEARED and before.intent is not None
+    ]
 
 
 def waited_behind_an_adopt(world: World) -> int:
@@ -109,6 +113,8 @@ def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
         intents: dict[bytes, int] = {}
         for entry in world.broker.logs[TopicPartition(topic, number)].committed():
             if snapshots.is_own(entry.key) or not entry.key or not entry.value:
+                continue
+            if entry.transaction is None:  # from before the run
                 continue
             after = entry.snapshot
             if not isinstance(after, Delivery):

@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 from jetworker.worker import job_locks
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
-from tests.simulation.jet import FAIR, STATED, Weather
+from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
 from tests.simulation.judgement import Judgement
 from tests.simulation.ledger import handed_over, started_again, waited_behind_an_adopt
 from tests.simulation.loop import run
 from tests.simulation.node import Node
+from tests.simulation.past import EXCLUSIVE, STATED, draw
 from tests.simulation.world import (
     GROUPS,
     ROUTES,
@@ -35,8 +36,10 @@ CALM = 120.0
 _AIMED = 0.25  # at one kind of call, in most runs
 _FATES = ("before", "after", "after", "frozen", "late", "asleep", "asleep")
 _LOST = 0.2  # of the runs end with the loss of the state
+_RARELY = 0.05  # is a start lost beside the one that a past loses
 _PEACE = 0.1  # nothing is wrong there, but workers come and go
 _ORDERS = 3  # one that was resent may be lost and held again
+_STATEMENTS = {STATED: "stated", EXCLUSIVE: "exclusive"}
 _TENDER = ("start", "commit", "commit an intent", "fence", "begin")
 
 
@@ -48,14 +51,14 @@ class Run:
     """
     What came of one seed.
 
-    *unknown* are the starts that were, by their job's listing and by whether they were
-    settled without an operator.
+    *unknown* are the starts that were, by what is stated of their job, what it lists, and
+    how they were settled: "adopted" or "started again" by themselves, or "by order".
     """
 
     seed: int
     judgement: Judgement
     happened: Counter[str]
-    unknown: Counter[tuple[str, bool]]
+    unknown: Counter[tuple[str, str, str]]
     trace: list[str]
 
     @property
@@ -81,7 +84,7 @@ class Simulation:
         found: list[Run] = []
 
         async def main() -> None:
-            world = World.make(self._settings, luck, seed)
+            world = World.make(self._settings, luck, seed, draw(seed))
             try:
                 await _live(world)
                 judgement = judge(world)
@@ -109,6 +112,7 @@ def _happened(world: World) -> Counter[str]:
     doubted = {e.command_id for e in events if e.kind == "delivery.uncertain"}
     ends = [each[-1] for each in told(world).values() if is_over(each[-1])]
     made = world.jet.deliveries
+    again = started_again(world)
     return Counter(
         {
             "kills and freezes": world.struck,
@@ -123,7 +127,7 @@ def _happened(world: World) -> Counter[str]:
             "commands repeated after a growth": _repeated_after_growth(world),
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
-            "of these started again": started_again(world),
+            "of these started again": len(again),
             "of these resolved by the operator": world.resolved.total(),
             "of these where files are not shown": world.resolved["unfiled"],
             "orders seen behind an adopt": waited_behind_an_adopt(world),
@@ -136,16 +140,28 @@ def _repeated_after_growth(world: World) -> int:
     return 0 if world.growth is None else world.growth.repeated
 
 
-def _unknown(world: World) -> Counter[tuple[str, bool]]:
-    """Count the starts that were unknown; "stated" where a route says what is listed."""
+def _unknown(world: World) -> Counter[tuple[str, str, str]]:
+    """Count the starts that were unknown, see `Run`."""
+    again = {command_id for command_id, _ in started_again(world)}
     return Counter(
-        (
-            "stated" if job == STATED else world.jet.listing[job],
-            command_id not in world.ordered,
-        )
-        for command_id, events in told(world).items()
+        (_STATEMENTS.get(job, "shared"), _listed(world, job), _how(world, each, again))
+        for each, events in told(world).items()
         for job in {e.data["jobId"] for e in events if e.kind == "delivery.uncertain"}
     )
+
+
+def _listed(world: World, job: str) -> str:
+    past = world.past
+    if past is None or past.job_id != job:
+        return world.jet.listing[job]
+    files = "" if past.is_filed else ", no files"
+    return f"{past.listing}{files}, {'many' if past.known else 'none'} known"
+
+
+def _how(world: World, command_id: str, again: set[str]) -> str:
+    if command_id in world.ordered:
+        return "by order"
+    return "started again" if command_id in again else "adopted"
 
 
 def _is_expired(event: Any) -> bool:
@@ -182,9 +198,10 @@ async def _live(world: World) -> None:
         *(asyncio.create_task(group.run()) for group in world.groups.values()),
         asyncio.create_task(acts.replace(world, fate)),
     ]
+    testifying = asyncio.create_task(acts.testify(world))
     await asyncio.gather(*_happening(world, fate))
     await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
-    await _calm(world)
+    await _calm(world, testifying)
     for each in watching:
         each.cancel()
 
@@ -192,12 +209,14 @@ async def _live(world: World) -> None:
 def _draw_weather(world: World) -> None:
     luck = world.luck
     bad = 0.0 if world.is_peaceful else luck.uniform(0.4, 1.0)
+    lost = luck.choice((0.0, 0.1, 0.3, 0.5))
     world.jet.weather = Weather(
-        lost=luck.choice((0.0, 0.1, 0.3, 0.5)) * bad,
+        lost=(lost if world.past is None else _RARELY) * bad,
         late=luck.choice((0.0, 0.1, 0.3)) * bad,
         refused=luck.choice((0.0, 0.2)) * bad,
         unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
         slack=SETTLE * 0.8,
+        lost_start=world.past.lost if world.past is not None and bad else None,
     )
     world.trouble = luck.choice((0.0, 0.0, 0.02)) * bad
 
@@ -251,7 +270,7 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
     return happening
 
 
-async def _calm(world: World) -> None:
+async def _calm(world: World, testifying: Awaitable[None]) -> None:
     world.calm()
     world.jet.weather = FAIR
     world.jet.paused.clear()
@@ -259,6 +278,7 @@ async def _calm(world: World) -> None:
         node.thaw()
     world.say("calm")
     acts.again(world)
+    await testifying
     await _until(lambda: lag(world) == 0 and _is_quiet(world))
     for _ in range(_ORDERS):
         _resolve(world)

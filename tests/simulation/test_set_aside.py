@@ -24,9 +24,10 @@ from jetworker.worker.reconciliation import reconciler
 from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
-from tests.simulation.jet import STATED, Reply
+from tests.simulation.jet import Reply
 from tests.simulation.judge import lag, records
 from tests.simulation.loop import run
+from tests.simulation.past import STATED
 from tests.simulation.world import ROUTES, SETTLE, Settings, World, configure
 
 SECRET = "/show/unreleased.mov"

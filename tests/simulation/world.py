@@ -24,6 +24,7 @@ from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
+from jetworker.wire import positions
 from jetworker.wire.positions import POSITION
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
@@ -32,8 +33,9 @@ from tests.simulation.clients import SimulatedKafka
 from tests.simulation.documents import now
 from tests.simulation.group import Group
 from tests.simulation.growth import Growth
-from tests.simulation.jet import JOBS, STATED, Jet
+from tests.simulation.jet import JOBS, Jet
 from tests.simulation.node import Node, current
+from tests.simulation.past import EXCLUSIVE, STATED, Past
 from tests.simulation.wire import Transport
 
 PARTITIONS = 2
@@ -41,10 +43,13 @@ GROUPS = ("jetworker", "renamed")
 SESSION = 3.0
 SETTLE = 4.0
 
-_SAYS = {STATED: ", exclusive: true, listing: complete"}
+_SAYS = {
+    STATED: ", exclusive: true, listing: complete",
+    EXCLUSIVE: ", exclusive: true",
+}
 ROUTES = "routes:\n" + "".join(
     f"  to-{job}: {{job_id: {job}, starts_at_once: 4{_SAYS.get(job, '')}}}\n"
-    for job in JOBS
+    for job in (*JOBS, EXCLUSIVE)
 )
 
 
@@ -123,9 +128,12 @@ class World:
     forgotten: int = 0
     growth: Growth | None = None
     defects_before: float = 0.0
+    past: Past | None = None
 
     @classmethod
-    def make(cls, settings: Settings, luck: Random, seed: int = 0) -> "World":
+    def make(
+        cls, settings: Settings, luck: Random, seed: int = 0, past: Past | None = None
+    ) -> "World":
         """Make a world in which nobody lives yet."""
         topics = settings.config.topics
         partitions = dict.fromkeys(
@@ -134,13 +142,27 @@ class World:
         )
         commands = [TopicPartition(topics.commands, n) for n in range(PARTITIONS)]
         broker = Broker(partitions, Random(luck.random()))
-        jet = Jet(Random(luck.random()))
+        jets = luck.random()
         groups = {name: Group(commands, SESSION) for name in GROUPS}
-        made = cls(settings, luck, broker, groups, jet)
-        made.growth = Growth.of(seed, PARTITIONS)
+        growth = Growth.of(seed, PARTITIONS)
+        jet = Jet(Random(jets), past)
+        made = cls(settings, luck, broker, groups, jet, growth=growth, past=past)
+        made._remember()
         made.defects_before = made.defects()
         jet.intent_of = made.intent_of
         return made
+
+    def _remember(self) -> None:
+        """Let the state topic know what was before."""
+        if self.past is None:
+            return
+        topic = self.settings.config.topics.state
+        for number in range(PARTITIONS):
+            owner = positions.encode_owner(GROUPS[0])
+            where = TopicPartition(topic, number)
+            self.broker.append(where, positions.BEGINNING, owner)
+        for key, value in self.past.snapshots().items():
+            self.broker.append(self.broker.place(topic, key), key, value)
 
     def intent_of(self, command_id: str) -> tuple[int, float] | None:
         """Return where and when the command's last committed intent was written."""
