@@ -1,11 +1,17 @@
 """The rights that the README asks for are enough, and one that is missing loses nothing."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jetworker.config.load import load
+from jetworker.core.errors import KafkaUnavailable
+from jetworker.kafka import topics as layout
+from jetworker.sandbox.kafka import jars
 from tests.integration.conftest import ROUTES
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
@@ -20,6 +26,7 @@ from tests.support.kafka.acls import (
     guarded,
     withdraw,
 )
+from tests.support.kafka.tls import Door, certified
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -123,3 +130,93 @@ async def test_a_right_to_the_group_that_comes_back_is_enough_to_go_on(
     judge(events, [a_command("w-1"), a_command("w-2")], system.jet)
     await worker.ready()
     assert worker.process.returncode is None
+
+
+# Each command is some 40 KiB to write, and its user is held to so many bytes a second.
+_RATE = 40_000
+_ROUNDS = 8
+
+
+def _noise() -> str:
+    """Return what no compression makes small."""
+    return secrets.token_urlsafe(2900)
+
+
+async def hold_to_quota(servers: str) -> None:
+    """Let our user read and write so many bytes a second and no more."""
+    quota = f"producer_byte_rate={_RATE},consumer_byte_rate={_RATE}"
+    process = await asyncio.create_subprocess_exec(
+        *(str(jars.java()), "-cp", jars.class_path(), "kafka.admin.ConfigCommand"),
+        *("--bootstrap-server", servers, "--alter", "--add-config", quota),
+        *("--entity-type", "users", "--entity-name", USER),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
+
+
+@pytest.mark.nightly  # a broker and a JVM of its own, and slow on purpose
+async def test_a_kafka_that_is_shared_is_used_by_tls_by_prefixes_and_within_a_quota(
+    jet: JetServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls, authority = certified(tmp_path, "localhost")
+    quotas = {"quota_window_num": "2", "quota_window_size_seconds": "1"}
+    async with Door() as door:
+        broker, address = guarded(tls, f"localhost:{door.port}", **quotas)
+        door.target = int(address.rpartition(":")[2])
+        await asyncio.to_thread(broker.__enter__)
+        system = System(broker.bootstrap_servers, jet, tmp_path, ROUTES)
+        try:
+            await system.create()
+            await hold_to_quota(system.kafka)
+            system.changes = {
+                "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": f"localhost:{door.port}",
+                "JETWORKER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+                "JETWORKER_KAFKA__SSL_CA_LOCATION": str(authority),
+                "JETWORKER_KAFKA__SASL_MECHANISM": "PLAIN",
+                "JETWORKER_KAFKA__SASL_USERNAME": USER,
+                "JETWORKER_KAFKA__SASL_PASSWORD": PASSWORD,
+            }
+            await _is_shared(system, door, caplog)
+        finally:
+            await system.close()
+            await asyncio.to_thread(broker.__exit__, None, None, None)
+
+
+async def _is_shared(
+    system: System, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Be served where only names that begin with ours are allowed, and slowly."""
+    begin = {each: each.name.partition(system.name)[0] for each in rights(system)}
+    of_prefixes = {
+        replace(each, name=f"{before}{system.name}", pattern=Pattern.PREFIXED)
+        for each, before in begin.items()
+    }
+    await grant(system.kafka, of_prefixes)
+    by_address = f"127.0.0.1:{door.port}"
+    elsewhere = load(
+        system.environ | {"JETWORKER_KAFKA__BOOTSTRAP_SERVERS": by_address}
+    )
+    with pytest.raises(KafkaUnavailable, match="no broker answers"):
+        await layout.layout(elsewhere)
+    assert "certificate is not valid for '127.0.0.1'" in caplog.text
+    door.hellos.clear()
+    worker = await (await system.worker()).ready()
+    large = [a_command(f"q-{n}", metadata={"x": _noise()}) for n in range(_ROUNDS)]
+    began = asyncio.get_running_loop().time()
+
+    await system.publish(*large)
+    events = await system.terminal(_ROUNDS, seconds=120)
+
+    judge(events, large, system.jet)
+    took = asyncio.get_running_loop().time() - began
+    topics = (system.config.topics.events, system.config.topics.state)
+    written = [
+        len(each.value or b"") for name in topics for each in await system.read(name)
+    ]
+    assert sum(written) / took < 2 * _RATE, "it was not held back at all"
+    assert (await worker.get("/livez")).status_code == 200
+    metrics = (await worker.get("/metrics")).text
+    for outcome in ("aborted", "fenced"):
+        assert f'kafka_transactions_total{{outcome="{outcome}"}} 0.0' in metrics
+    assert all(b"localhost" in hello for hello in door.hellos)
+    assert door.hellos

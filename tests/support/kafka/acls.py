@@ -62,43 +62,56 @@ class Right:
         )
 
 
-def guarded() -> tuple[EmbeddedKafka, str]:
+def guarded(
+    tls: Mapping[str, str] | None = None, door: str | None = None, **more: str
+) -> tuple[EmbeddedKafka, str]:
     """
     Return a broker, not started, and the address where our user signs in.
 
-    Without signing in, at its usual address, everything is allowed: for the test.
+    Without signing in, at its usual address, everything is allowed: for the test. With
+    *tls* (settings of the listener) it is by TLS; clients come by the *door* then, if
+    there is one. *more* are settings of the broker, with underscores.
     """
     return asking(
         {
             "sasl.enabled.mechanisms": "PLAIN",
             "plain.sasl.jaas.config": (f'{_PLAIN} required user_{USER}="{PASSWORD}";'),
+            **(tls or {}),
         },
         {
             "authorizer.class.name": (
                 "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
             ),
             "super.users": "User:ANONYMOUS",
+            **{name.replace("_", "."): value for name, value in more.items()},
         },
+        protocol="SASL_PLAINTEXT" if tls is None else "SASL_SSL",
+        door=door,
     )
 
 
 def asking(
-    listener: Mapping[str, str], broker: Mapping[str, str]
+    listener: Mapping[str, str],
+    broker: Mapping[str, str],
+    *,
+    protocol: str = "SASL_PLAINTEXT",
+    door: str | None = None,
 ) -> tuple[EmbeddedKafka, str]:
     """
     Return a broker, not started, and the address of a *listener* that asks who comes.
 
-    At the broker's usual address nobody is asked.
+    At the broker's usual address nobody is asked. *door* is where clients are sent to.
     """
     ports = kafka_port.free_ports()
     sasl, _ = kafka_port.free_ports()
-    listeners = f"PLAINTEXT://127.0.0.1:{ports[0]},GUARDED://127.0.0.1:{sasl}"
+    plain = f"PLAINTEXT://127.0.0.1:{ports[0]}"
+    listeners = f"{plain},GUARDED://127.0.0.1:{sasl}"
     settings = {
         "listeners": f"{listeners},CONTROLLER://127.0.0.1:{ports[1]}",
-        "advertised.listeners": listeners,
+        "advertised.listeners": f"{plain},GUARDED://{door}" if door else listeners,
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": (
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT"
+            f"PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:{protocol}"
         ),
         **{f"listener.name.guarded.{name}": value for name, value in listener.items()},
         **broker,
