@@ -65,6 +65,7 @@ class Report:
             if each.startswith("state lost")
         ]
         self.metrics.state_lost_partitions.set(len(lost))
+        self.metrics.ready.set(not any(self.ready().values()))
 
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""

@@ -285,6 +285,9 @@ class Metrics:
         )
 
     def _process(self, version: str) -> None:
+        self.ready = self._gauge(
+            "ready", "Whether the worker is ready, as /readyz says: 0 or 1."
+        )
         self.event_loop_lag_seconds = self._gauge(
             "event_loop_lag_seconds", "How late the event loop last woke up."
         )

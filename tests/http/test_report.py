@@ -119,8 +119,9 @@ async def test_a_partition_that_waits_after_a_growth_is_neither_ready_nor_restor
     report.refresh()
 
     assert grown in (report.ready()["state"] or "")
-    restored = report.metrics.registry.get_sample_value("jetworker_partitions_restored")
-    assert restored == 1
+    value = report.metrics.registry.get_sample_value
+    assert value("jetworker_partitions_restored") == 1
+    assert value("jetworker_ready") == 0
 
 
 async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(

@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.support.alerting import ALERTS, assert_firing
 from tests.support.jet.fake_server import JetServer
+from tests.support.operating import says
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
@@ -177,6 +178,20 @@ async def test_a_paused_job_deliveries_that_fail_and_routes_that_are_refused(
 
 
 @needs_promtool
+async def test_a_worker_that_never_gets_a_token(system: System) -> None:
+    worker = await system.worker(JETWORKER_JET__CLIENT_SECRET="another")
+    await says(worker, "no token was obtained yet")
+    before = (await worker.get("/metrics")).text
+    asked = system.jet.count("token")
+    await until(lambda: system.jet.count("token") > asked + 1, "another refusal")
+    await says(worker, "[+]partitions ok")
+
+    after = (await worker.get("/metrics")).text
+    alerts = {"JetworkerNotReady", "JetworkerJetUnauthorized"}
+    assert_firing(before, after, alerts, system.folder)
+
+
+@needs_promtool
 async def test_events_that_kafka_refuses(system: System) -> None:
     worker, before = await begun(system)
     admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
@@ -197,6 +212,6 @@ async def test_events_that_kafka_refuses(system: System) -> None:
     await until(often, "two aborted transactions")
     after = (await worker.get("/metrics")).text
     # Seen between two lives of the partition, or not.
-    besides = "JetworkerRestoreIncomplete"
+    besides = "JetworkerRestoreIncomplete|JetworkerNotReady"
     alerts = {"JetworkerCommitsFailing"}
     assert_firing(before, after, alerts, system.folder, besides)

@@ -43,6 +43,7 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "rejections_total": ("counter", {"reason"}),
     "failures_total": ("counter", {"route", "reason"}),
     "partitions_restored": ("gauge", set()),
+    "ready": ("gauge", set()),
     "internal_errors_total": ("counter", {"where"}),
     "notifications_total": ("counter", {"outcome"}),
 }

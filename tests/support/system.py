@@ -76,6 +76,7 @@ class System:
     folder: Path
     routes: str
     changes: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
     partitions: int = 4
     replication: int = 1
     name: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
@@ -88,7 +89,7 @@ class System:
         routes = self.folder / "routes.yaml"
         if not routes.exists():
             routes.write_text(self.routes)
-        return {
+        found = {
             "PATH": os.environ["PATH"],
             "JETWORKER_ROUTES_FILE": str(routes),
             "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
@@ -111,6 +112,7 @@ class System:
             "JETWORKER_HTTP__PORT": "0",
             **self.changes,
         }
+        return {name: found[name] for name in found if name not in self.without}
 
     @property
     def config(self) -> Config:

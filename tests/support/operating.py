@@ -1,0 +1,141 @@
+"""What operators do to a system, and to its Kafka, in the tests of what is repaired."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.protocol.admin import DeleteGroupsRequest
+
+from jetworker.core.errors import ConfigurationError
+from jetworker.kafka import topics
+from tests.support.system import System, WorkerProcess
+from tests.support.waiting import until
+
+
+@asynccontextmanager
+async def administrating(system: System) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Be the administrator of its Kafka."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def remake(system: System, topic: str) -> None:
+    """Delete a topic and make it anew, as an operator would."""
+    async with administrating(system) as admin:
+        await admin.delete_topics([topic])
+
+        async def is_gone() -> bool:
+            return topic not in await admin.list_topics()
+
+        await until(is_gone, f"no {topic}")
+    if topic == system.config.topics.state:
+        with pytest.raises(ConfigurationError, match="state rebuild"):
+            await topics.create(system.config, partitions=system.partitions)
+        await topics.create_state(system.config)
+    else:
+        await topics.create(system.config, partitions=system.partitions)
+
+
+async def grow(system: System, partitions: int, *names: str) -> None:
+    """Give topics more partitions."""
+    async with administrating(system) as admin:
+        more = {name: NewPartitions(partitions) for name in names}
+        await admin.create_partitions(more)
+    system.partitions = partitions
+
+
+async def cut(system: System, begins: Mapping[int, int]) -> None:
+    """Delete the commands before these offsets, as retention does."""
+    topic = system.config.topics.commands
+    async with administrating(system) as admin:
+        await admin.delete_records(
+            {
+                TopicPartition(topic, number): RecordsToDelete(before_offset=offset)
+                for number, offset in begins.items()
+            }
+        )
+
+
+async def forget_group(system: System) -> None:
+    """Delete the group with its offsets, when it has no members any more."""
+    async with administrating(system) as admin:
+
+        async def is_deleted() -> bool:
+            request = DeleteGroupsRequest([system.name])
+            answer: Any = await admin._send_to_controller(request)  # noqa: SLF001 -- no other way
+            ((_, code),) = answer.results
+            return bool(code == 0)
+
+        await until(is_deleted, "a group that is gone")
+
+
+async def publish(
+    system: System, commands: Iterable[dict[str, Any]], place: Callable[[str], int]
+) -> None:
+    """Publish commands, each to the partition that a publisher of its own kind chooses."""
+    producer = AIOKafkaProducer(bootstrap_servers=system.kafka)
+    await producer.start()
+    try:
+        topic = system.config.topics.commands
+        for command in commands:
+            key, value = command["commandId"].encode(), json.dumps(command).encode()
+            where = place(command["commandId"])
+            await producer.send(topic, value, key, partition=where)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command of the command line answered."""
+
+    code: int
+    output: str
+    error: str
+
+
+async def command(system: System, *arguments: str) -> Done:
+    """Run a command of the command line."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "jetworker",
+        *arguments,
+        env=system.environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, error = await process.communicate()
+    assert process.returncode is not None
+    return Done(process.returncode, output.decode(), error.decode())
+
+
+async def audited(system: System) -> None:
+    """Fail unless `jetworker audit` finds every guarantee kept."""
+    done = await command(system, "audit", "--seconds", "0")
+    assert done.code == 0, done.output + done.error
+
+
+async def says(worker: WorkerProcess, text: str) -> None:
+    """Wait until a worker is not ready, and says so in these words."""
+
+    async def told() -> bool:
+        if not worker.port:
+            await worker._is_ready()  # noqa: SLF001 -- it learns its port
+            return False
+        answer = await worker.get("/readyz?verbose")
+        return answer.status_code == 503 and text in answer.text
+
+    await until(told, f"a worker that says: {text}")
