@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -74,7 +75,19 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     events = await _read(kafka, topics.events)
     dead_letters = await _read(kafka, topics.dead_letters)
     later = await _read(kafka, topics.state)
-    return compose(state, commands, events, dead_letters, offsets, later)
+    found = compose(state, commands, events, dead_letters, offsets, later)
+    return replace(found, earlier=_earlier(commands, events))
+
+
+def _earlier(commands: Iterable[Any], events: Iterable[Any]) -> frozenset[str]:
+    """Return the commands accepted before the oldest record that is there was published."""
+    oldest = min((each.timestamp for each in commands), default=0)
+    before = (read(each) for each in events if each.timestamp < oldest)
+    return frozenset(
+        each.command_id
+        for each in before
+        if each.kind == "delivery.accepted" and each.command_id is not None
+    )
 
 
 def compose(

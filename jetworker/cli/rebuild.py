@@ -14,6 +14,7 @@ from jetworker.config.model import Config
 from jetworker.core.command import Send
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import ConfigurationError, InvalidRecord
+from jetworker.core.growth import Layout, had_fewer
 from jetworker.core.resumption import Position, lost
 from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients, bounded
@@ -72,9 +73,7 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
         say("nothing is lost")
         return OK
     told = await _told(kafka, config)
-    told.is_grown = any(
-        isinstance(each, Position) and each.is_grown for each in kept.values()
-    )
+    told.is_grown = had_fewer(kept, Layout(len(told.begins), len(kept)))
     made = {each: await _made(kafka, config, told, each, gone) for each in gone}
     for number, rebuilt in made.items():
         say(_line(number, gone[number], rebuilt, told, offsets.get(number)))

@@ -58,7 +58,9 @@ class History:
 
     *answered_below* is the group's offset by partition. *moving* are the commands whose
     snapshots changed while the topics were read, *unreadable* those whose latest one
-    this version cannot read: of neither the snapshot is judged.
+    this version cannot read: of neither the snapshot is judged. *earlier* are those that
+    were accepted before anything that the commands topic holds was published: their
+    records went with a topic that was deleted and made anew.
     """
 
     events: Sequence[EventRow]
@@ -68,6 +70,7 @@ class History:
     answered_below: Mapping[int, int] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +198,12 @@ def _ends(event: EventRow) -> bool:
 def _judge_origins(
     verdict: Verdict, told: Mapping[str, Iterable[EventRow]], history: History
 ) -> None:
-    """Where retention took nothing yet, every command is there."""
+    """Where nothing was taken yet, every command is there."""
     firsts = {r.partition: r.offset for r in reversed(history.commands)}
     if any(firsts.values()):
         return
     asked = {record.command_id for record in history.commands}
-    for command_id in told if asked else ():
+    for command_id in told.keys() - history.earlier if asked else ():
         verdict.check(ORIGIN, holds=command_id in asked, what=command_id)
 
 
@@ -243,7 +246,8 @@ def _judge_answers(verdict: Verdict, history: History) -> None:
     for command_id, found in records.items():
         partitions = {partition for partition, _ in found}
         numbers = [number for _, number in found]
-        _judge_records(verdict, command_id, numbers, partitions, partitions <= whole)
+        is_whole = partitions <= whole and command_id not in history.earlier
+        _judge_records(verdict, command_id, numbers, partitions, is_whole)
 
 
 def _judge_records(
@@ -260,7 +264,7 @@ def _judge_records(
     """
     places = ", ".join(str(each) for each in sorted(partitions))
     what = f"partition {places}, {command_id}: {numbers[:20]}"
-    # Retention may have taken the record that was accepted.
+    # The record that was accepted may have been taken.
     expected = {len(numbers) - 1} if is_whole else {len(numbers) - 1, len(numbers)}
     holds = sum(numbers) in expected and max(numbers) <= 1
     verdict.check(ANSWERED, holds=holds, what=what)

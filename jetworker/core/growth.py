@@ -30,6 +30,17 @@ def has_grown(kept: Position, now: Layout) -> bool:
     return kept.is_grown or fewer
 
 
+def had_fewer(kept: Mapping[int, Kept], now: Layout) -> bool:
+    """
+    Whether the topics ever had fewer partitions than *now*, where some state is lost.
+
+    Where all of it is, nobody can tell: it is taken for so, lest a command that comes
+    again on another partition than before is a new one there.
+    """
+    left = [each for each in kept.values() if isinstance(each, Position)]
+    return not left or any(has_grown(each, now) for each in left)
+
+
 def not_yet(kept: Mapping[int, Kept], now: Layout) -> list[int]:
     """
     Return the state partitions whose owners may still accept whatever arrives.

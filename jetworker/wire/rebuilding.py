@@ -34,6 +34,7 @@ from jetworker.core.delivery import (
     Transfer,
 )
 from jetworker.core.finished import Finished
+from jetworker.core.jet_clock import UNHEARD
 from jetworker.core.observation import Progress, Tally
 from jetworker.core.route import OnUncertain, Route
 from jetworker.wire.events import ReadEvent
@@ -135,7 +136,7 @@ def _held(delivery: Delivery, route: Route | None, now: datetime) -> Delivery:
     """
     Hold what may have been sent: it may still be adopted, but is never sent again.
 
-    Its start, if there was one, was written down after the command was accepted.
+    Its start, if there was one, was sent between the command's acceptance and now.
     """
     known = delivery.job_id or (route.job_id if route else None) or JobId("unknown")
     return replace(
@@ -145,7 +146,7 @@ def _held(delivery: Delivery, route: Route | None, now: datetime) -> Delivery:
         sequence=delivery.sequence + 1,
         attempt=max(1, delivery.attempt),
         job_id=known,
-        intent=Intent(known, delivery.accepted_at),
+        intent=Intent(known, delivery.accepted_at, hi=now + UNHEARD),
         reason=Reason(ReasonCode.HELD, _HELD),
         doubted_at=now,
     )

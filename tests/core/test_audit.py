@@ -94,6 +94,24 @@ def test_what_retention_took_is_not_missed() -> None:
     assert not verdict.checked[ORIGIN]
 
 
+def test_what_went_with_a_commands_topic_that_was_deleted_is_not_missed() -> None:
+    """Its records are gone, and offset 0 is there: of another topic."""
+    answer = EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 0})
+    remade = History(
+        (*GOOD.events[:3], answer),
+        (CommandRow(0, 0, "c-1", b"{}"),),
+        snapshots=GOOD.snapshots,
+        answered_below={0: 1},
+    )
+    other = replace(remade, commands=(CommandRow(0, 1, "c-9", b"{}"),))
+
+    assert [each for each, _ in judge(remade).violations] == [ANSWERED]
+    known = replace(remade, earlier=frozenset({"c-1"}))
+    assert judge(known).violations == []
+    assert not judge(known).checked[ORIGIN]
+    assert judge(replace(other, earlier=frozenset({"c-1"}))).violations == []
+
+
 def test_after_a_growth_a_repeat_is_answered_on_another_partition() -> None:
     repeat = CommandRow(5, 0, "c-1", b"{}")
     answer = EventRow("command.duplicate", "c-1", 0, {"partition": 5, "offset": 0})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jetworker.core.growth import Layout, has_grown, not_yet
+from jetworker.core.growth import Layout, had_fewer, has_grown, not_yet
 from jetworker.core.resumption import Kept, Mark, Position
 
 _NOW = Layout(commands=6, state=6)
@@ -29,6 +29,24 @@ def test_topics_have_grown_if_they_had_fewer_partitions(
     expected: bool,
 ) -> None:
     assert has_grown(kept, _NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ({0: _kept(6, 6), 1: Mark.EMPTY}, False),
+        ({0: _kept(6, 6, is_grown=True), 1: Mark.EMPTY}, True),
+        # they grew while nobody served them
+        ({0: _kept(6, 6), 1: _kept(4, 6), 2: Mark.EMPTY}, True),
+        # of the topics as they were nobody knows any more
+        ({0: Mark.EMPTY, 1: Mark.BEGINNING}, True),
+    ],
+)
+def test_where_state_is_lost_the_rest_says_whether_topics_have_grown(
+    kept: dict[int, Kept],
+    expected: bool,
+) -> None:
+    assert had_fewer(kept, _NOW) is expected
 
 
 def test_whoever_may_accept_what_arrives_is_waited_for() -> None:

@@ -1,49 +1,19 @@
 """The commands topic grows: what is known stays known, wherever it arrives from then on."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from jetworker.cli.audit import history
 from jetworker.core.audit import judge as judge_topics
 from tests.support.invariants import judge
+from tests.support.operating import grow, publish
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 _MORE = 7
-
-
-async def grow(system: System, *names: str) -> None:
-    """Give topics more partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
-    await admin.start()
-    try:
-        await admin.create_partitions({name: NewPartitions(_MORE) for name in names})
-    finally:
-        await admin.close()
-
-
-async def publish(
-    system: System, commands: Iterable[dict[str, Any]], place: Callable[[str], int]
-) -> None:
-    """Publish commands, each to the partition that a publisher of its own kind chooses."""
-    producer = AIOKafkaProducer(bootstrap_servers=system.kafka)
-    await producer.start()
-    try:
-        topic = system.config.topics.commands
-        for command in commands:
-            key, value = command["commandId"].encode(), json.dumps(command).encode()
-            where = place(command["commandId"])
-            await producer.send(topic, value, key, partition=where)
-        await producer.flush()
-    finally:
-        await producer.stop()
 
 
 async def answered(system: System, expected: dict[str, int]) -> None:
@@ -87,7 +57,7 @@ async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
     await worker.stop()
 
     await publish(system, backlog, before)
-    await grow(system, system.config.topics.commands, system.config.topics.state)
+    await grow(system, _MORE, system.config.topics.commands, system.config.topics.state)
     await publish(system, [*ended, *backlog, *shut], after)
     other = {**ended[0], "metadata": {"other": True}}
     orders = [{"commandId": each["commandId"], "type": "cancel"} for each in shut]

@@ -27,13 +27,14 @@ from tests.support.kafka.acls import (
     withdraw,
 )
 from tests.support.kafka.tls import Door, certified
+from tests.support.operating import says
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 
-def rights(system: System) -> list[Right]:
+def rights(system: System, group: str | None = None) -> list[Right]:
     """Return those of the README's "Topics and rights", and no other."""
     topics = system.config.topics
     topic, read, write = Resource.TOPIC, Operation.READ, Operation.WRITE
@@ -43,7 +44,7 @@ def rights(system: System) -> list[Right]:
         Right(topic, topics.state, write),
         Right(topic, topics.events, write),
         Right(topic, topics.dead_letters, write),
-        Right(Resource.GROUP, system.name, read),
+        Right(Resource.GROUP, group or system.name, read),
         Right(
             Resource.TRANSACTIONAL_ID,
             f"jetworker-{topics.state}-",
@@ -220,3 +221,29 @@ async def _is_shared(
         assert f'kafka_transactions_total{{outcome="{outcome}"}} 0.0' in metrics
     assert all(b"localhost" in hello for hello in door.hellos)
     assert door.hellos
+
+
+async def test_without_the_right_to_ask_for_the_owner_s_members_it_waits_and_names_it(
+    guarded_system: System,
+) -> None:
+    """The owner signs in as somebody else: Read on a group would allow Describe, too."""
+    system = guarded_system
+    heir = f"{system.name}-renamed"
+    await grant(system.kafka, rights(system, heir))
+    signing_in, system.changes = system.changes, {}
+    owner = await (await system.worker()).ready()
+    system.changes = signing_in
+    await system.publish(a_command("d-1"))
+    await system.terminal(1)
+
+    worker = await system.worker(JETWORKER_KAFKA__GROUP_ID=heir)
+    await says(worker, f"allow Describe on group {system.name}")
+    assert f"allow Describe on group {system.name}" in worker.log.read_text()
+    asking = Right(Resource.GROUP, system.name, Operation.DESCRIBE)
+    await grant(system.kafka, [asking])
+    await says(worker, "which has members")
+    await owner.stop()
+    await worker.ready()
+    await system.publish(a_command("d-2"))
+
+    judge(await system.terminal(2), [a_command("d-1"), a_command("d-2")], system.jet)

@@ -1,89 +1,17 @@
 """The state topic is the memory: whose it is, and what happens when it is not whole."""
 
-import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from jetworker.core.errors import ConfigurationError
-from jetworker.kafka import topics
 from jetworker.kafka.group import offsets_of
 from tests.support.invariants import judge
-from tests.support.system import System, WorkerProcess, a_command
+from tests.support.operating import audited, command, remake, says
+from tests.support.system import System, a_command
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-
-@asynccontextmanager
-async def administrating(system: System) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
-async def remake(system: System, topic: str) -> None:
-    """Delete a topic and make it anew, as an operator would."""
-    async with administrating(system) as admin:
-        await admin.delete_topics([topic])
-
-        async def is_gone() -> bool:
-            return topic not in await admin.list_topics()
-
-        await until(is_gone, f"no {topic}")
-    if topic == system.config.topics.state:
-        with pytest.raises(ConfigurationError, match="state rebuild"):
-            await topics.create(system.config, partitions=system.partitions)
-        await topics.create_state(system.config)
-    else:
-        await topics.create(system.config, partitions=system.partitions)
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command of the command line answered."""
-
-    code: int
-    output: str
-    error: str
-
-
-async def command(system: System, *arguments: str) -> Done:
-    """Run a command of the command line."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "jetworker",
-        *arguments,
-        env=system.environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, error = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, output.decode(), error.decode())
-
-
-async def says(worker: WorkerProcess, text: str) -> None:
-    """Wait until a worker is not ready, and says so in these words."""
-
-    async def told() -> bool:
-        if not worker.port:
-            await worker._is_ready()  # noqa: SLF001 -- it learns its port
-            return False
-        answer = await worker.get("/readyz?verbose")
-        return answer.status_code == 503 and text in answer.text
-
-    await until(told, f"a worker that says: {text}")
 
 
 async def test_another_group_waits_for_the_owner_and_goes_on_where_it_was(
@@ -104,6 +32,7 @@ async def test_another_group_waits_for_the_owner_and_goes_on_where_it_was(
     events = await system.terminal(7)
 
     judge(events, [*first, a_command("g-last")], system.jet)
+    await audited(system)
     assert [e.kind for e in events if e.kind.startswith("command.")] == []
 
 
@@ -152,6 +81,7 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     judge(events, first + more, system.jet)
     metrics = (await worker.get("/metrics")).text
     assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
+    await audited(system)
 
 
 async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -> None:
@@ -198,6 +128,7 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
 
     await until(answered, "the answers to the repeated commands")
     judge(await system.events(), first, system.jet)
+    await audited(system)
 
 
 async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(

@@ -30,6 +30,7 @@ class Operation(IntEnum):
 
     READ = 3
     WRITE = 4
+    DESCRIBE = 8
 
 
 class Pattern(IntEnum):

@@ -1,0 +1,122 @@
+"""A state that is made anew knows what was open, held and ended, and what lives where."""
+
+from collections import Counter
+
+import pytest
+
+from tests.support.invariants import judge
+from tests.support.jet.fake_server import JetServer
+from tests.support.operating import audited, command, grow, publish, remake
+from tests.support.system import System, a_command
+from tests.support.waiting import until
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.nightly,
+    pytest.mark.timeout(300),
+]
+_MORE = 7
+
+
+def before(command_id: str) -> int:
+    """Place a key as a publisher of its own kind, by four partitions."""
+    return sum(command_id.encode()) % 4
+
+
+def after(command_id: str) -> int:
+    """Place it by seven."""
+    return (sum(command_id.encode()) + 1) % _MORE
+
+
+def lose_starts(operation: str, _: JetServer) -> str | None:
+    """Lose starts before they are applied."""
+    return "lost_before" if operation == "start_delivery" else None
+
+
+async def begun(system: System, name: str) -> list[str]:
+    """Publish commands of which one stays open, two are held and two have ended."""
+    place = before if system.partitions == 4 else after
+    jet = system.jet
+    ended = [f"{name}-ended-{n}" for n in range(2)]
+    held = [f"{name}-held-{n}" for n in range(2)]
+    await publish(system, map(a_command, ended), place)
+    await until_told(system, ended, "completed")
+    jet.seconds = 600.0
+    await publish(system, [a_command(f"{name}-open")], place)
+    await until_told(system, [f"{name}-open"], "in_progress")
+    jet.seconds, jet.fault = 0.3, lose_starts
+    await publish(system, map(a_command, held), place)
+    await until_told(system, held, "held")
+    jet.fault = lambda _operation, _server: None
+    return [*ended, f"{name}-open", *held]
+
+
+async def until_told(system: System, names: list[str], state: str) -> None:
+    """Wait until the latest event of each command says this state, or reason."""
+
+    async def is_told() -> bool:
+        last = {e.key: e.data for e in await system.events() if "delivery." in e.kind}
+        found = [last.get(name, {}) for name in names]
+        return all(
+            state in {each.get("state"), (each.get("reason") or {}).get("code")}
+            for each in found
+        )
+
+    await until(is_told, f"{state} of {names}")
+
+
+async def test_after_a_growth_too_a_rebuilt_state_answers_orders_and_repeats(
+    system: System,
+) -> None:
+    """Each record that comes again comes to another partition than that which knows it."""
+    system.changes = {
+        "JETWORKER_STARTS__SETTLE": "500ms",
+        "JETWORKER_STARTS__MAX_ATTEMPTS": "1",  # a lost one is held at once
+    }
+    topics = system.config.topics
+    worker = await (await system.worker()).ready()
+    old = await begun(system, "old")
+    await worker.stop()
+    await grow(system, _MORE, topics.commands, topics.state)
+    worker = await (await system.worker()).ready()
+    new = await begun(system, "new")
+    await worker.stop()
+
+    await remake(system, topics.state)
+    done = await command(system, "state", "rebuild", "--yes")
+    await (await system.worker()).ready()
+    every = [a_command(name) for name in old + new]
+    abandon = [
+        {"commandId": f"{name}-held-0", "type": "resolve", "action": "abandon"}
+        for name in ("old", "new")
+    ]
+    await publish(system, [*every, *abandon], after)
+    adopt = {
+        name: system.jet.start("job-archive", a_command(name)["objects"]).delivery_id
+        for name in ("old-held-1", "new-held-1")
+    }
+    order = {"commandId": "new-held-1", "type": "resolve", "action": "adopt"}
+    await publish(system, [order | {"deliveryId": adopt["new-held-1"]}], after)
+    options = ("adopt", "--delivery-id", adopt["old-held-1"])
+    adopted = await command(system, "resolve", "old-held-1", *options)
+    for each in system.jet.deliveries.values():
+        each.seconds = 0.0
+    events = await system.terminal(len(every))
+
+    async def are_answered() -> bool:
+        answers = Counter(e.kind for e in await system.events() if "command." in e.kind)
+        return answers == {"command.duplicate": len(every), "command.applied": 4}
+
+    await until(are_answered, "the answers to repeats and orders")
+    judge(events, every, system.jet)
+    ends = {
+        e.key: e.data["reason"] for e in events if e.is_terminal and e.data["reason"]
+    }
+    assert {name: reason["code"] for name, reason in ends.items()} == {
+        "old-held-0": "abandoned",
+        "new-held-0": "abandoned",
+    }
+    assert (done.code, adopted.code) == (0, 0), done.error + adopted.error
+    assert done.output.count(" is empty") == _MORE
+    assert f"{_MORE} partitions were rebuilt" in done.output
+    await audited(system)
