@@ -4,28 +4,90 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, assert_never
 
 from jetworker.config.model import Config
-from jetworker.core.command import CommandId
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.admission import Known
+from jetworker.core.command import CommandId, RouteName
+from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import times, units
-from jetworker.worker.assembly import VERSION, Parts
+from jetworker.worker.assembly import VERSION
 
 _OUTCOMES = ("accepted", "applied", "rejected", "duplicate")
 _ENDS = ("completed", "failed", "cancelled")
 _LATE = 5.0  # seconds
 
 
+class Standing(Protocol):
+    """A worker, as far as it is reported: it is asked, and never changed."""
+
+    def stuck(self) -> Mapping[str, str | None]:
+        """Return what stands in the way of progress, by loop; None: nothing."""
+
+    def lag(self) -> float:
+        """Return by how many seconds the event loop is late."""
+
+    def joining(self) -> str | None:
+        """Return why no records come from the group; None: they can."""
+
+    def assigned(self) -> frozenset[int]:
+        """Return the partitions that are ours."""
+
+    def restored(self) -> frozenset[int]:
+        """Return those whose deliveries are known."""
+
+    def hindrances(self) -> Mapping[int, str]:
+        """Return what keeps partitions from being served."""
+
+    def has_signed_in(self) -> bool:
+        """Whether a token was obtained once."""
+
+    def token_ends_at(self) -> datetime | None:
+        """Return when the token ends, None without one."""
+
+    def oldest_seen(self) -> datetime | None:
+        """Return when the most stale open delivery was last seen."""
+
+    def next_due(self, command_id: CommandId) -> float | None:
+        """Return in how many seconds a delivery is asked for, None if it is not."""
+
+    def totals(self) -> Mapping[str, int]:
+        """Return how many deliveries there are, of each kind that a page shows."""
+
+    def answered(self, outcome: str) -> int:
+        """Return how many records were answered so since the start."""
+
+    def ended(self, route: RouteName, outcome: str) -> int:
+        """Return how many deliveries of a route have ended so since the start."""
+
+    def told(self) -> int:
+        """Return how many events were published since the start."""
+
+    def routes(self) -> Iterator[Route]:
+        """Yield the routes as they are now."""
+
+    def routes_error(self) -> str | None:
+        """Return what is wrong with the routes file, None if nothing is."""
+
+    def route(self, route: Route) -> Mapping[str, Any]:
+        """Return how a route stands: its job, what is open on it, and what waits."""
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield every open delivery."""
+
+    def known(self, command_id: CommandId) -> tuple[int, Known]:
+        """Return what is known of a command, and on which partition (-1 if nothing)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The parts that know, and how they are told."""
+    """What is told of a worker, and how."""
 
-    parts: Parts
+    worker: Standing
     config: Config
     metrics: Metrics
     clock: Clock
@@ -33,80 +95,61 @@ class Report:
 
     def live(self) -> Mapping[str, str | None]:
         """Only whether every loop makes progress: Jet and Kafka may be down."""
-        return self.parts.watchdog.stuck()
+        return self.worker.stuck()
 
     def ready(self) -> Mapping[str, str | None]:
         """Whether commands are taken and can be carried out."""
-        worker, jet = self.parts.worker, self.parts.jet
-        behind = sorted(worker.assigned - worker.lives.keys())
-        is_late = self.parts.watchdog.lag > _LATE
+        worker = self.worker
+        behind = sorted(worker.assigned() - worker.restored())
         return {
-            "group": worker.deafness
-            or (None if worker.has_joined else "the group is not joined yet"),
+            "group": worker.joining(),
             "partitions": f"not restored yet: {behind}" if behind else None,
-            "state": _hindered(worker.hindrances),
-            "token": None if jet.has_signed_in else "no token was obtained yet",
-            "loop": "the event loop is late" if is_late else None,
+            "state": _hindered(worker.hindrances()),
+            "token": None if worker.has_signed_in() else "no token was obtained yet",
+            "loop": "the event loop is late" if worker.lag() > _LATE else None,
             "running": "the worker is stopping" if self.is_stopping() else None,
         }
 
     def refresh(self) -> None:
         """Set the gauges that are only known when somebody looks."""
-        seen = self.parts.follower.oldest_seen() or self.clock.now()
+        worker, hindrances = self.worker, self.worker.hindrances()
+        seen = worker.oldest_seen() or self.clock.now()
         self.metrics.oldest_status_timestamp_seconds.set(seen.timestamp())
-        self.metrics.partitions_assigned.set(len(self.parts.worker.assigned))
-        worker = self.parts.worker
+        self.metrics.partitions_assigned.set(len(worker.assigned()))
         # After a growth a partition is live and waits: an alert is to see that too.
-        served = worker.lives.keys() - worker.hindrances.keys()
+        served = worker.restored() - hindrances.keys()
         self.metrics.partitions_restored.set(len(served))
-        lost = [
-            each
-            for each in self.parts.worker.hindrances.values()
-            if each.startswith("state lost")
-        ]
+        lost = [each for each in hindrances.values() if each.startswith("state lost")]
         self.metrics.state_lost_partitions.set(len(lost))
         self.metrics.ready.set(not any(self.ready().values()))
 
     def status(self) -> dict[str, Any]:
         """Return what the worker as a whole is doing."""
-        parts, lives = self.parts, self.parts.worker.lives.values()
-        finished = parts.counts.finished
-        expiry = parts.jet.token_ends_at
+        worker, expiry = self.worker, self.worker.token_ends_at()
+        routes = list(worker.routes())
         return {
             "version": VERSION,
             "group": self.config.kafka.group_id,
-            "partitions": sorted(parts.worker.assigned),
-            "checks": {**self.live(), **self.ready(), "routes": parts.book.error},
-            "totals": {
-                "open": parts.counts.total,
-                "held": parts.counts.in_state(State.HELD),
-                "failed": sum(ends["failed"] for ends in finished.values()),
-                "waiting": parts.starter.waiting(),
-                "followed": len(parts.follower),
-                "remembered": sum(len(life.memory) for life in lives),
-            },
-            "routes": [self._route(route) for route in parts.book.routes.values()],
+            "partitions": sorted(worker.assigned()),
+            "checks": {**self.live(), **self.ready(), "routes": worker.routes_error()},
+            "totals": dict(worker.totals()),
+            "routes": [self._route(route) for route in routes],
             "sinceStart": {
                 "commands": {
-                    outcome: parts.counts.commands[outcome] for outcome in _OUTCOMES
+                    outcome: worker.answered(outcome) for outcome in _OUTCOMES
                 },
                 "finished": {
-                    name: {end: finished[name][end] for end in _ENDS}
-                    for name in parts.book.routes
+                    route.name: {end: worker.ended(route.name, end) for end in _ENDS}
+                    for route in routes
                 },
-                "events": parts.counts.events,
+                "events": worker.told(),
                 "tokenExpiresAt": times.encode(expiry) if expiry else None,
             },
         }
 
     def _route(self, route: Route) -> dict[str, Any]:
-        return {
-            "route": route.name,
-            "job": self.parts.resolver.known(route),
-            "open": self.parts.counts.open_on(route.name),
-            "limit": route.max_active,
-            **self.parts.starter.describe(route.name),
-        }
+        limit = {"route": route.name, "limit": route.max_active}
+        return {**limit, **self.worker.route(route)}
 
     def deliveries(
         self, filters: Mapping[str, str], offset: int, limit: int
@@ -122,33 +165,35 @@ class Report:
 
     def delivery(self, command_id: str) -> dict[str, Any] | None:
         """Return what is known of one command."""
-        for life in self.parts.worker.lives.values():
-            known = life.known(CommandId(command_id))
-            if isinstance(known, Delivery):
-                return self._row(known) | {"partition": life.partition}
-            if isinstance(known, Remembered):
+        partition, known = self.worker.known(CommandId(command_id))
+        match known:
+            case None:
+                return None
+            case Delivery():
+                return self._row(known) | {"partition": partition}
+            case Remembered():
                 return {
                     "commandId": command_id,
                     "state": known.state,
                     "deliveryId": known.delivery_id,
                     "finishedAt": times.encode(known.finished_at),
-                    "partition": life.partition,
+                    "partition": partition,
                 }
-        return None
+            case _:
+                assert_never(known)
 
     def _matching(self, filters: Mapping[str, str]) -> Iterator[Delivery]:
-        for life in self.parts.worker.lives.values():
-            for delivery in list(life.deliveries.values()):
-                if filters.get("route", delivery.route) != delivery.route:
-                    continue
-                if filters.get("state", delivery.state) != delivery.state:
-                    continue
-                if filters.get("text", "") in delivery.command_id:
-                    yield delivery
+        for delivery in self.worker.deliveries():
+            if filters.get("route", delivery.route) != delivery.route:
+                continue
+            if filters.get("state", delivery.state) != delivery.state:
+                continue
+            if filters.get("text", "") in delivery.command_id:
+                yield delivery
 
     def _row(self, delivery: Delivery) -> dict[str, Any]:
         reason = delivery.reason
-        due = self.parts.follower.next_due(delivery.command_id)
+        due = self.worker.next_due(delivery.command_id)
         return {
             "commandId": delivery.command_id,
             "route": delivery.route,

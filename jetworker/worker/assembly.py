@@ -41,6 +41,7 @@ from jetworker.worker.reconciliation.lessons import Lessons
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.route_table import RouteTable
+from jetworker.worker.standing import Standing
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
@@ -95,6 +96,20 @@ class Parts:
         if any(_routes_of(self.book, self.resolver, hint.job_id)):
             self.observer.hint(hint)
         return False
+
+    @property
+    def standing(self) -> Standing:
+        """What others may ask of this worker."""
+        return Standing(
+            self.worker,
+            self.starter,
+            self.follower,
+            self.counts,
+            self.resolver,
+            self.book,
+            self.watchdog,
+            self.jet,
+        )
 
     def services(self) -> dict[str, Coroutine[None, None, None]]:
         """Return the loops that serve the partitions, by name."""

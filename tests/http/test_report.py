@@ -15,7 +15,7 @@ from jetworker.http.report import Report
 from jetworker.kafka.clients import KafkaClients
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.worker.assembly import VERSION, Outside, assemble
+from jetworker.worker.assembly import VERSION, Outside, Parts, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.support.builders import a_delivery
 from tests.support.jet import site as sandboxes
@@ -42,7 +42,7 @@ def routes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def report(routes: Path, stopping: Flag) -> AsyncIterator[Report]:
+async def parts(routes: Path) -> AsyncIterator[Parts]:
     config = brokers.settings("127.0.0.1:1", TopicsConfig())
     metrics, clock = Metrics(CollectorRegistry()), Clock()
     async with (
@@ -51,15 +51,21 @@ async def report(routes: Path, stopping: Flag) -> AsyncIterator[Report]:
     ):
         kafka = KafkaClients(config.kafka, config.topics)
         outside = Outside(kafka, jet, RouteTable(routes, metrics), clock, metrics)
-        parts = assemble(config, outside)
-        yield Report(parts, config, metrics, clock, stopping.is_set)
+        yield assemble(config, outside)
+
+
+@pytest.fixture
+def report(parts: Parts, stopping: Flag) -> Report:
+    config = brokers.settings("127.0.0.1:1", TopicsConfig())
+    metrics = Metrics(CollectorRegistry())
+    return Report(parts.standing, config, metrics, Clock(), stopping.is_set)
 
 
 async def test_a_worker_that_has_not_begun_is_alive_and_says_what_it_waits_for(
-    report: Report, stopping: Flag
+    report: Report, parts: Parts, stopping: Flag
 ) -> None:
     before = dict(report.ready())
-    await report.parts.jet.sign_in()
+    await parts.jet.sign_in()
     stopping.set()
     after = dict(report.ready())
 
@@ -111,10 +117,11 @@ class Kept:
 
 async def test_a_partition_that_waits_after_a_growth_is_neither_ready_nor_restored(
     report: Report,
+    parts: Parts,
 ) -> None:
     grown = "the topics have grown, and commands wait"
     partitions = {0: Kept(object()), 1: Kept(object(), grown), 2: Kept(None)}
-    report.parts.worker._partitions = partitions  # type: ignore[assignment]  # noqa: SLF001 -- Kafka fills it
+    parts.worker._partitions = partitions  # type: ignore[assignment]  # noqa: SLF001 -- Kafka fills it
 
     report.refresh()
 
@@ -126,8 +133,9 @@ async def test_a_partition_that_waits_after_a_growth_is_neither_ready_nor_restor
 
 async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(
     report: Report,
+    parts: Parts,
 ) -> None:
-    counts = report.parts.counts
+    counts = parts.counts
     counts.answered("accepted")
     counts.answered("rejected", "unknown_route")
     held = a_delivery(State.HELD)
@@ -147,6 +155,6 @@ async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(
         "tokenExpiresAt": None,
     }
     assert (told["totals"]["held"], told["totals"]["failed"]) == (1, 1)
-    await report.parts.jet.sign_in()
+    await parts.jet.sign_in()
     assert report.status()["sinceStart"]["tokenExpiresAt"] is not None
     assert report.deliveries({}, 0, 10) == (0, [])
