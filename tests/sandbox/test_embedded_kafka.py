@@ -177,6 +177,30 @@ def test_given_data_stays_and_serves_the_next_broker(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "kafka.log").exists()
 
 
+def test_what_kafka_s_tool_writes_is_kept_and_the_next_storage_begins_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the folder's own id differs: a cluster may not have it twice."""
+    kept = tmp_path / "kept" / "bootstrap.checkpoint"
+    monkeypatch.setattr(kafka_jars, "bootstrap", lambda: kept)
+    folders = tmp_path / "by the tool", tmp_path / "by copying"
+
+    for folder in folders:
+        assert kept.is_file() == (folder == folders[1])
+        with EmbeddedKafka(folder):
+            pass
+
+    tool, copy = (_storage(each / "logs") for each in folders)
+    assert tool.pop("directory.id") != copy.pop("directory.id")
+    assert tool == copy
+
+
+def _storage(logs: Path) -> dict[str, str]:
+    lines = (logs / "meta.properties").read_text().splitlines()
+    said = dict(each.split("=", 1) for each in lines if not each.startswith("#"))
+    return said | {"records": (logs / "bootstrap.checkpoint").read_bytes().hex()}
+
+
 def test_temporary_data_is_removed_in_the_end() -> None:
     with EmbeddedKafka() as broker:
         folder = broker.log.parent

@@ -1,5 +1,6 @@
 """A real Apache Kafka in a child process, for the demo and the tests; no Java needed."""
 
+import base64
 import fcntl
 import os
 import random
@@ -10,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -63,6 +65,7 @@ def _is_free(port: int) -> bool:
 
 _READY_WITHIN = 60.0
 _CLUSTER = "amV0d29ya2VyLXNhbmRib3g"
+_NODE = "1"
 _JAVA_OPTIONS = (
     "-Xmx256m",
     "-XX:+UseSerialGC",
@@ -213,6 +216,28 @@ class EmbeddedKafka:
         self._owner, self._pid = None, 0
 
     def _format(self, tool: list[str], properties: Path) -> None:
+        """
+        Prepare the storage.
+
+        What Kafka's tool writes depends on its version only, but for the ids: it is
+        kept and copied from then on, for starting Java costs seconds.
+        """
+        kept, logs = kafka_jars.bootstrap(), self._data / "logs"
+        if not kept.is_file():
+            self._format_by(tool, properties)
+            with suppress(OSError):  # next time then
+                kafka_jars.keep(logs / kept.name, kept)
+            return
+        logs.mkdir()
+        shutil.copyfile(kept, logs / kept.name)
+        directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        (logs / "meta.properties").write_text(
+            f"version=1\ncluster.id={_CLUSTER}\n"
+            f"node.id={self._settings.get('node.id', _NODE)}\n"
+            f"directory.id={directory}\n"
+        )
+
+    def _format_by(self, tool: list[str], properties: Path) -> None:
         arguments = ["format", "-t", _CLUSTER, "-c", str(properties)]
         done = subprocess.run(  # noqa: S603 -- our own command line
             [*tool, *arguments], capture_output=True, text=True, check=False
@@ -236,7 +261,7 @@ class EmbeddedKafka:
         plain = f"PLAINTEXT://127.0.0.1:{self._port}"
         settings = {
             "process.roles": "broker,controller",
-            "node.id": "1",
+            "node.id": _NODE,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
             "controller.listener.names": "CONTROLLER",
             "listeners": f"{plain},CONTROLLER://127.0.0.1:{self._controller}",

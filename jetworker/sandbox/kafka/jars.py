@@ -9,6 +9,7 @@ download for good. Here the folder of jars appears whole or not at all.
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -57,6 +58,20 @@ def folder() -> Path:
     """Return where the jars are kept, named for all that is in it."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "jetworker" / f"kafka-{VERSION}-log4j-{_LOG4J}"
+
+
+def bootstrap() -> Path:
+    """Return where it is kept what a new storage of this Kafka begins with."""
+    jars = folder()
+    return jars.with_name(f"{jars.name}-storage") / "bootstrap.checkpoint"
+
+
+def keep(file: Path, kept: Path) -> None:
+    """Keep a copy of a file, whole or not at all; raises OSError."""
+    kept.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as partial:
+        partial.write(file.read_bytes())
+    Path(partial.name).replace(kept)
 
 
 def _fetch(jars: Path) -> None:
