@@ -39,7 +39,7 @@ imports: install ## Import directions.
 check: lint types imports ## Everything that runs no test.
 
 pure: install ## Tests of the pure parts, with 100 % branch coverage of core/ and wire/.
-	$(RUN)/pytest -q tests/core tests/wire \
+	$(RUN)/pytest -q tests/core tests/wire -n 2 --dist=worksteal \
 		--cov=jetworker.core --cov=jetworker.wire --cov-branch --cov-fail-under=100 \
 		--cov-report=term-missing:skip-covered
 

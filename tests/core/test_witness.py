@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from jetworker.core.command import DeliveryId
-from jetworker.core.evidence import Asked, Shown
+from jetworker.core.evidence import LEARNED_FROM, Asked, Shown
 from jetworker.core.post import Window
 from jetworker.core.witness import (
     KnownDelivery,
@@ -18,6 +18,7 @@ from jetworker.core.witness import (
     Row,
     Survey,
     extended,
+    last_ended,
     survey,
 )
 from tests.support.builders import NOW, SECOND
@@ -25,6 +26,7 @@ from tests.support.builders import NOW, SECOND
 SETTLE = 20 * SECOND
 WINDOW = Window(NOW, NOW + 30 * SECOND)
 ASKED = Asked(1, 100, None, b"")
+FOLDERS = replace(ASKED, folders=True)
 
 
 def known(name: str, at: float, ended: float | None = None) -> KnownDelivery:
@@ -333,3 +335,18 @@ def test_dates_are_what_jet_shows_where_it_shows_them() -> None:
 
     assert seen.last_start == at
     assert timedelta() < at - WINDOW.hi
+
+
+def test_learned_from_is_what_ended_whole_before_and_the_newest_of_it_first() -> None:
+    ended = [replace(known(f"o{n}", n, n + 1), is_whole=True) for n in range(50)]
+    others = [
+        replace(known("in parts", 50, 51), is_whole=False),
+        replace(known("of folders", 51, 52), is_whole=True, asked=FOLDERS),
+        replace(known("of a time unknown", 52, 53), is_whole=True, made_in=None),
+        replace(known("ended too late", 53, 100), is_whole=True),
+        replace(known("made too late", 100), is_whole=True),
+    ]
+
+    found = last_ended([*ended, *others], NOW + 60 * SECOND)
+
+    assert found == ended[::-1][:LEARNED_FROM]
