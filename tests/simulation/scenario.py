@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
-from jetworker.worker import job_locks
+from jetworker.worker import job_locks, route_table
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
@@ -74,6 +75,8 @@ class Simulation:
         routes = folder / "routes.yaml"
         routes.write_text(ROUTES)
         self._settings = Settings(configure(routes))
+        # Every process reads the same file, and reading YAML is slow.
+        route_table.read = cache(route_table.read)
         # A life is too short for ten answers: several are in flight from the first on.
         job_locks.CALM_AFTER_ANSWERS = 0
 
