@@ -33,7 +33,6 @@ from aiokafka import (
 )
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerFenced
-from aiokafka.producer.sender import BACKOFF_OVERRIDE, AddPartitionsToTxnHandler
 from aiokafka.structs import OffsetAndMetadata
 from typing_extensions import override
 
@@ -366,52 +365,6 @@ async def test_commands_in_every_compression_can_be_read(
     where = TopicPartition(topics.commands, 0)
     async with _reader(kafka, "read_committed", where) as reader:
         assert await _values(reader, value) == [value]
-
-
-async def test_a_transaction_waits_less_when_it_begins_with_the_offsets(
-    kafka: str, topics: TopicsConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    aiokafka waits 20 ms, whatever it is told, if the first call adds a partition.
-
-    It does so only while the broker still writes the markers of the transaction before,
-    which is a matter of luck. So both are run in turn until the one has waited ten
-    times, and the waits of the other are counted; they are its own answer to a response.
-    """
-    group, where = _an_id(), TopicPartition(topics.commands, 0)
-    waited: list[float] = []
-    handle: Callable[[Any, Any], Any] = AddPartitionsToTxnHandler.handle_response
-
-    def counting(self: AddPartitionsToTxnHandler, response: Any) -> Any:
-        pause = handle(self, response)
-        if pause == BACKOFF_OVERRIDE:
-            waited.append(pause)
-        return pause
-
-    monkeypatch.setattr(AddPartitionsToTxnHandler, "handle_response", counting)
-
-    async def waits(producer: AIOKafkaProducer, *, offsets_first: bool) -> bool:
-        async with producer.transaction():
-            for partition in range(6):
-                await producer.send(topics.events, b"before", partition=partition)
-        before = len(waited)
-        async with producer.transaction():
-            if offsets_first:
-                await producer.send_offsets_to_transaction({where: _at(1)}, group)
-            await producer.send_and_wait(topics.dead_letters, b"", partition=0)
-        return len(waited) > before
-
-    offsets_first = records_first = 0
-    async with (
-        _producer(kafka, transactional_id=_an_id()) as one,
-        _producer(kafka, transactional_id=_an_id()) as other,
-    ):
-        async with asyncio.timeout(PATIENCE):
-            while records_first < 10:
-                offsets_first += await waits(one, offsets_first=True)
-                records_first += await waits(other, offsets_first=False)
-
-    assert offsets_first <= records_first / 2
 
 
 async def test_a_commit_to_a_silent_broker_has_no_end_of_its_own(

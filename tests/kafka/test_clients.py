@@ -2,8 +2,11 @@
 
 import asyncio
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import ConcurrentTransactions
+from aiokafka.producer.sender import AddPartitionsToTxnHandler
 
 from jetworker.core.errors import StoreError
 from jetworker.kafka.clients import bounded, only_our_cancellation
@@ -57,3 +60,14 @@ async def test_a_cancellation_that_the_client_swallows_is_raised_again() -> None
 
     with pytest.raises(asyncio.CancelledError):
         await closing
+
+
+def test_a_transaction_that_begins_with_a_record_waits_a_few_milliseconds() -> None:
+    """As long as the broker writes the markers of the one before; aiokafka's own is 20."""
+    theirs = SimpleNamespace(
+        _txn_manager=SimpleNamespace(txn_partitions=set()), _retry_backoff=1.0
+    )
+    handler = AddPartitionsToTxnHandler(theirs, set())
+    busy = SimpleNamespace(errors=[("t", [(0, ConcurrentTransactions.errno)])])
+
+    assert handler.handle_response(busy) == 0.003
