@@ -67,11 +67,8 @@ async def secured(
             **{f"ssl.{kind}.type": "PEM" for kind in stores},
             **{f"ssl.{k}.location": str(tmp_path / n) for k, n in stores.items()},
         },
-        {
-            "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL"
-            )
-        },
+        {},
+        protocol="SASL_SSL",
     )
     await asyncio.to_thread(broker.__enter__)
     made = System(broker.bootstrap_servers, jet, tmp_path, ROUTES)
