@@ -9,7 +9,8 @@ from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
 from jetworker.kafka.reader import Place, Unreadable, places
-from jetworker.wire.printed import ListedData, ListedState, listed
+from jetworker.wire.listed_state import ListedState
+from jetworker.wire.printed import ListedData, listed
 
 _NAMED = 20
 

@@ -1,27 +1,24 @@
 """The command line: every command's arguments, help and exit code."""
 
-import asyncio
 import json
 import logging
 import os
 import sys
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from jetworker.cli.exit_codes import CONFIGURATION, FAILED, OK, REJECTED
-from jetworker.config import load as settings
-from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, JetworkerError
-from jetworker.wire.printed import ListedState
+from jetworker.wire.listed_state import ListedState
 
 if TYPE_CHECKING:  # a command imports only what it needs: --help is quick
     from jetworker.cli.listing import Selection
     from jetworker.cli.orders import Order
+    from jetworker.config.model import Config
     from jetworker.wire.dead_letters import Position
 
 cli = typer.Typer(
@@ -66,6 +63,8 @@ def run() -> None:
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001 -- typer's callback
+    from importlib.metadata import version
+
     if wanted:
         typer.echo(f"jetworker {version('jetworker')}")
         raise typer.Exit
@@ -90,7 +89,10 @@ def every_command(
 @cli.command("run")
 def run_worker() -> None:
     """Be a worker until SIGTERM."""
+    import asyncio
+
     from jetworker.cli import run as app
+    from jetworker.config import load as settings
     from jetworker.runtime import logs
 
     config = settings.load(os.environ)
@@ -106,6 +108,8 @@ def demo(
     ] = False,
 ) -> None:
     """Run everything on this machine and account for every command."""
+    import asyncio
+
     from jetworker.cli.demo import demo as show
 
     raise typer.Exit(asyncio.run(show.run(keep=keep)))
@@ -461,6 +465,7 @@ def ui(
     """Serve a page over the whole installation, from the topics alone."""
     from jetworker.cli.ui.door import Options
     from jetworker.cli.ui.serve import serve
+    from jetworker.config import load as settings
     from jetworker.runtime import logs
 
     config = settings.load(os.environ)
@@ -583,8 +588,9 @@ def _set_paused(job: str, *, paused: bool, as_json: bool) -> NoReturn:
     _leave(jobs.set_paused(config, os.environ, job, paused=paused, as_json=as_json))
 
 
-def _load_config() -> Config:
+def _load_config() -> "Config":
     """Read the settings; raises ConfigurationError."""
+    from jetworker.config import load as settings
     from jetworker.runtime import logs
 
     config = settings.load(os.environ)

@@ -1,7 +1,6 @@
 """What the commands print with `--json`, as models: the schemas are made from them."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -184,20 +183,6 @@ class WrittenData(Data):
     """What `jetworker schemas` prints: the files that it wrote."""
 
     files: tuple[str, ...]
-
-
-class ListedState(StrEnum):
-    """The states that events tell, and `held`, which is one of the uncertain ones."""
-
-    ACCEPTED = "accepted"
-    WAITING = "waiting"
-    UNCERTAIN = "uncertain"
-    HELD = "held"
-    STARTED = "started"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 class ListedData(Data):
