@@ -1,5 +1,10 @@
-"""A burst of deliveries over some jobs: what the worker takes for it, and the plain peer."""
+"""
+A burst of deliveries over some jobs: what the worker takes for it, and the plain peer.
 
+`python -m tests.benchmark.burst --help` measures other bursts than `make benchmark` does.
+"""
+
+import argparse
 import asyncio
 import json
 import os
@@ -10,8 +15,9 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -19,6 +25,7 @@ from typing_extensions import override
 
 from jetworker.sandbox.jet.server import Sandbox
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
+from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.benchmark.ratios import Ratio
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, WorkerProcess, a_command
@@ -32,12 +39,33 @@ _MOST_CALLS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many deliveries of how many *seconds*, all at once, over how many jobs."""
+    """
+    How many deliveries of how many *seconds*, all at once, over how many jobs.
+
+    Each asks for so many *objects*; *latency* are the seconds before every answer of Jet,
+    *at_once* is `starts_at_once` of every route, 0 where none says.
+    """
 
     deliveries: int = 200
     jobs: int = 4
     seconds: float = 10.0
     poll: float = 1.0
+    objects: int = 1
+    latency: float = 0.0
+    at_once: int = 0
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return the commands, over all jobs in turn."""
+        return [
+            a_command(f"c-{n}", f"job-{n % self.jobs}", objects=self._objects(n))
+            for n in range(self.deliveries)
+        ]
+
+    def _objects(self, number: int) -> list[dict[str, Any]]:
+        return [
+            {"relativePath": f"/c-{number}/frame.{n:07}.dpx", "sizeInBytes": 1000}
+            for n in range(self.objects)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +83,15 @@ class Cost:
         """Return a line for people."""
         return (
             f"{self.who}: {self.cpu:.1f} ms of CPU and {self.calls:.2f} calls to Jet a"
-            f" delivery; started after {_tail(self.starts)}; ends seen {_tail(self.ends)}"
+            f" delivery; started after {_shown(self.starts)}; ends seen {_shown(self.ends)}"
             " late"
         )
 
 
 async def beside_the_peer(kafka: str, load: Load = Load()) -> tuple[Ratio, ...]:  # noqa: B008 -- frozen
     """Measure the plain peer and then the worker, print both, and return the ratios."""
-    peer = await _measured(kafka, load, "plain peer")
-    worker = await _measured(kafka, load, "worker")
+    peer = await measured(kafka, load, "plain peer")
+    worker = await measured(kafka, load, "worker")
     return (
         Ratio("the worker's CPU by the plain peer's", worker.cpu / peer.cpu, _MOST_CPU),
         Ratio(
@@ -74,16 +102,22 @@ async def beside_the_peer(kafka: str, load: Load = Load()) -> tuple[Ratio, ...]:
     )
 
 
-async def _measured(kafka: str, load: Load, who: str) -> Cost:
+async def measured(kafka: str, load: Load, who: str = "worker") -> Cost:
+    """Let a worker, or the plain peer, carry a burst out against a sandbox of its own."""
     names = [f"job-{n}" for n in range(load.jobs)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = SandboxSettings(
             profiles={"A": folder, "B": folder},
             jobs=tuple(JobSeed(each, "A", "B") for each in names),
-            tuning=Tuning(virtual_seconds=load.seconds),
+            tuning=Tuning(
+                virtual_seconds=load.seconds, batch_size=max(100, load.objects)
+            ),
         )
         async with Sandbox(settings) as jet:
+            if load.latency:
+                seconds = {"seconds": load.latency, "times": None}
+                jet.faults.add({"operation": "*", "kind": "delay"} | seconds)
             ids = {str(each.name): str(each.job_id) for each in jet.world.jobs.values()}
             system = _system(kafka, jet, folder, ids, load)
             await system.create()
@@ -99,28 +133,28 @@ async def _measured(kafka: str, load: Load, who: str) -> Cost:
 
 async def _burst(who: str, system: System, jet: Sandbox, load: Load, pid: int) -> Cost:
     calls, cpu = len(jet.ledger.requests), _cpu(pid)
-    commands = [
-        a_command(f"c-{n}", f"job-{n % load.jobs}") for n in range(load.deliveries)
-    ]
-    await system.publish(*commands)
+    await system.publish(*load.commands())
     topics = system.config.topics
-    events: list[tuple[bytes, str, float]] = []
+    started: dict[bytes, float] = {}
+    ended: dict[bytes, float] = {}
+    seen = 0
 
     async def all_ended() -> bool:
-        nonlocal events
-        events = [
-            (each.key, orjson.loads(each.value)["state"], each.timestamp / 1000)
-            for each in await system.read(topics.events)
-            if b"transferId" not in each.value
-        ]
-        ended = [key for key, state, _ in events if state == "completed"]
+        nonlocal seen
+        records = await system.read(topics.events)
+        for each in records[seen:]:
+            found = orjson.loads(each.value)
+            told = {"started": started, "completed": ended}.get(found.get("state"))
+            if told is not None and "transferId" not in found:
+                told.setdefault(each.key, each.timestamp / 1000)
+        seen = len(records)
         return len(ended) >= load.deliveries
 
-    await until(all_ended, f"the end of a burst: {who}", 4 * PATIENCE)
+    await until(
+        all_ended, f"the end of a burst: {who}", 4 * PATIENCE + 2 * load.seconds
+    )
     cpu, calls = _cpu(pid) - cpu, len(jet.ledger.requests) - calls
     sent = {x.key: x.timestamp / 1000 for x in await system.read(topics.commands)}
-    started = {key: at for key, state, at in events if state == "started"}
-    ended = {key: at for key, state, at in events if state == "completed"}
     return Cost(
         who,
         1000 * cpu / load.deliveries,
@@ -133,7 +167,8 @@ async def _burst(who: str, system: System, jet: Sandbox, load: Load, pid: int) -
 def _system(
     kafka: str, jet: Sandbox, folder: Path, ids: dict[str, str], load: Load
 ) -> System:
-    routes = "".join(f"  {name}: {{job_id: {ids[name]}}}\n" for name in ids)
+    at_once = f", starts_at_once: {load.at_once}" if load.at_once else ""
+    routes = "".join(f"  {name}: {{job_id: {ids[name]}{at_once}}}\n" for name in ids)
     changes = {
         "JETWORKER_JET__BASE_URL": jet.base_url,
         "JETWORKER_JET__CLIENT_ID": "demo",
@@ -197,12 +232,39 @@ async def _a_peer(
         await process.wait()
 
 
+async def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmark.burst")
+    for field_ in fields(Load):
+        default = field_.default
+        name = f"--{field_.name.replace('_', '-')}"
+        parser.add_argument(name, type=type(default), default=default)
+    parser.add_argument("--alone", action="store_true", help="without the plain peer")
+    options = vars(parser.parse_args())
+    alone = options.pop("alone")
+    load = Load(**options)
+    with EmbeddedKafka() as kafka:
+        if alone:
+            await measured(kafka.bootstrap_servers, load)
+            return
+        for ratio in await beside_the_peer(kafka.bootstrap_servers, load):
+            sys.stdout.write(f"{ratio}\n")
+
+
 def _cpu(pid: int) -> float:
     """Return the seconds of CPU that a process has used, as Linux tells them."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _tail(seconds: tuple[float, ...]) -> str:
+def tail(seconds: tuple[float, ...]) -> tuple[float, float]:
+    """Return the median and the 99th percentile."""
     cuts = statistics.quantiles(seconds, n=100)
-    return f"{cuts[49]:.2f} s (p50), {cuts[98]:.2f} s (p99)"
+    return cuts[49], cuts[98]
+
+
+def _shown(seconds: tuple[float, ...]) -> str:
+    return "{:.2f} s (p50), {:.2f} s (p99)".format(*tail(seconds))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -23,6 +23,7 @@ from jetworker.config.model import Config
 from jetworker.core.command import Rejection
 from jetworker.core.delivery import EventType, ReasonCode
 from jetworker.runtime.metrics import Metrics
+from tests.docs.plot import svg
 
 DOCS = Path(__file__).parents[2] / "docs"
 _MADE = "<!-- made by `make docs`: change what it describes, not this page -->\n"
@@ -86,7 +87,10 @@ def pages() -> dict[str, str]:
         "cli.md": _commands(),
         "events.md": _events(),
     }
-    return {name: f"{_MADE}\n{text}" for name, text in made.items()}
+    plot = svg((DOCS / "growth.csv").read_text())
+    return {name: f"{_MADE}\n{text}" for name, text in made.items()} | {
+        "growth.svg": plot
+    }
 
 
 def _settings() -> str:
