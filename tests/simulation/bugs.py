@@ -18,7 +18,8 @@ class Bug:
     """
     In *module*, *right* becomes *wrong*; *shows* is the invariant that it breaks.
 
-    *first* is the seed that showed it first: there the search begins.
+    *first* is the seed that showed it first: there the search begins. *also* are further
+    changes of the module, where one rule alone is held up by another.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Bug:
     right: str
     wrong: str
     first: int = 0
+    also: tuple[tuple[str, str], ...] = ()
 
     def plant(self, folder: Path) -> None:
         """Copy the package into *folder*, with this bug."""
@@ -35,8 +37,10 @@ class Bug:
         shutil.copytree(Path(jetworker.__file__).parent, copy)
         module = copy / self.module
         source = module.read_text()
-        assert source.count(self.right) == 1, f"{self.name}: {self.module} has changed"
-        module.write_text(source.replace(self.right, self.wrong))
+        for right, wrong in ((self.right, self.wrong), *self.also):
+            assert source.count(right) == 1, f"{self.name}: {self.module} has changed"
+            source = source.replace(right, wrong)
+        module.write_text(source)
 
 
 PLANTED = (
@@ -336,5 +340,38 @@ STATE = (
         "            await deliveries.drain(self._drain_timeout)\n            raise\n",
         "            raise\n",
         first=404,
+    ),
+)
+
+# Of what is believed of a lost start: they need a job of which deliveries are known.
+EVIDENCE = (
+    Bug(
+        "a list that may be full is believed",
+        "a start is made again only where none was applied",
+        "core/witness.py",
+        "is_uncut=row.is_uncut or grown or is_newest_part,  # 2.7",
+        "is_uncut=True,  # 2.7",
+        first=4232,
+        also=(("gap=_not_older(gone, oldest),", "gap=None,"),),
+    ),
+    Bug(
+        "a statement is believed whatever contradicts it",
+        "a start is made again only where none was applied",
+        "core/witness.py",
+        """\
+        unstated=_not_older(gone, oldest_of_all)
+        if look.listed
+        else next((x for x, at in gone if at > look.began - _PURGED_AFTER), None),
+""",
+        "        unstated=None,\n",
+        first=24,
+    ),
+    Bug(
+        "the only delivery that fits adopted where others start too",
+        "what is adopted is what was asked for",
+        "core/reconcile.py",
+        "    if not seen.job.is_exclusive:\n        return None\n",
+        "",
+        first=792,
     ),
 )

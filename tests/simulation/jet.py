@@ -291,7 +291,8 @@ class Jet:
                 listed = [f for d in self._shown(job_id) for f in files(d)]
                 return Reply(200, {"items": listed})
             case ["transfers"]:
-                alive = [transfer(d) for d in self._shown(job_id) if not d.is_over]
+                begun = (d for d in self._shown(job_id) if not d.is_queued)
+                alive = [transfer(d) for d in begun if not d.is_over]
                 return Reply(200, {"items": alive})
             case _:
                 return Reply(200, self._job(job_id))

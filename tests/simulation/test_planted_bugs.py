@@ -4,14 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.bugs import FOUND, ORDERS, OTHERS, PLANTED, STATE, Bug
+from tests.simulation.bugs import (
+    EVIDENCE,
+    FOUND,
+    ORDERS,
+    OTHERS,
+    PLANTED,
+    STATE,
+    Bug,
+)
 from tests.simulation.process import simulate
 
 ENOUGH = 400  # one that is found at once costs no more for it
 
 
 @pytest.mark.parametrize(
-    "bug", PLANTED + FOUND + OTHERS + ORDERS + STATE, ids=lambda bug: bug.name
+    "bug",
+    PLANTED + FOUND + OTHERS + ORDERS + STATE + EVIDENCE,
+    ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
     bug.plant(tmp_path)
