@@ -31,7 +31,7 @@ from jetworker.config.model import JetConfig
 from jetworker.jet.way import proxy_of, trust_of
 
 _QUESTIONS_AT_ONCE = 50
-_STARTS_AT_ONCE = 50
+_STARTS_AT_ONCE = 400  # eight of each of fifty jobs: none waits for another
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
