@@ -169,7 +169,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
             routes=book.current,
             resolver=resolver,
             locks=locks,
-            files_tell=lessons.tell,
+            files=lessons,
             sender=StartSender(
                 jet, resolver, clock, _longest_way(config), config.starts.settle
             ),

@@ -82,6 +82,14 @@ def again(world: World) -> None:
             world.growth.orders.add(where)
 
 
+async def crowd(world: World) -> None:
+    """Publish commands together, so that their starts are in flight at once."""
+    await asyncio.sleep(1.0)
+    for command in world.crowd:
+        world.commands.append(command)
+        world.publish(command)
+
+
 async def testify(world: World) -> None:
     """
     Publish more on a job with a past: what is started after a doubt testifies for it.

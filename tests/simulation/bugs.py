@@ -275,6 +275,26 @@ from jetworker.core.delivery import ReasonCode
     ),
 )
 
+# Of starts that are in flight at once.
+AT_ONCE = (
+    Bug(
+        "two starts for a common path at once",
+        "what is in flight together may be",
+        "worker/job_locks.py",
+        "return other.paths is not None and self.paths.isdisjoint(other.paths)",
+        "return other.paths is not None",
+        first=13,
+    ),
+    Bug(
+        "more starts at once than may be",
+        "what is in flight together may be",
+        "worker/job_locks.py",
+        "if len(job.sending) >= self._places(job, claim.at_once):",
+        "if len(job.sending) > self._places(job, claim.at_once):",
+        first=13,
+    ),
+)
+
 # Of orders that wait behind an adopt.
 ORDERS = (
     Bug(

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, TypeAlias
 from zlib import crc32
 
+from tests.simulation.crowd import InFlight
 from tests.simulation.documents import Delivery, delivery, files, transfer
 from tests.simulation.past import STATED, Past
 
@@ -107,6 +108,7 @@ class Jet:
         self.posts: list[Post] = []
         self.hasty: list[str] = []
         self.ages: list[tuple[str, float]] = []
+        self.in_flight = InFlight()
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
         self.listing[STATED] = "all"
         if past is not None:

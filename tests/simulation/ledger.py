@@ -24,6 +24,8 @@ def judge_posts(judgement: Judgement, world: World) -> None:
         about = f"{command_id}: {age:.3f} s after its intent"
         is_in_time = age <= LEASE
         judgement.check("no start is sent past its lease", is_in_time, about)
+    for about, is_right in world.jet.in_flight.together:
+        judgement.check("what is in flight together may be", is_right, about)
     before: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
     for post in world.jet.posts:
         about = f"{post.node} at {post.at:.3f}: {post.command_id}"

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from jetworker.worker import job_locks, route_table
+from jetworker.worker.reconciliation.lessons import Lessons
 from tests.simulation import acts
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
@@ -79,6 +80,7 @@ class Simulation:
         route_table.read = cache(route_table.read)
         # A life is too short for ten answers: several are in flight from the first on.
         job_locks.CALM_AFTER_ANSWERS = 0
+        Lessons.tell = lambda *_: True  # type: ignore[method-assign]  # as above
 
     def run(self, seed: int) -> Run:
         """Run one seed; the same seed is the same run."""
@@ -128,6 +130,7 @@ def _happened(world: World) -> Counter[str]:
             "topics grown": int(world.growth is not None),
             "records handed over": handed_over(world),
             "commands repeated after a growth": _repeated_after_growth(world),
+            "starts beside others in flight": len(world.jet.in_flight.together),
             "starts unknown": len(doubted),
             "of these adopted": sum(bool(e.data["adopted"]) for e in ends),
             "of these started again": len(again),
@@ -268,6 +271,8 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
         happening.append(acts.rename(world, fate))
     if not world.is_peaceful and world.luck.random() < 0.3:
         happening.append(acts.forget_offsets(world, fate))
+    if world.crowd:
+        happening.append(acts.crowd(world))
     if world.growth is not None:
         happening.append(acts.grow(world, world.growth))
     return happening

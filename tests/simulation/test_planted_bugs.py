@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.bugs import (
+    AT_ONCE,
     EVIDENCE,
     FOUND,
     ORDERS,
@@ -20,7 +21,7 @@ ENOUGH = 400  # one that is found at once costs no more for it
 
 @pytest.mark.parametrize(
     "bug",
-    PLANTED + FOUND + OTHERS + ORDERS + STATE + EVIDENCE,
+    PLANTED + FOUND + OTHERS + AT_ONCE + ORDERS + STATE + EVIDENCE,
     ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AbstractContextManager, nullcontext
 from email.utils import format_datetime
 
 import httpx
@@ -57,14 +58,22 @@ class Transport(httpx.AsyncBaseTransport):
                 request.headers.get("authorization", "").removeprefix("Bearer "),
             )
 
-        reply = await node.call(
-            label, apply, leave=leave, outlives=self._jet.weather.slack / 2
-        )
-        if reply.is_lost:
-            await asyncio.sleep(node.luck.choice((0.0, 60.0)))
-            raise httpx.ReadError("connection reset")
+        with self._noted(request, content) if is_start else nullcontext():
+            reply = await node.call(
+                label, apply, leave=leave, outlives=self._jet.weather.slack / 2
+            )
+            if reply.is_lost:
+                await asyncio.sleep(node.luck.choice((0.0, 60.0)))
+                raise httpx.ReadError("connection reset")
         self._hold(operation, reply)
         return _response(reply)
+
+    def _noted(
+        self, request: httpx.Request, content: bytes
+    ) -> AbstractContextManager[None]:
+        job_id = request.url.path.split("/")[3]
+        paths = {each["relativePath"] for each in json.loads(content)["objects"]}
+        return self._jet.in_flight.one(self._node.name, job_id, paths)
 
     def _hold(self, operation: str, reply: Reply) -> None:
         """Take note of what the node is told to wait for, from now on."""

@@ -30,6 +30,7 @@ from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
 from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
+from tests.simulation.crowd import AT_ONCE, BY_FILES, crowd
 from tests.simulation.documents import now
 from tests.simulation.group import Group
 from tests.simulation.growth import Growth
@@ -43,13 +44,16 @@ GROUPS = ("jetworker", "renamed")
 SESSION = 3.0
 SETTLE = 4.0
 
+# Each job has two routes. Several starts at once by the key, or where files tell.
 _SAYS = {
     STATED: ", exclusive: true, listing: complete",
     EXCLUSIVE: ", exclusive: true",
 }
 ROUTES = "routes:\n" + "".join(
-    f"  to-{job}: {{job_id: {job}, starts_at_once: 4{_SAYS.get(job, '')}}}\n"
+    f"  {name}-{job}: {{job_id: {job}, starts_at_once:"
+    f" {'auto' if job == BY_FILES else AT_ONCE}{_SAYS.get(job, '')}}}\n"
     for job in (*JOBS, EXCLUSIVE)
+    for name in ("to", "also-to")
 )
 
 
@@ -129,6 +133,7 @@ class World:
     growth: Growth | None = None
     defects_before: float = 0.0
     past: Past | None = None
+    crowd: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def make(
@@ -147,6 +152,7 @@ class World:
         growth = Growth.of(seed, PARTITIONS)
         jet = Jet(Random(jets), past)
         made = cls(settings, luck, broker, groups, jet, growth=growth, past=past)
+        made.crowd = crowd(seed, JOBS)
         made._remember()
         made.defects_before = made.defects()
         jet.intent_of = made.intent_of

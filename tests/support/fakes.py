@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
-from jetworker.core.command import CommandId, ObjectSpec
+from jetworker.core.command import CommandId, JobId, ObjectSpec
 from jetworker.core.delivery import Delivery
 from jetworker.core.lifecycle import set_aside, transition
 from jetworker.core.transitions import Policy
@@ -76,6 +76,20 @@ class OneDelivery:
 
     def check_lease(self, written_at: float) -> None:
         raise AssertionError(written_at)
+
+
+@dataclass
+class Telling:
+    """Says of which jobs the files tell; *asked* is of which it was to find out."""
+
+    of: set[JobId] = field(default_factory=set)
+    asked: set[JobId] = field(default_factory=set)
+
+    def tell(self, job_id: JobId) -> bool:
+        return job_id in self.of
+
+    def ask(self, job_id: JobId) -> None:
+        self.asked.add(job_id)
 
 
 @dataclass

@@ -28,7 +28,7 @@ from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from tests.support.builders import NOW, SECOND, a_delivery
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import OneDelivery, Telling
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.waiting import until
@@ -71,7 +71,7 @@ class Lane:
     routes: dict[RouteName, Route]
     counts: DeliveryCounts
     locks: JobLocks
-    telling: set[JobId]
+    files: Telling
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
@@ -99,13 +99,13 @@ async def lane() -> AsyncIterator[Lane]:
         metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
         counts = DeliveryCounts(metrics)
         resolver, locks = JobResolver(client), JobLocks(Clock())
-        telling: set[JobId] = set()
+        files = Telling()
         dispatcher = RouteDispatcher(
             NAME,
             routes=lambda: routes,
             resolver=resolver,
             locks=locks,
-            files_tell=telling.__contains__,
+            files=files,
             sender=StartSender(client, resolver, Clock(), seconds, seconds),
             counts=counts,
             clock=Clock(),
@@ -114,7 +114,7 @@ async def lane() -> AsyncIterator[Lane]:
             backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts, locks, telling)
+        yield Lane(jet, dispatcher, routes, counts, locks, files)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -285,7 +285,7 @@ async def burst(
 async def test_where_files_tell_four_are_in_flight_and_each_is_started_once(
     lane: Lane,
 ) -> None:
-    lane.telling.add(JOB)
+    lane.files.of.add(JOB)
 
     assert await burst(lane) == 4
     assert sorted(map(len, lane.jet.creations().values())) == [1] * 12
@@ -303,7 +303,7 @@ async def test_where_files_tell_four_are_in_flight_and_each_is_started_once(
 async def test_what_files_could_not_tell_apart_goes_alone(
     lane: Lane, wanted: Callable[[int], dict[str, Any]]
 ) -> None:
-    lane.telling.add(JOB)
+    lane.files.of.add(JOB)
 
     assert await burst(lane, wanted) == 1
 
@@ -312,15 +312,17 @@ async def test_where_files_do_not_tell_one_is_in_flight_unless_the_route_says_so
     lane: Lane,
 ) -> None:
     by_itself = await burst(lane)
+    asked = set(lane.files.asked)
     lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=3)
 
     assert (by_itself, await burst(lane)) == (1, 3)
+    assert asked == {JOB}
 
 
 async def test_of_several_in_flight_one_that_is_lost_keeps_the_others_back(
     lane: Lane,
 ) -> None:
-    lane.telling.add(JOB)
+    lane.files.of.add(JOB)
     answers = iter(["lost_after"])
     lane.jet.fault = lambda operation, _: (
         next(answers, None) if operation == "start_delivery" else None

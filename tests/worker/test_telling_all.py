@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 
-from jetworker.core.command import CommandId, JobId, RouteName
+from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import State
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
@@ -18,17 +18,13 @@ from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from tests.support.builders import JOB, SECOND, a_delivery
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import OneDelivery, Telling
 from tests.support.jet import site as sandboxes
 from tests.worker.test_restore import MOST, Slow
 
 NAME = RouteName("archive")
 NUMBER = 200
 NOBODY = "http://127.0.0.1:1"
-
-
-def never(_job_id: JobId) -> bool:
-    return False
 
 
 async def test_all_that_wait_are_told_why_a_slice_of_time_at_once() -> None:
@@ -45,7 +41,7 @@ async def test_all_that_wait_are_told_why_a_slice_of_time_at_once() -> None:
             routes=lambda: {NAME: Route(NAME, job_id=JOB, paused=True)},
             resolver=resolver,
             locks=JobLocks(clock),
-            files_tell=never,
+            files=Telling(),
             sender=StartSender(jet, resolver, clock, 2 * SECOND, 2 * SECOND),
             counts=DeliveryCounts(metrics),
             clock=clock,

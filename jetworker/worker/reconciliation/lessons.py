@@ -110,21 +110,19 @@ class Lessons:
         self._age(job)
 
     def tell(self, job_id: JobId) -> bool:
-        """
-        Whether several may be started at once on a job, as far as its files go.
-
-        Where that is not known of late, a look is asked for; nobody waits for it.
-        """
+        """Whether several may be started at once on a job, as far as its files go."""
         job = self._jobs.get(job_id)
-        if job is None:
-            return False
-        now = self._clock.monotonic()
-        if now >= job.due and not job.is_asked:
-            self._age(job)
-            if len(job.kept) >= SHOWED:
-                job.is_asked = True
-                self._wanted.put_nowait(job_id)
-        return now < job.tells_until
+        return job is not None and self._clock.monotonic() < job.tells_until
+
+    def ask(self, job_id: JobId) -> None:
+        """Have a job looked at, if that is not known of late; nobody waits for it."""
+        job = self._jobs.get(job_id)
+        if job is None or job.is_asked or self._clock.monotonic() < job.due:
+            return
+        self._age(job)
+        if len(job.kept) >= SHOWED:
+            job.is_asked = True
+            self._wanted.put_nowait(job_id)
 
     async def run(self) -> None:
         """Look at the jobs that are asked for, one after another, for ever."""

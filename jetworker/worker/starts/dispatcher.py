@@ -10,6 +10,7 @@ A route that is blocked says so on every delivery that waits on it, once.
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
@@ -53,11 +54,21 @@ _ROUTE_PAUSED = Blocked(
 )
 
 
+class Files(Protocol):
+    """Somebody who learns what the files of jobs tell."""
+
+    def tell(self, job_id: JobId) -> bool:
+        """Whether they would tell starts apart that are lost together, as far as known."""
+
+    def ask(self, job_id: JobId) -> None:
+        """Find out, if that is not known of late."""
+
+
 class RouteDispatcher:
     """
     The queue of one route, and the task that empties it.
 
-    *max_active* is how many may be open over all routes. *files_tell* says of a job
+    *max_active* is how many may be open over all routes. *files* says of a job
     whether its files would tell starts apart that are lost together.
     """
 
@@ -68,7 +79,7 @@ class RouteDispatcher:
         routes: Callable[[], Mapping[RouteName, Route]],
         resolver: JobResolver,
         locks: JobLocks,
-        files_tell: Callable[[JobId], bool],
+        files: Files,
         sender: StartSender,
         counts: DeliveryCounts,
         clock: Clock,
@@ -80,7 +91,7 @@ class RouteDispatcher:
         self._routes = routes
         self._resolver = resolver
         self._locks = locks
-        self._files_tell = files_tell
+        self._files = files
         self._sender = sender
         self._counts = counts
         self._clock = clock
@@ -293,10 +304,13 @@ class RouteDispatcher:
         if route.starts_at_once is not None:
             return Claim(route.starts_at_once)
         delivery = handle.delivery
-        is_alone = not self._in_flight and len(self._queue) == 1
-        if is_alone or delivery is None or delivery.requested.count > _COMPARED:
+        if delivery is None or delivery.requested.count > _COMPARED:
             return ALONE
-        if self._locks.places(job_id, AT_ONCE) == 1 or not self._files_tell(job_id):
+        if self._locks.places(job_id, AT_ONCE) == 1:
+            return ALONE
+        if self._in_flight or len(self._queue) > 1:
+            self._files.ask(job_id)
+        if not self._files.tell(job_id):
             return ALONE
         asked = handle.objects
         if any(each.is_directory for each in asked):
