@@ -98,7 +98,7 @@ PLANTED = (
         """\
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            taken = await store._take(kafka, source)""",
+            taken = await store._take(kafka, source, begun)""",
         """\
         from types import SimpleNamespace
 
@@ -111,7 +111,7 @@ PLANTED = (
         positions.fold = lambda kept, key, value: Mark.UNOWNED
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
-            taken = await store._take(kafka, source)""",
+            taken = await store._take(kafka, source, begun)""",
     ),
     Bug(
         "producer re-opened without restore",
