@@ -50,6 +50,7 @@ test: check pure ## Everything that must pass before a commit lands; Python, git
 test-platform: ## What needs programs that the package index does not have: it names them.
 	@$(PYTHON) tests/support/programs.py
 	@$(MAKE) --no-print-directory install
+	@$(RUN)/uv sync --quiet --locked --all-extras --inexact
 	$(RUN)/pytest -q tests -m "platform and not nightly"
 
 integration: install ## Only the tests on a real Kafka.

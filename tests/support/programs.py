@@ -23,6 +23,12 @@ PACKAGES = {
     "npm": "npm",  # fetches AsyncAPI's parser, and what drives the browser
     "chromium": "chromium",  # shows the pages
     "tinyproxy": "tinyproxy-bin",  # a company's proxy
+    "krb5kdc": "krb5-kdc",  # signs a worker in to Kafka by Kerberos
+    "kadmin.local": "krb5-admin-server",
+    "kinit": "krb5-user",
+    "krb5-config": "libkrb5-dev",  # the extra `kerberos` is built with it
+    "cc": "gcc",
+    "java": "default-jre-headless",  # the wheel's lacks jdk.security.jgss
 }
 IMAGE = (
     "buildah",
@@ -32,7 +38,7 @@ IMAGE = (
     "/etc/ssl/certs/ca-certificates.crt",
     "root",
 )
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/lib/podman"  # has netavark
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/lib/podman:/usr/sbin"  # netavark, krb5kdc
 
 
 def missing(programs: Iterable[str] = (*PACKAGES, "root")) -> list[str]:

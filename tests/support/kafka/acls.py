@@ -97,6 +97,7 @@ def asking(
     *,
     protocol: str = "SASL_PLAINTEXT",
     door: str | None = None,
+    port: int | None = None,
 ) -> tuple[EmbeddedKafka, str]:
     """
     Return a broker, not started, and the address of a *listener* that asks who comes.
@@ -104,7 +105,7 @@ def asking(
     At the broker's usual address nobody is asked. *door* is where clients are sent to.
     """
     ports = kafka_port.free_ports()
-    sasl, _ = kafka_port.free_ports()
+    sasl = port or kafka_port.free_ports()[0]
     plain = f"PLAINTEXT://127.0.0.1:{ports[0]}"
     listeners = f"{plain},GUARDED://127.0.0.1:{sasl}"
     settings = {
