@@ -1,6 +1,7 @@
 """An in-memory Jet over real HTTP, whose faults a test sets; it keeps every request."""
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -24,8 +25,9 @@ class JetServer:
     applying, None goes on. *ended_at* is when each delivery was first shown to be over
     (Unix time). *delays* are seconds before anything about a job;
     with *lateness* a start is applied so many seconds after its answer was lost.
-    *listing* is what a job's document shows (`listed`), *queued* are the seconds for
-    which a delivery has not begun.
+    *listing* is what a job's document shows (`listed`), *listings* of single jobs;
+    *unfiled* are jobs of which no file is shown. *queued* are the seconds for which a
+    delivery has not begun.
     """
 
     def __init__(self, seconds: float = 0.3) -> None:
@@ -41,6 +43,8 @@ class JetServer:
         self.ended_at: dict[str, float] = {}
         self.object_bytes: int | None = None
         self.listing = "all"
+        self.listings: dict[str, str] = {}
+        self.unfiled: set[str] = set()
         self.queued = 0.0
         self.shows_files = True
         self.tokens: set[str] = set()
@@ -232,7 +236,8 @@ class JetServer:
         return _refuse(404, "no such transfer")
 
     async def list_files(self, request: web.Request) -> web.Response:
-        shown = self._of(request) if self.shows_files else []
+        is_shown = request.match_info["job"] not in self.unfiled and self.shows_files
+        shown = self._of(request) if is_shown else []
         items = [file for each in shown for file in each.files()]
         return web.json_response({"items": items})
 
@@ -245,15 +250,17 @@ class JetServer:
 
     def _job(self, job: Job) -> dict[str, Any]:
         own = [d for d in self.deliveries.values() if d.job_id == job.job_id]
-        return job.document(listed(self.listing, own))
+        listing = self.listings.get(job.job_id, self.listing)
+        return job.document(listed(listing, own))
 
 
 def listed(listing: str, own: list[Started]) -> list[Started]:
     """
     Return the deliveries that a job's document shows of its own.
 
-    "all", "none", "latest", "running", "ended"; "newest:N", "oldest:N"; "behind:S" is
-    a view that is so many seconds old.
+    "all", "none", "latest", "running", "ended", "begun"; "newest:N", "oldest:N", "any:N"
+    in the order of ids; "behind:S" is a view that is so many seconds old, "now and then"
+    leaves out one in four, others at each look.
     """
     kind, _, number = listing.partition(":")
     match kind:
@@ -269,6 +276,12 @@ def listed(listing: str, own: list[Started]) -> list[Started]:
             return [each for each in own if not each.is_over]
         case "ended":
             return [each for each in own if each.is_over]
+        case "begun":
+            return [each for each in own if each.age >= each.queued]
+        case "any":
+            return sorted(own, key=lambda each: each.delivery_id)[: int(number)]
+        case "now and then":
+            return [each for each in own if random.random() < 0.75]
         case "behind":
             return [each for each in own if each.age >= float(number)]
         case _:
