@@ -269,6 +269,24 @@ def test_a_delivery_of_a_burst_is_asked_for_once_itself_and_once_its_transfer() 
     assert max(late) <= EVERY + 0.1
 
 
+def test_an_end_goes_ahead_of_the_many_who_are_merely_due() -> None:
+    async def main() -> tuple[int, int]:
+        async with a_scene(slow=1.0) as scene:
+            ending = [scene.start(53.0, is_known=False) for _ in range(20)]
+            for _ in range(600):
+                scene.start(1e6)
+            while not all(each.delivery.state.is_final for each in ending):  # noqa: ASYNC110 -- in virtual time
+                await asyncio.sleep(0.5)
+            ended_at = scene.jet.asked["delivery"]
+            await asyncio.sleep(4 * EVERY)
+            return ended_at, scene.jet.asked["delivery"]
+
+    by_then, after = run(main)
+
+    assert after >= 600
+    assert by_then < 400
+
+
 def test_a_bounded_number_asks_however_many_are_due() -> None:
     """Nor does a question that takes long make a task of its own."""
 

@@ -450,11 +450,16 @@ class Follower:
                 self._put(followed, now + max(0.0, left))
 
     def _let_go(self, job: FollowedJob, unseen: Sequence[Followed], now: float) -> None:
-        """Ask for these by themselves; for one that a listing has shown, at once."""
+        """
+        Ask for these by themselves; for one that a listing has shown, at once.
+
+        Where many are due, one that is not shown any more goes ahead of the others.
+        """
         for followed in unseen:
             del job.relying[followed.delivery_id]
             followed.has_left = 0 < followed.listed < job.number
-            self._put(followed, now if followed.listed else max(now, followed.due))
+            at = now if followed.listed else max(now, followed.due)
+            self._put(followed, at - self._most if followed.has_left else at)
 
     def _is_overdue(self, delivery: Delivery) -> bool:
         deadline = delivery.deadline_at
