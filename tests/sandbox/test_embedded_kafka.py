@@ -182,7 +182,7 @@ def test_what_kafka_s_tool_writes_is_kept_and_the_next_storage_begins_with_it(
 ) -> None:
     """Only the folder's own id differs: a cluster may not have it twice."""
     kept = tmp_path / "kept" / "bootstrap.checkpoint"
-    monkeypatch.setattr(kafka_jars, "bootstrap", lambda: kept)
+    monkeypatch.setattr(kafka_jars, "bootstrap", lambda _version: kept)
     folders = tmp_path / "by the tool", tmp_path / "by copying"
 
     for folder in folders:

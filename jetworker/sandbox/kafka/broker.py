@@ -78,9 +78,9 @@ class EmbeddedKafka:
     """
     One broker on free loopback ports, with its own or a given data folder.
 
-    *settings* are Kafka's names and replace ours. It ends with its owner, also when the owner is killed. Raises ConfigurationError
-    if its parts are not installed or its data folder is in use, KafkaUnavailable if it
-    does not come up.
+    *settings* are Kafka's names and replace ours, *version* is Kafka's. It ends with its
+    owner, also when the owner is killed. Raises ConfigurationError if its parts are not
+    installed or its data folder is in use, KafkaUnavailable if it does not come up.
     """
 
     def __init__(
@@ -88,10 +88,12 @@ class EmbeddedKafka:
         data: Path | None = None,
         settings: Mapping[str, str] | None = None,
         ports: tuple[int, int] | None = None,
+        version: str = kafka_jars.VERSION,
     ) -> None:
         self._given = data
         self._made: Path | None = None
         self._settings = settings or {}
+        self._version = version
         self._port, self._controller = ports or free_ports()
         self._owner: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -144,7 +146,7 @@ class EmbeddedKafka:
 
     def start(self) -> None:
         """Start the broker on its ports and data, and wait until it answers."""
-        java, jars = str(kafka_jars.java()), kafka_jars.class_path()
+        java, jars = str(kafka_jars.java()), kafka_jars.class_path(self._version)
         command = [java, *_JAVA_OPTIONS, "-cp", jars]
         self._data.mkdir(parents=True, exist_ok=True)
         with (self._data / "lock").open("a") as lock:
@@ -222,7 +224,7 @@ class EmbeddedKafka:
         What Kafka's tool writes depends on its version only, but for the ids: it is
         kept and copied from then on, for starting Java costs seconds.
         """
-        kept, logs = kafka_jars.bootstrap(), self._data / "logs"
+        kept, logs = kafka_jars.bootstrap(self._version), self._data / "logs"
         if not kept.is_file():
             self._format_by(tool, properties)
             with suppress(OSError):  # next time then

