@@ -2,7 +2,7 @@
 What becomes of lost starts, whatever a job's document lists, on real workers.
 
 Each job has a history: deliveries of ours that are known. Then a start is lost on it, and
-others follow, which testify. No file is shown anywhere, so that nothing but the list and
+others follow, which testify. Neither files nor transfers are shown, so that nothing but the list and
 the sizes can tell. Where the list is not enough, the lost start came, and is hidden.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from jetworker.core.command import ObjectSpec
@@ -103,12 +104,14 @@ async def test_whatever_a_job_lists_no_lost_start_is_doubled_or_taken_for_anothe
 
 
 class Losing:
-    """Loses the first start on each job, in the job's way."""
+    """Loses the first start on each job, in the job's way; no transfer is listed."""
 
     def __init__(self) -> None:
         self.jobs: set[str] = set()
 
-    def __call__(self, operation: str, server: JetServer) -> str | None:
+    def __call__(self, operation: str, server: JetServer) -> web.Response | str | None:
+        if operation == "list_transfers":
+            return web.json_response({"items": []})
         job = server.requests[-1][2].split("/")[3:4]
         if operation != "start_delivery" or self.jobs.issuperset(job):
             return None
