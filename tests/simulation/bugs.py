@@ -57,7 +57,7 @@ PLANTED = (
         "worker/reconciliation/reconciler.py",
         "self._settle = settle.total_seconds()\n",
         "self._settle = 0.01\n",
-        first=363,
+        first=596,
     ),
     Bug(
         "blind retry on 502",
@@ -65,7 +65,7 @@ PLANTED = (
         "core/start_answer.py",
         "if status == 401:",
         "if status in {401, 502}:",
-        first=18,
+        first=23,
     ),
     Bug(
         "event outside the transaction",
@@ -126,7 +126,7 @@ PLANTED = (
                 except StoreError:
                     await self._producer.start()
 """,
-        first=10,
+        first=20,
     ),
     Bug(
         "absence believed without proof",
@@ -145,7 +145,7 @@ PLANTED = (
         following = httpx.AsyncClient(transport=way, follow_redirects=True)
         response = await following.send(request, stream=True)
 """,
-        first=3,
+        first=9,
     ),
     Bug(
         "sequence gap",
@@ -191,7 +191,7 @@ FOUND = (
         "worker/partition.py",
         "while self._is_ours:",
         "while True:",
-        first=98,
+        first=103,
     ),
     Bug(
         "a start sent while Jet holds starts back",
@@ -232,7 +232,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "if self.is_over or age > self.terms.lease.total_seconds():",
         "if age < 0:",
-        first=5,
+        first=87,
     ),
     Bug(
         "a drain that does not wait for the answers",
@@ -264,7 +264,7 @@ from jetworker.core.delivery import ReasonCode
         "kafka/state_store.py",
         "        if errors:\n            raise _cause(errors)\n",
         "        answers = [a for a in answers if a not in errors]\n",
-        first=10,
+        first=20,
     ),
     Bug(
         "expiry is not looked at",
@@ -283,7 +283,7 @@ AT_ONCE = (
         "worker/job_locks.py",
         "return other.paths is not None and self.paths.isdisjoint(other.paths)",
         "return other.paths is not None",
-        first=13,
+        first=93,
     ),
     Bug(
         "more starts at once than may be",
@@ -291,7 +291,7 @@ AT_ONCE = (
         "worker/job_locks.py",
         "if len(job.sending) >= self._places(job, claim.at_once):",
         "if len(job.sending) > self._places(job, claim.at_once):",
-        first=13,
+        first=45,
     ),
 )
 
@@ -335,7 +335,7 @@ STATE = (
         "kafka/ownership.py",
         "        gone = lost(kept, stands, self.kafka.config.group_id)\n",
         "        gone: dict[int, str] = {}\n",
-        first=3,
+        first=8,
     ),
     Bug(
         "an index without the old partitions",
@@ -351,7 +351,7 @@ STATE = (
         "kafka/state_store.py",
         "_layout(kept, found.partitions, begun)",
         "_layout(kept, found.partitions, found.partitions)",
-        first=116,
+        first=268,
     ),
     Bug(
         "a life that is outgrown drops its answers",
