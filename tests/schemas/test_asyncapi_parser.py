@@ -54,6 +54,7 @@ def test_the_parser_finds_nothing_wrong_and_sees_what_goes_where(parser: Path) -
     assert found["operations"] == [
         ["receive", "jet.commands"],
         ["send", "jet.events"],
+        ["send", "jet.deliveries"],
         ["send", "jet.dead-letters"],
     ]
     assert {"command", "dead letter", "io.jetworker.delivery.accepted"} <= {
