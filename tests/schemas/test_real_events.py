@@ -235,9 +235,8 @@ def test_an_example_has_the_fields_that_real_events_have(
         for event in captured.events
         if event.headers["ce_dataschema"] == address
     ]
-    if path.parent.name == "command-applied":
-        assert real == []  # the demo neither cancels nor resolves
-        return
+    if path.parent.name == "command-applied" and not real:
+        return  # the demo orders something only where a command is held
 
     assert {frozenset(each) for each in real} == {frozenset(example)}
     assert set(_shape(example)) <= {at for each in real for at in _shape(each)}
