@@ -351,7 +351,7 @@ STATE = (
         "kafka/state_store.py",
         "_layout(kept, found.partitions, begun)",
         "_layout(kept, found.partitions, found.partitions)",
-        first=268,
+        first=52,
     ),
     Bug(
         "a life that is outgrown drops its answers",
