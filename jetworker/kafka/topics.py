@@ -371,16 +371,20 @@ async def _described(
     there = [name for name in names if name in existing]
     if not there:
         return {}
-    metadata = await admin.describe_topics(there)
-    counts = {each["topic"]: len(each["partitions"]) for each in metadata}
-    copies = {
-        each["topic"]: min(len(of["replicas"]) for of in each["partitions"])
-        for each in metadata
-    }
+    answers = await admin.describe_topics(there)
+    # One without partitions is on its way to the broker that we asked.
+    shown = {each["topic"]: each["partitions"] for each in answers}
+    partitions = {name: each for name, each in shown.items() if each}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
     settings = await _read_settings(admin, resources)
     return {
-        name: Topic(counts[name], settings[name], copies[name]) for name in settings
+        name: Topic(
+            len(partitions[name]),
+            settings[name],
+            min(len(each["replicas"]) for each in partitions[name]),
+        )
+        for name in settings
+        if name in partitions
     }
 
 

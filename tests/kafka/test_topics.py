@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics
@@ -225,3 +228,26 @@ def test_settings_that_may_not_be_seen_are_not_judged_but_the_others_are(
     assert topics.problems(_NAMES, _good() | hidden) == []
     judged = topics.problems(_NAMES, wrong | hidden)
     assert bool(judged) is (name != _NAMES.state)
+
+
+class _Behind:
+    """A broker that has heard that a topic was made, and not yet of its partitions."""
+
+    async def list_topics(self) -> list[str]:
+        return ["known", "new"]
+
+    async def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
+        partitions = {"known": [{"replicas": [1, 2, 3]}], "new": []}
+        return [{"topic": name, "partitions": partitions[name]} for name in names]
+
+    async def describe_configs(self, resources: list[Any]) -> list[SimpleNamespace]:
+        rows = [(0, "", 2, each.name, [("a", "b")]) for each in resources]
+        return [SimpleNamespace(resources=rows)]
+
+
+async def test_a_topic_whose_partitions_are_not_known_yet_is_not_there_yet() -> None:
+    admin = cast("AIOKafkaAdminClient", _Behind())
+
+    found = await topics._described(admin, ("known", "new", "missing"))  # noqa: SLF001
+
+    assert found == {"known": Topic(1, {"a": "b"}, 3)}
