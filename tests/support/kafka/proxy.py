@@ -4,21 +4,18 @@ import asyncio
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeAlias
+
+from typing_extensions import override
 
 END_TXN = 26
+Side: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
-class KafkaProxy:
-    """
-    Forwards a port to a broker's; *delay* returns seconds for the key of a request.
+class Forwarder:
+    """Forwards a port to another; what is done on the way is a subclass's."""
 
-    Kafka answers a connection's requests in order, so what follows waits too.
-    """
-
-    delay: Callable[[int], float] = lambda _key: 0.0
-    delayed: int = 0
     target: int = 0
     port: int = 0
     _server: asyncio.Server | None = None
@@ -46,21 +43,40 @@ class KafkaProxy:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        keys: dict[int, int] = {}
         try:
             back, forth = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.close()
             return
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._ask(reader, forth, keys))
-                both.create_task(self._answer(back, writer, keys))
+            await self._forward((reader, writer), (back, forth))
         except* (OSError, asyncio.IncompleteReadError):
             pass  # one side hung up
         finally:
             writer.close()
             forth.close()
+
+    async def _forward(self, client: Side, broker: Side) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class KafkaProxy(Forwarder):
+    """
+    Holds answers back: *delay* returns seconds for the key of a request.
+
+    Kafka answers a connection's requests in order, so what follows waits too.
+    """
+
+    delay: Callable[[int], float] = lambda _key: 0.0
+    delayed: int = 0
+
+    @override
+    async def _forward(self, client: Side, broker: Side) -> None:
+        keys: dict[int, int] = {}
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._ask(client[0], broker[1], keys))
+            both.create_task(self._answer(broker[0], client[1], keys))
 
     async def _ask(
         self,
