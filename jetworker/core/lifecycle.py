@@ -54,13 +54,13 @@ A final state is final: late news about a finished delivery changes nothing.
 failed, from any state, without asking the code that may be what fails.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from jetworker.core import transitions
 from jetworker.core.command import Origin, Send
 from jetworker.core.delivery import Delivery, EventType, ReasonCode, Requested, State
 from jetworker.core.errors import IllegalTransition
+from jetworker.core.frozen import replace
 from jetworker.core.transitions import Policy, Transition
 from jetworker.core.trigger import (
     AbandonOrdered,

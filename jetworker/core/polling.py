@@ -9,11 +9,12 @@ Jet's own do.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from jetworker.core.command import DeliveryId, TransferId
+from jetworker.core.command import TransferId
 from jetworker.core.delivery import Delivery
+from jetworker.core.frozen import replace
 from jetworker.core.observation import JetDelivery, JetTransfer, Progress, Tally
 from jetworker.core.progress import is_throttled
 from jetworker.core.trigger import StatusObserved
@@ -98,22 +99,39 @@ def in_order(
 
     None if all of it had been asked before the last answers came.
     """
-    shown, at = seen.delivery, told.delivery_at
-    if shown is not None and shown.asked_at < at:
+    shown = seen.delivery
+    if shown is not None and shown.asked_at < told.delivery_at:
         shown = None
-    if shown is not None:
-        at = now
-    known = told.transfers_at
-    transfers = tuple(
-        each
-        for each in seen.transfers
-        if each.asked_at >= known.get(each.transfer_id, float("-inf"))
-    )
+    transfers = _asked_since(told, seen.transfers)
     if shown is None and not transfers:
         return told, None
-    latest = {each.transfer_id: now for each in transfers}
-    after = replace(told, delivery_at=at, transfers_at={**known, **latest})
+    after = _told_at(told, transfers, now, is_of_delivery=shown is not None)
+    if shown is seen.delivery and len(transfers) == len(seen.transfers):
+        return after, seen
     return after, replace(seen, delivery=shown, transfers=transfers)
+
+
+def _asked_since(
+    told: Told, transfers: tuple[JetTransfer, ...]
+) -> tuple[JetTransfer, ...]:
+    """Return those that were not asked for before the last answer about them came."""
+    known = told.transfers_at
+    return tuple(
+        each
+        for each in transfers
+        if each.asked_at >= known.get(each.transfer_id, each.asked_at)
+    )
+
+
+def _told_at(
+    told: Told, transfers: tuple[JetTransfer, ...], now: float, *, is_of_delivery: bool
+) -> Told:
+    """Return what is told after an answer that came at *now*."""
+    at = dict(told.transfers_at)
+    for each in transfers:
+        at[each.transfer_id] = now
+    delivery_at = now if is_of_delivery else told.delivery_at
+    return Told(delivery_at, at, told.own, told.has_run_back)
 
 
 def of_answer(
@@ -178,7 +196,9 @@ def of_listing(
     is_back = has_run_back and not is_ahead
     progress = total if is_ahead or is_back else delivery.progress
     ids = tuple(t.transfer_id for t in delivery.transfers)
-    return replace(told, has_run_back=is_back), StatusObserved(
+    if told.has_run_back is not is_back:
+        told = replace(told, has_run_back=is_back)
+    return told, StatusObserved(
         JetDelivery(
             delivery.delivery_id,
             _IN_PROGRESS,
@@ -191,17 +211,15 @@ def of_listing(
     )
 
 
-def as_listed(
-    told: Told, transfers: tuple[JetTransfer, ...], delivery_id: DeliveryId, now: float
-) -> Told:
+def as_listed(told: Told, transfers: tuple[JetTransfer, ...], now: float) -> Told:
     """
     Return what is told after a listing that came at *now* and brought no news.
 
     It was an answer all the same: what was asked before it came is not told any more.
     """
-    asked_at = max(each.asked_at for each in transfers)
-    shown = JetDelivery(delivery_id, _IN_PROGRESS, asked_at=asked_at)
-    return in_order(told, StatusObserved(shown, transfers), now)[0]
+    is_fresh = max(each.asked_at for each in transfers) >= told.delivery_at
+    fresh = _asked_since(told, transfers)
+    return _told_at(told, fresh, now, is_of_delivery=is_fresh)
 
 
 def is_news(
@@ -241,6 +259,8 @@ def _total(delivery: Delivery, transfers: tuple[JetTransfer, ...]) -> Progress:
     shown = {t.transfer_id: t.progress for t in transfers}
     known = {t.transfer_id: t.progress for t in delivery.transfers}
     parts = [each for each in (known | shown).values() if each is not None]
+    if len(parts) == 1 and parts[0].is_failed_known:
+        return parts[0]
     return Progress(
         _sum([each.transferred for each in parts]),
         _sum([each.skipped for each in parts]),

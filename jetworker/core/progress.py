@@ -7,7 +7,7 @@ that Jet has ended waits for the last word on its transfers, unless the observat
 is conclusive.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from jetworker.core.delivery import (
     State,
     Transfer,
 )
+from jetworker.core.frozen import replace
 from jetworker.core.observation import (
     JetDelivery,
     JetTransfer,
@@ -181,9 +182,7 @@ def _observe_transfers(
             changes.append(new)
     if len(transfers) == len(delivery.transfers) and not changes:
         return delivery, ()
-    return _tell_transfers(
-        replace(delivery, transfers=tuple(transfers.values())), changes
-    )
+    return _tell_transfers(delivery, tuple(transfers.values()), changes)
 
 
 def _observe_transfer(
@@ -206,11 +205,14 @@ def _observe_transfer(
 
 
 def _tell_transfers(
-    delivery: Delivery, changes: list[Transfer]
+    delivery: Delivery, transfers: tuple[Transfer, ...], changes: list[Transfer]
 ) -> tuple[Delivery, tuple[Event, ...]]:
+    if not changes:
+        return replace(delivery, transfers=transfers), ()
     events: list[Event] = []
     for transfer in changes:
-        delivery = replace(delivery, sequence=delivery.sequence + 1)
+        number = delivery.sequence + 1
+        delivery = replace(delivery, sequence=number, transfers=transfers)
         kind = _TRANSFER_EVENTS.get(
             (transfer.jet_state or "").upper(), EventType.TRANSFER_PROGRESSED
         )

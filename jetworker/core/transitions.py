@@ -4,7 +4,7 @@ The steps of a delivery: what each edge of the lifecycle makes of it.
 Which step is taken when is said by `lifecycle` alone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
@@ -21,6 +21,7 @@ from jetworker.core.delivery import (
     State,
     WaitingOrder,
 )
+from jetworker.core.frozen import replace
 from jetworker.core.jet_clock import answered
 from jetworker.core.post import Ghost, contents_of, sample_of
 from jetworker.core.route import OnUncertain

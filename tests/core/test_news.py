@@ -76,7 +76,7 @@ def test_what_brings_no_news_changes_nothing_if_it_is_told_all_the_same(
 
     assert observed.delivery is delivery
     assert observed.events == ()
-    assert in_order(after, seen, 9.0)[0] == as_listed(told, shown, DELIVERY, 9.0)
+    assert in_order(after, seen, 9.0)[0] == as_listed(told, shown, 9.0)
 
 
 def in_progress(size: int, told: float = 0.0) -> Delivery:
@@ -116,7 +116,7 @@ def test_the_same_again_and_counts_that_are_not_due_are_no_news() -> None:
 
 def test_a_listing_without_news_is_an_answer_all_the_same() -> None:
     """What was asked before it came is not told any more."""
-    told = as_listed(Told(), one(5), DELIVERY, 9.0)
+    told = as_listed(Told(), one(5), 9.0)
     late = StatusObserved(replace(a_jet_delivery(), asked_at=8.0), one(5))
 
     assert in_order(told, late, 10.0) == (told, None)

@@ -126,8 +126,7 @@ class Followed:
     def settle(self) -> None:
         """Let what was heard without news count in the order of what is told."""
         if self.heard:
-            ours = self.delivery_id
-            self.told = as_listed(self.told, self.heard, ours, self.heard_at)
+            self.told = as_listed(self.told, self.heard, self.heard_at)
             self.heard = ()
 
 
