@@ -155,7 +155,7 @@ def a_past(jet: JetServer, job: str, name: str) -> bytes:
         began=asyncio.get_running_loop().time() - ago,
     )
     jet.deliveries[made.delivery_id] = made
-    return a_known(name, job, made.delivery_id, ObjectSpec(path, size), began)
+    return a_known(name, job, made.delivery_id, ObjectSpec(path, size), began, began)
 
 
 def of(events: list[Event], command_id: str) -> list[Event]:

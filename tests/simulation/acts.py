@@ -91,6 +91,28 @@ async def crowd(world: World) -> None:
         world.publish(command)
 
 
+async def spring(world: World) -> None:
+    """Publish a command whose start is lost, and what testifies for it in time."""
+    past = world.past
+    assert past is not None
+    luck = past.luck
+    numbers = (1, *range(101, 106))
+    for number, wait in zip(numbers, (1.0, 9.0, *[2.7] * 4), strict=True):
+        await asyncio.sleep(wait + luck.uniform(0.0, 0.1))
+        command = _command(luck, number, (past.job_id,))
+        command.pop("expiresAt", None)
+        _publish_two(world, command)
+
+
+def _publish_two(world: World, command: dict[str, Any]) -> None:
+    """Publish a command of two objects: Jet shows such a one in a state that waits (2.6)."""
+    first = command["objects"][0]
+    second = first | {"relativePath": f"/{command['commandId']}/1.mov"}
+    command["objects"] = [first, second]
+    world.commands.append(command)
+    world.publish(command)
+
+
 async def testify(world: World) -> None:
     """
     Publish more on a job with a past: what is started after a doubt testifies for it.
@@ -99,18 +121,12 @@ async def testify(world: World) -> None:
     held some seconds later.
     """
     past = world.past
-    if past is None:
+    if past is None or world.is_trap:
         return
     await asyncio.sleep(past.luck.uniform(9.0, 13.0))
     for number in range(101, 105):
         await asyncio.sleep(past.luck.uniform(0.5, 3.0))
-        command = _command(past.luck, number, (past.job_id,))
-        # Two objects: Jet shows such a one in a state that waits (2.6).
-        first = command["objects"][0]
-        second = first | {"relativePath": f"/c{number}/1.mov"}
-        command["objects"] = [first, second]
-        world.commands.append(command)
-        world.publish(command)
+        _publish_two(world, _command(past.luck, number, (past.job_id,)))
 
 
 async def repeat(world: World) -> None:

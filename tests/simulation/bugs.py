@@ -395,3 +395,56 @@ EVIDENCE = (
         first=792,
     ),
 )
+
+# Each row of R2 left out, in a world that no other row sees through (`traps`).
+_AGAIN = "a start is made again only where none was applied"
+ROWS = (
+    Bug(
+        "2.2: few known ones are enough",
+        _AGAIN,
+        "core/witness.py",
+        "if seen.known < ENOUGH_KNOWN:  # 2.2",
+        "if seen.known < 0:  # 2.2",
+        first=10,
+    ),
+    Bug(
+        "2.3: gaps are not seen",
+        _AGAIN,
+        "core/witness.py",
+        "gap=_not_older(gone, oldest),",
+        "gap=None,",
+        first=74,
+    ),
+    Bug(
+        "2.4: it need not reach back",
+        _AGAIN,
+        "core/witness.py",
+        "if seen.first_end is None or seen.first_end >= window.lo:  # 2.4",
+        "if seen.first_end is None and False:  # 2.4",
+        first=138,
+    ),
+    Bug(
+        "2.5: it need not be fresh",
+        _AGAIN,
+        "core/witness.py",
+        "if seen.last_start is None or seen.last_start <= window.hi:  # 2.5",
+        "if seen.last_start is None and False:  # 2.5",
+        first=202,
+    ),
+    Bug(
+        "2.6: it need not show what has not begun",
+        _AGAIN,
+        "core/witness.py",
+        "has_waiting=row.has_waiting or seen.waiting is not None,  # 2.6",
+        "has_waiting=True,  # 2.6",
+        first=266,
+    ),
+    Bug(
+        "2.8: a gap is forgotten",
+        _AGAIN,
+        "core/witness.py",
+        "    if gap is not None:  # 2.3, 2.8\n",
+        "    gap = seen.gap\n    if gap is not None:  # 2.3, 2.8\n",
+        first=330,
+    ),
+)

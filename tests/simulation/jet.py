@@ -195,7 +195,8 @@ class Jet:
         return Reply(200, {"objects": objects, "deliveryId": made.delivery_id})
 
     def _lose(self, job_id: str, asked: Asked, objects: list[Any]) -> Reply:
-        is_applied = self._luck.random() < 0.5
+        is_trap = self.past is not None and self.past.is_trap
+        is_applied = self._luck.random() < 0.5 or is_trap
         if is_applied:
             self._make_lost(job_id, asked, objects)
         if self.past is not None:
@@ -210,7 +211,7 @@ class Jet:
         """Make a delivery whose start is not answered."""
         made = self._make(job_id, asked, objects)
         if self.past is not None:
-            made.queue(self.past.is_queued_for(is_lost=True))
+            self.past.lose(made)
 
     def _bad(self, job_id: str, *, is_applied: bool) -> Reply:
         """Return an answer that does not tell whether the start was applied."""
@@ -276,7 +277,7 @@ class Jet:
             intent=intent,
         )
         if self.past is not None:
-            made.queue(self.past.is_queued_for(is_lost=False))
+            self.past.shape(made)
         self.deliveries.append(made)
         return made
 
@@ -315,7 +316,9 @@ class Jet:
         return self.listing[job_id] == "unfiled"
 
     def _job(self, job_id: str) -> dict[str, Any]:
-        shown = self._listed(self.listing[job_id], self._shown(job_id))
+        shown = self._shown(job_id)
+        for each in self.listing[job_id].split(", "):
+            shown = self._listed(each, shown)
         return {
             "jobId": job_id,
             "name": job_id,
@@ -343,6 +346,8 @@ class Jet:
                 return [each for each in shown if each.is_over]
             case "behind":
                 return [each for each in shown if each.age >= int(number)]
+            case "sound":  # what ended badly, only when it is so old
+                return [d for d in shown if not d.failed or d.age >= int(number)]
             case "by":
                 return [each for each in shown if self._luck.random() < 0.8]
             case "all" | "unfiled":

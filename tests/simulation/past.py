@@ -19,7 +19,7 @@ from tests.support.history import a_known
 SHARED = "job-1"
 STATED = "job-3"  # it lists everything, nobody else starts on it, and its route says so
 EXCLUSIVE = "job-4"  # nobody else starts on it, and its route says only that
-_OF, _WHICH = 16, (8, 14)  # seeds of these residues: no planted bug begins at one
+_OF, _WHICH = 16, (8, 14)  # seeds of these residues, but the traps
 _BEGAN, _BETWEEN = -3600.0, 60.0
 _MOVED_FOR = 1.0
 _QUEUED_FOR_LONG = 25.0
@@ -48,6 +48,7 @@ class Past:
     is_filed: bool
     lost: int
     luck: Random
+    is_trap: bool = False
 
     def deliveries(self) -> list[Delivery]:
         """Return what Jet has of it."""
@@ -67,14 +68,24 @@ class Past:
     def snapshots(self) -> dict[bytes, bytes]:
         """Return what the state topic has of it."""
         return {
-            each.delivery_id.replace("p-", "k").encode(): _snapshot(each)
+            each.delivery_id.replace("p-", "k").encode(): _snapshot(
+                each, has_ended=self.has_ended(each)
+            )
             for each in self.deliveries()
         }
 
-    def is_queued_for(self, *, is_lost: bool) -> float:
-        """Return for how long a new delivery waits: one that is lost, the longest."""
-        is_long = is_lost and self.listing == "begun" and self.luck.random() < 0.7
-        return _QUEUED_FOR_LONG if is_long else self.queued
+    def has_ended(self, made: Delivery) -> bool:
+        """Whether one from before has ended; else only its command has, long ago."""
+        return made.seconds == _MOVED_FOR
+
+    def shape(self, made: Delivery) -> None:
+        """Let a new delivery wait as all do here."""
+        made.queue(self.queued)
+
+    def lose(self, made: Delivery) -> None:
+        """Let a new delivery that is lost wait for longer than others, perhaps."""
+        is_long = self.listing == "begun" and self.luck.random() < 0.7
+        made.queue(_QUEUED_FOR_LONG if is_long else self.queued)
 
     def stranger(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
         """Return what somebody else starts when a start of these is lost, if anybody."""
@@ -121,9 +132,10 @@ def _objects(number: int) -> list[dict[str, Any]]:
     return [{"relativePath": f"/k{number}/0.mov", "sizeInBytes": 7_000 + number}]
 
 
-def _snapshot(made: Delivery) -> bytes:
-    (asked,) = made.objects
+def _snapshot(made: Delivery, *, has_ended: bool) -> bytes:
+    asked = made.objects[0]
     spec = ObjectSpec(asked["relativePath"], asked["sizeInBytes"])
     began = EPOCH + timedelta(seconds=made.created_at)
     name = made.command_id or ""
-    return a_known(name, made.job_id, made.delivery_id, spec, began)
+    ended = began if has_ended else None
+    return a_known(name, made.job_id, made.delivery_id, spec, began, ended)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from jetworker.worker import job_locks, route_table
 from jetworker.worker.reconciliation.lessons import Lessons
-from tests.simulation import acts
+from tests.simulation import acts, traps
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
@@ -89,7 +89,9 @@ class Simulation:
         found: list[Run] = []
 
         async def main() -> None:
-            world = World.make(self._settings, luck, seed, draw(seed))
+            world = World.make(
+                self._settings, luck, seed, traps.draw(seed) or draw(seed)
+            )
             try:
                 await _live(world)
                 judgement = judge(world)
@@ -195,10 +197,10 @@ def _story(world: World) -> list[str]:
 
 async def _live(world: World) -> None:
     """A storm in which anything may happen, then a calm in which all must end."""
-    world.is_peaceful = world.luck.random() < _PEACE
+    world.is_peaceful = world.luck.random() < _PEACE and not world.is_trap
     _draw_weather(world)
     fate = _fate(world)
-    for _ in range(world.luck.randint(1, 3)):
+    for _ in range(1 if world.is_trap else world.luck.randint(1, 3)):
         world.spawn(fate)
     watching = [
         *(asyncio.create_task(group.run()) for group in world.groups.values()),
@@ -214,6 +216,9 @@ async def _live(world: World) -> None:
 
 def _draw_weather(world: World) -> None:
     luck = world.luck
+    if world.is_trap and world.past is not None:
+        world.jet.weather = Weather(lost_start=world.past.lost)
+        return
     bad = 0.0 if world.is_peaceful else luck.uniform(0.4, 1.0)
     lost = luck.choice((0.0, 0.1, 0.3, 0.5))
     world.jet.weather = Weather(
@@ -230,7 +235,7 @@ def _draw_weather(world: World) -> None:
 def _fate(world: World) -> Fate:
     """Return who is struck when; most runs aim at one kind of call."""
     luck = world.luck
-    budget = 0 if world.is_peaceful else luck.randint(0, 6)
+    budget = 0 if world.is_peaceful or world.is_trap else luck.randint(0, 6)
     rate = luck.choice((0.002, 0.02))
     chances = dict.fromkeys(_TENDER, 8 * rate)
     target = luck.choice(("", "start", *_TENDER))
@@ -238,8 +243,8 @@ def _fate(world: World) -> Fate:
         rate, chances = 0.0, {target: _AIMED}
 
     def fate(node: Node, label: str) -> str | None:
-        is_spared = world.is_calm or world.struck >= budget
-        if is_spared or luck.random() >= chances.get(label, rate):
+        is_over = world.is_calm or world.struck >= budget
+        if is_over or luck.random() >= chances.get(label, rate):
             return None
         world.struck += 1
         when = luck.choice(_FATES)
@@ -254,6 +259,8 @@ def _fate(world: World) -> Fate:
 
 
 def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
+    if world.is_trap:  # chance would spoil it
+        return [acts.spring(world)]
     happening: list[Awaitable[None]] = [
         acts.publish(world),
         acts.repeat(world),

@@ -11,6 +11,7 @@ from tests.simulation.bugs import (
     ORDERS,
     OTHERS,
     PLANTED,
+    ROWS,
     STATE,
     Bug,
 )
@@ -21,7 +22,7 @@ ENOUGH = 400  # one that is found at once costs no more for it
 
 @pytest.mark.parametrize(
     "bug",
-    PLANTED + FOUND + OTHERS + AT_ONCE + ORDERS + STATE + EVIDENCE,
+    PLANTED + FOUND + OTHERS + AT_ONCE + ORDERS + STATE + EVIDENCE + ROWS,
     ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:

@@ -188,6 +188,11 @@ class World:
         every = range(self.broker.partitions[topic])
         return [TopicPartition(topic, number) for number in every]
 
+    @property
+    def is_trap(self) -> bool:
+        """Whether one row of R2 is all that keeps a lost start from being made again."""
+        return self.past is not None and self.past.is_trap
+
     def is_known(self, command_id: str) -> bool:
         """Whether a command was accepted by now."""
         key = command_id.encode()
