@@ -30,7 +30,7 @@ from typing_extensions import override
 from jetworker.config.model import JetConfig
 from jetworker.jet.way import proxy_of, trust_of
 
-_QUESTIONS_AT_ONCE = 50
+_QUESTIONS_AT_ONCE = 200  # more than are asked at once: the budget is what limits
 _STARTS_AT_ONCE = 400  # eight of each of fifty jobs: none waits for another
 _NO_LINGER = struct.pack("ii", 1, 0)
 

@@ -300,8 +300,26 @@ def test_a_bounded_number_asks_however_many_are_due() -> None:
 
     most, tasks = run(main)
 
-    assert most == 32
-    assert tasks <= 2 * 32 + 4
+    assert most == 128
+    assert tasks <= 2 * 128 + 4
+
+
+def test_the_ends_at_a_distant_jet_do_not_wait_for_one_another() -> None:
+    """A hundred end together: each takes two answers, none waits for those of others."""
+
+    async def main() -> float:
+        async with a_scene(slow=0.15) as scene:
+            ending = [scene.start(33.0) for _ in range(100)]
+            await settled()
+            before = scene.jet.asked["delivery"]
+            while scene.jet.asked["delivery"] == before:  # noqa: ASYNC110 -- in virtual time
+                await asyncio.sleep(0.01)
+            began = _now()
+            while not all(each.delivery.state.is_final for each in ending):  # noqa: ASYNC110 -- in virtual time
+                await asyncio.sleep(0.01)
+            return _now() - began
+
+    assert run(main) < 0.5
 
 
 async def _fails(*_: Any, **__: Any) -> tuple[JetTransfer, ...]:

@@ -42,7 +42,7 @@ from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
-_ASKERS = 32
+_ASKERS = 128  # each may wait for answers from far away, and for a commit
 _TURN = 1.0  # seconds; the loop turns so often at least
 _DENIED_AT_MOST = 30.0
 _REST_DOUBLINGS = 3
