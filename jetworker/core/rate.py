@@ -32,7 +32,7 @@ class Bucket:
         passed = max(0.0, now - self.at)
         rate = min(self.limit, self.rate + self.limit * _RECOVERY * passed)
         tokens = min(max(1.0, rate / 2), self.tokens + passed * rate)
-        return replace(self, rate=rate, tokens=tokens, at=now)
+        return Bucket(self.limit, rate, tokens, now, self.slowed_at)
 
     def limited(self, limit: float, now: float) -> "Bucket":
         """Return the bucket under another limit; what it held in burst is cut to it."""
@@ -43,7 +43,8 @@ class Bucket:
 
     def taken(self) -> "Bucket":
         """Return the bucket with one token less."""
-        return replace(self, tokens=self.tokens - 1)
+        left = self.tokens - 1
+        return Bucket(self.limit, self.rate, left, self.at, self.slowed_at)
 
     def slowed(self, now: float) -> "Bucket":
         """Return the bucket at half its rate; at most once a second."""

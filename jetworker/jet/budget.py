@@ -129,6 +129,23 @@ class Budget:
     ) -> None:
         """Wait for this call's turn."""
         began = self._clock.monotonic()
+        if not self._takes_at_once(began):
+            await self._wait_in_line(operation, priority, route)
+        self._metrics.jet_budget_wait_seconds.observe(self._clock.monotonic() - began)
+
+    def _takes_at_once(self, now: float) -> bool:
+        """Take a token, if there is one and nobody waits or is held back."""
+        if self._timer is not None or self._held or not self._limit:
+            return False
+        self._bucket = self._refilled(now)
+        if self._bucket.tokens < 1:
+            return False
+        self._bucket = self._bucket.taken()
+        return True
+
+    async def _wait_in_line(
+        self, operation: str, priority: Priority, route: RouteName | None
+    ) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines[priority].put(route, operation, turn)
         self._serve()
@@ -136,7 +153,6 @@ class Budget:
             await turn
         finally:
             self._serve()
-        self._metrics.jet_budget_wait_seconds.observe(self._clock.monotonic() - began)
 
     def _serve(self) -> None:
         """Give turns while there are tokens, then come back when there is one."""

@@ -52,6 +52,26 @@ async def test_who_is_first_goes_by_priority_and_then_in_turn() -> None:
     assert order == ["start", "poll a1", "poll b1", "poll a2"]
 
 
+async def test_who_waits_is_not_passed_by_one_who_comes_when_there_is_a_token() -> None:
+    budget, clock = a_budget(1)
+    order: list[str] = []
+
+    async def call(name: str) -> None:
+        await budget.wait_turn("op", Priority.POLL)
+        order.append(name)
+
+    await call("at once")
+    early = asyncio.create_task(call("early"))
+    await asyncio.sleep(0)
+    clock.at += 1
+    late = asyncio.create_task(call("late"))
+    await asyncio.wait({early, late}, return_when=asyncio.FIRST_COMPLETED)
+    early.cancel()
+    late.cancel()
+
+    assert order == ["at once", "early"]
+
+
 async def test_a_retry_after_holds_back_its_operation_only() -> None:
     budget, clock = a_budget(100)
     budget.hold("polls", 60)
