@@ -134,6 +134,21 @@ def test_everything_has_our_prefix_and_none_its_time_of_birth() -> None:
     assert not [line for line in lines if "_created" in line]
 
 
+def test_a_series_is_found_again_and_one_that_was_removed_is_made_anew() -> None:
+    metrics = Metrics(CollectorRegistry())
+    accepted = metrics.commands_total.labels("accepted")
+    metrics.commands_lag.labels("0").set(7)
+
+    metrics.commands_lag.remove("0")
+    metrics.commands_lag.labels("0").set(8)
+
+    assert metrics.commands_total.labels("accepted") is accepted
+    lag = metrics.registry.get_sample_value(
+        "jetworker_commands_lag", {"partition": "0"}
+    )
+    assert lag == 8
+
+
 def test_two_workers_in_one_process_have_their_own() -> None:
     one, two = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
 
