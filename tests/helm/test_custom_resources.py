@@ -116,6 +116,9 @@ def _planted(found: Tree, path: str, value: object) -> Tree:
         ("full", "PrometheusRule", "metadata.labels.release", 1),
         ("strimzi", "KafkaUser", "spec.authorization.acls.0.operations", ["Look"]),
         ("strimzi", "KafkaUser", "spec.authorization.acls.0.operation", "Read"),
+        ("ui", "HTTPRoute", "spec.rules.0.backendRefs.0.port", "http"),
+        ("ui", "HTTPRoute", "spec.rules.0.backends", []),
+        ("ui", "HTTPRoute", "spec.hostname", "jet.example.com"),
     ],
 )
 def test_a_field_that_an_operator_does_not_know_is_found_by_these_tests(
