@@ -62,6 +62,25 @@ class Waiting(OneDelivery):
         """Allow it."""
 
 
+class Budgeted(StartSender):
+    """Sends as it does; all but the first few wait for the budget until it is *open*."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.left = 0
+        self.waiting = 0
+
+    @override
+    async def turn(self, route: Route) -> None:
+        self.left -= 1
+        if self.left < 0 and not self.open.is_set():
+            self.waiting += 1
+            await self.open.wait()
+        await super().turn(route)
+
+
 @dataclass
 class Lane:
     """A route's dispatcher over a real Jet's protocol, and what waits on the route."""
@@ -72,6 +91,7 @@ class Lane:
     counts: DeliveryCounts
     locks: JobLocks
     files: Telling
+    sender: Budgeted
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
@@ -100,13 +120,14 @@ async def lane() -> AsyncIterator[Lane]:
         counts = DeliveryCounts(metrics)
         resolver, locks = JobResolver(client), JobLocks(Clock())
         files = Telling()
+        sender = Budgeted(client, resolver, Clock(), seconds, seconds)
         dispatcher = RouteDispatcher(
             NAME,
             routes=lambda: routes,
             resolver=resolver,
             locks=locks,
             files=files,
-            sender=StartSender(client, resolver, Clock(), seconds, seconds),
+            sender=sender,
             counts=counts,
             clock=Clock(),
             metrics=metrics,
@@ -114,7 +135,7 @@ async def lane() -> AsyncIterator[Lane]:
             backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts, locks, files)
+        yield Lane(jet, dispatcher, routes, counts, locks, files, sender)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -343,6 +364,26 @@ async def test_of_several_in_flight_one_that_is_lost_keeps_the_others_back(
     assert len(begun) < 12
     assert lane.jet.count("start_delivery") == len(begun)
     assert lane.locks.blocked_for(JOB, CommandId("c-11"), Clock().now()) > 0
+
+
+async def test_who_waits_for_the_budget_is_not_sent_when_one_beside_it_was_lost(
+    lane: Lane,
+) -> None:
+    lane.files.of.add(JOB)
+    lane.jet.fault = lambda operation, _: (
+        "lost_after" if operation == "start_delivery" else None
+    )
+    answered(lane)
+    lane.sender.open.clear()
+    lane.sender.left = 1
+    lost, late = lane.put("c-1"), lane.put("c-2")
+    await until(lambda: _is_lost(lost) and lane.sender.waiting, "a lost start")
+
+    lane.sender.open.set()
+    await until(lambda: late.delivery.attempt or len(lane.dispatcher), "its turn")
+
+    assert late.delivery.attempt == 0
+    assert lane.jet.count("start_delivery") == 1
 
 
 def _is_lost(owner: Waiting) -> bool:
