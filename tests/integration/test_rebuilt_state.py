@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
-from tests.support.operating import audited, command, grow, publish, remake
+from tests.support.operating import audited, command, empty_state, grow, publish, remake
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -119,4 +119,51 @@ async def test_after_a_growth_too_a_rebuilt_state_answers_orders_and_repeats(
     assert (done.code, adopted.code) == (0, 0), done.error + adopted.error
     assert done.output.count(" is empty") == _MORE
     assert f"{_MORE} partitions were rebuilt" in done.output
+    await audited(system)
+
+
+async def test_where_a_part_of_a_state_that_has_grown_is_lost_only_that_is_rebuilt(
+    system: System,
+) -> None:
+    """Of seven partitions three are lost: two of before the growth, and a new one."""
+    topics, lost = system.config.topics, (1, 3, 5)
+    worker = await (await system.worker()).ready()
+    ended = [a_command(f"ended-{n}") for n in range(8)]
+    await publish(system, ended, before)
+    await until_told(system, [each["commandId"] for each in ended], "completed")
+    system.jet.seconds = 600.0
+    opened = [a_command(f"open-{n}") for n in range(8)]
+    await publish(system, opened, before)
+    await until_told(system, [each["commandId"] for each in opened], "in_progress")
+    await worker.stop()
+    await grow(system, _MORE, topics.commands, topics.state)
+    worker = await (await system.worker()).ready()
+    late = [a_command(f"late-{n}") for n in range(8)]
+    await publish(system, late, after)
+    await until_told(system, [each["commandId"] for each in late], "in_progress")
+    await worker.stop()
+
+    await empty_state(system, lost)
+    done = await command(system, "state", "rebuild", "--yes")
+    every = [*ended, *opened, *late]
+    await (await system.worker()).ready()
+    await publish(system, every, after)
+    for each in system.jet.deliveries.values():
+        each.seconds = 0.0
+    events = await system.terminal(len(every))
+
+    async def are_answered() -> bool:
+        answers = Counter(e.kind for e in await system.events() if "command." in e.kind)
+        return answers == {"command.duplicate": len(every)}
+
+    await until(are_answered, "the answers to repeats")
+    judge(events, every, system.jet)
+    assert done.code == 0, done.error
+    assert [line for line in done.output.splitlines() if "is empty" in line] == [
+        line
+        for number in lost
+        for line in done.output.splitlines()
+        if f"partition {number}: it is empty" in line
+    ]
+    assert f"{len(lost)} partitions were rebuilt" in done.output
     await audited(system)

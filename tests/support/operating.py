@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from jetworker.core.errors import ConfigurationError
@@ -65,6 +66,24 @@ async def cut(system: System, begins: Mapping[int, int]) -> None:
                 for number, offset in begins.items()
             }
         )
+
+
+async def empty_state(system: System, partitions: Iterable[int]) -> None:
+    """Lose all that these state partitions hold; only a topic that deletes can be cut."""
+    names = system.config.topics
+    topic, limit = names.state, 1 << 21  # whatever is not set here is reset
+    made = topics.intended(names, limit=limit, replication=system.replication)[topic]
+    async with administrating(system) as admin:
+        for policy in ("delete", "compact"):
+            change = made | {"cleanup.policy": policy}
+            await admin.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, topic, change)]
+            )
+            if policy == "delete":
+                to_the_end = RecordsToDelete(before_offset=-1)
+                await admin.delete_records(
+                    {TopicPartition(topic, number): to_the_end for number in partitions}
+                )
 
 
 async def forget_group(system: System) -> None:
