@@ -326,7 +326,7 @@ class JetClient:
         """End a subscription (DELETE /v1/subscriptions/{subscriptionId})."""
         path = f"/v1/subscriptions/{_safe(subscription_id)}"
         answer = await self._signed_in(Request("unsubscribe", "DELETE", path))
-        if answer.status not in _GONE:
+        if answer.status not in _GONE or answer.is_not_jets:
             read(answer)
 
     async def _ask(self, question: Request, read: Callable[[Any], _T]) -> _T:
