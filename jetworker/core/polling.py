@@ -165,6 +165,17 @@ def estimate(
     return _speed(seen, delivery.requested.bytes, moved, now, now)
 
 
+def is_growing(delivery: Delivery, before: Speed, after: Speed) -> bool:
+    """
+    Whether a listing shows that a delivery runs, as well as its own answer would.
+
+    Not for one whose date is still to be compared with our clock, which only Jet's
+    word on it gives, nor where that word is one that no listing changes.
+    """
+    is_running = delivery.jet_state == _IN_PROGRESS and delivery.created_on is not None
+    return is_running and after.moved > before.moved
+
+
 def measure(
     seen: Speed, delivery: Delivery, progress: Progress | None, now: float
 ) -> Speed:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery, State, Transfer
 from jetworker.core.errors import JetUnavailable
-from jetworker.core.observation import JetDelivery, JetTransfer
+from jetworker.core.observation import JetDelivery, JetTransfer, Progress
 from jetworker.core.polling import Pace
 from jetworker.core.trigger import StatusObserved, Trigger
 from jetworker.jet.client import JetClient
@@ -65,6 +65,7 @@ class CountedJet:
 
     ends: dict[str, float] = field(default_factory=dict)
     is_named: bool = True
+    is_growing: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     slow: float = 0.0
     on_its_way: int = 0
@@ -80,7 +81,7 @@ class CountedJet:
     ) -> JetDelivery:
         await self._answers("delivery")
         number = delivery_id.removeprefix("d-")
-        state, progress = self._state(number), a_progress()
+        state, progress = self._state(number), self._progress()
         ids = (TransferId(f"t-{number}"),)
         return JetDelivery(delivery_id, state, NOW, progress, ids, asked_at=_now())
 
@@ -111,9 +112,12 @@ class CountedJet:
             TransferId(f"t-{number}"),
             self._state(number),
             owner,
-            progress=a_progress(),
+            progress=self._progress(),
             asked_at=_now(),
         )
+
+    def _progress(self) -> Progress:
+        return a_progress(1, int(_now()) if self.is_growing else 100)
 
     def _state(self, number: str) -> str:
         return "IN_PROGRESS" if _now() < self.ends[number] else "COMPLETED"
@@ -343,19 +347,29 @@ def test_one_that_jet_has_ended_is_told_in_one_step() -> None:
     assert [each.state for each in last.transfers] == ["COMPLETED"]
 
 
-def test_one_that_listings_alone_have_told_of_for_long_is_asked_for_itself() -> None:
-    """After ten of the longest intervals; of its transfers a listing has just told."""
+@pytest.mark.parametrize(
+    ("is_growing", "intervals", "times"),
+    [(False, 18, 1), (False, 50, 4), (True, 18, 1), (True, 68, 1), (True, 78, 2)],
+)
+def test_one_that_listings_alone_have_told_of_for_long_is_asked_for_itself(
+    *, is_growing: bool, intervals: int, times: int
+) -> None:
+    """
+    After ten of the longest intervals; of its transfers a listing has just told.
+
+    Once that has told its date, and as long as its counts grow, after sixty.
+    """
 
     async def main() -> Counter[str]:
-        async with a_scene() as scene:
+        async with a_scene(is_growing=is_growing) as scene:
             for _ in range(20):
                 scene.start(1e6)
-            await asyncio.sleep(18 * EVERY)
+            await asyncio.sleep(intervals * EVERY)
             return scene.jet.asked
 
     asked = run(main)
 
-    assert asked["delivery"] == 20
+    assert asked["delivery"] == times * 20
     assert asked["transfer"] == 0
 
 

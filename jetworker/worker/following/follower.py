@@ -3,7 +3,8 @@ Who is asked when: following every started delivery to its end, within one budge
 
 A job with several open deliveries is asked once for all transfers in progress; only a
 delivery that is not among them (not begun, between batches, ended) is asked for by
-itself, as all are while Jet gives no listing, and now and then the others too. Whoever
+itself, as all are while Jet gives no listing, and now and then the others too, rarely
+where the listings' counts grow. Whoever
 a listing shows is due with the job's next one and has no time of its own; one that the
 next does not show any more is asked for at once: it has ended, most likely. A
 listing that tells of nobody is asked for more rarely: the budget is for answers. Jet's
@@ -29,7 +30,14 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.notified import Notified
 from jetworker.core.observation import Hint, JetTransfer, is_final_in_jet
-from jetworker.core.polling import Pace, estimate, is_news, of_listing, spread
+from jetworker.core.polling import (
+    Pace,
+    estimate,
+    is_growing,
+    is_news,
+    of_listing,
+    spread,
+)
 from jetworker.core.trigger import DeadlinePassed
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
@@ -47,7 +55,10 @@ _TURN = 1.0  # seconds; the loop turns so often at least
 _DENIED_AT_MOST = 30.0
 _REST_DOUBLINGS = 3
 _EARLY = 1000  # notifications that came before the start's answer
-_LISTED_AT_MOST = 10  # times the longest interval, without a word on the delivery
+# So many times the longest interval without Jet's word on a delivery itself: of one
+# whose counts stand still in the listings, and of one whose counts grow, so that it runs.
+_LISTED_AT_MOST = 10
+_GROWING_AT_MOST = 60
 
 
 class Follower:
@@ -370,7 +381,14 @@ class Follower:
 
     def _is_unheard(self, followed: Followed, now: float) -> bool:
         """Whether only listings have told of a delivery for too long."""
-        return now - followed.asked_at > self._most * _LISTED_AT_MOST
+        silent = now - followed.asked_at
+        if silent <= self._most * _LISTED_AT_MOST:
+            return False
+        still = now - followed.grew_at
+        return (
+            still > self._most * _LISTED_AT_MOST
+            or silent > self._most * _GROWING_AT_MOST
+        )
 
     def _tell(self, job: FollowedJob, shown: Sequence[JetTransfer]) -> bool:
         """Tell every delivery of the job what is shown of it; whether it was any."""
@@ -409,8 +427,11 @@ class Follower:
         followed.denied = None  # another answer of Jet's about it
         if followed.wants_jets_word:
             return
-        followed.seen = estimate(followed.seen, delivery, transfers, now)
+        before = followed.seen
+        followed.seen = estimate(before, delivery, transfers, now)
         followed.seen_at = wall
+        if is_growing(delivery, before, followed.seen):
+            followed.grew_at = now
         interval = self._progress_interval
         if not is_news(followed.told, delivery, transfers, wall, interval):
             followed.hear(transfers, now)

@@ -61,7 +61,7 @@ class Followed:
     *queued_for* is where it stands in the schedule, never later than *due*; None while
     the listings of its job tell how it is.
     *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
-    when anything did.
+    when anything did, *grew_at* when a listing last showed that more had moved.
     *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
     delivery that Jet has ended while a transfer still looks alive. *told* is what was
     told last. *is_overtaken*: a listing came while Jet was asked about the delivery
@@ -98,6 +98,7 @@ class Followed:
     has_left: bool = False
     is_listed: bool = False
     indexed: tuple[Transfer, ...] = ()
+    grew_at: float = float("-inf")
 
     @property
     def wants_jets_word(self) -> bool:
