@@ -73,17 +73,28 @@ class Connection:
         self, method: str, path: str, body: bytes | None, token: str | None
     ) -> httpx.Request:
         """Return a request with what is asked for, and nothing else."""
-        headers = [
-            (b"user-agent", self.user_agent.encode()),
-            (b"accept", b"application/json"),
-            (b"accept-encoding", b"gzip, deflate"),
-        ]
-        if body is not None:
-            headers.append((b"content-type", b"application/json"))
-        if token is not None:
-            headers.append((b"authorization", f"Bearer {token}".encode()))
         url = _url(self.base_url.rstrip("/") + path)
+        host = url.netloc
+        headers = _headers(host, self.user_agent, token, has_body=body is not None)
         return httpx.Request(method, url, headers=headers, content=body)
+
+
+@lru_cache(maxsize=8)
+def _headers(
+    host: bytes, user_agent: str, token: str | None, *, has_body: bool
+) -> httpx.Headers:
+    """Return what every request of a kind is headed by: a request copies it."""
+    headers = [
+        (b"host", host),
+        (b"user-agent", user_agent.encode()),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"gzip, deflate"),
+    ]
+    if has_body:
+        headers.append((b"content-type", b"application/json"))
+    if token is not None:
+        headers.append((b"authorization", f"Bearer {token}".encode()))
+    return httpx.Headers(headers)
 
 
 @lru_cache(maxsize=1000)

@@ -5,7 +5,7 @@ Foreign errors become ours here and nowhere else.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -243,7 +243,7 @@ class Transport:
             self._hear(response)
             chunks: list[bytes] = []
             size = 0
-            async for chunk in response.aiter_bytes():
+            async for chunk in _body(response):
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > _BODY_LIMIT:
@@ -310,6 +310,14 @@ class Transport:
             if took > max(2.0, 5 * self._usual):
                 self._budget.slow()
             self._usual += (took - self._usual) / 20
+
+
+def _body(response: httpx.Response) -> AsyncIterable[bytes]:
+    """Return the bytes of an answer; straight from the stream, if they are no code."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
 
 
 @lru_cache(maxsize=8)
