@@ -9,6 +9,7 @@ import pytest
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.reader import HIGH_WATERMARKS, STABLE_END, Followed, read
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -34,11 +35,21 @@ async def values(clients: KafkaClients, end: object) -> list[bytes]:
     return found
 
 
+async def become_visible(clients: KafkaClients, *expected: bytes) -> None:
+    """Wait for what is committed: Kafka answers a commit before its marker is written."""
+
+    async def is_visible() -> bool:
+        return await values(clients, STABLE_END) == list(expected)
+
+    await until(is_visible, f"visible records: {expected}")
+
+
 async def test_what_an_open_transaction_wrote_is_waited_for_or_left_out(
     clients: KafkaClients,
 ) -> None:
     async with writing(clients, b"1"):
         pass
+    await become_visible(clients, b"1")
     async with writing(clients, b"2"):
         assert await values(clients, STABLE_END) == [b"1"]
         waiting = asyncio.create_task(values(clients, HIGH_WATERMARKS))
@@ -53,6 +64,7 @@ async def test_what_follows_sees_all_that_comes_after_it_listens(
 ) -> None:
     async with writing(clients, b"before"):
         pass
+    await become_visible(clients, b"before")
     listening = asyncio.Event()
     batches = read(clients, clients.topics.state, Followed(listening))
     first = asyncio.ensure_future(anext(batches))

@@ -38,7 +38,9 @@ def rights(system: System, group: str | None = None) -> list[Right]:
     """Return those of the README's "Topics and rights", and no other."""
     topics = system.config.topics
     topic, read, write = Resource.TOPIC, Operation.READ, Operation.WRITE
+    table = [Right(topic, topics.deliveries, write)] if topics.deliveries else []
     return [
+        *table,
         Right(topic, topics.commands, read),
         Right(topic, topics.state, read),
         Right(topic, topics.state, write),
@@ -67,8 +69,10 @@ async def guarded_system(jet: JetServer, tmp_path: Path) -> AsyncIterator[System
         "JETWORKER_KAFKA__SASL_PASSWORD": PASSWORD,
     }
     made = System(broker.bootstrap_servers, jet, tmp_path, ROUTES)
+    table = {"JETWORKER_TOPICS__DELIVERIES": f"{made.name}.deliveries"}
+    made.changes = table
     await made.create()
-    made.changes = signing_in
+    made.changes = table | signing_in
     try:
         yield made
     finally:
@@ -104,6 +108,10 @@ async def test_the_rights_that_the_readme_asks_for_are_enough_and_needed(
     await worker.ready()
     log = worker.log.read_text()
     assert f"TopicAuthorizationFailedError: {tell.name}" in log
+    assert system.config.topics.deliveries
+    assert {
+        each.key.decode() for each in await system.read(system.config.topics.deliveries)
+    } == {"r-1", "r-2", "r-3"}
     assert log.count("in the clear") == 1
     assert PASSWORD not in log
 
@@ -230,7 +238,10 @@ async def test_without_the_right_to_ask_for_the_owner_s_members_it_waits_and_nam
     system = guarded_system
     heir = f"{system.name}-renamed"
     await grant(system.kafka, rights(system, heir))
-    signing_in, system.changes = system.changes, {}
+    signing_in = system.changes
+    system.changes = {
+        name: value for name, value in signing_in.items() if "TOPICS" in name
+    }
     owner = await (await system.worker()).ready()
     system.changes = signing_in
     await system.publish(a_command("d-1"))
