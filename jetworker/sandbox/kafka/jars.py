@@ -102,7 +102,7 @@ def _fetch(jars: Path, version: str) -> None:
 
 
 @contextmanager
-def _trusting_the_system() -> Iterator[None]:
+def trusting_the_system() -> Iterator[None]:
     """
     Let `jgo` trust what the system trusts, as pip does: it brings a list of its own.
 
@@ -119,7 +119,7 @@ def _trusting_the_system() -> Iterator[None]:
         truststore.extract_from_ssl()
 
 
-@_trusting_the_system()
+@trusting_the_system()
 def _download(repository: Path, version: str) -> list[Path]:
     kafka = f"org.apache.kafka:kafka_2.13:{version}"
     try:
