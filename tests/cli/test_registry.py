@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from jsonschema import Draft202012Validator
 from jetworker.cli import schemas
 from jetworker.cli.registry import Registry
 from jetworker.core.errors import ConfigurationError
+from tests.support import forked
 from tests.support.waiting import PATIENCE
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -78,8 +78,8 @@ async def a_registry(**given: Any) -> AsyncIterator[FakeRegistry]:
 
 async def publish(url: str, **environ: str) -> tuple[int | None, str]:
     """Run the command as an operator does."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jetworker", "schemas", "publish", url),
+    process = await forked.start(
+        *("schemas", "publish", url),
         env={
             "JETWORKER_ROUTES_FILE": "routes.yaml",
             "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
@@ -88,8 +88,8 @@ async def publish(url: str, **environ: str) -> tuple[int | None, str]:
             "JETWORKER_TOPICS__EVENTS": "told",
             **environ,
         },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stdout=forked.PIPE,
+        stderr=forked.STDOUT,
     )
     said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return process.returncode, said.decode()

@@ -1,9 +1,6 @@
 """`jetworker audit` on a live system: what it says, and how it ends."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,24 +9,16 @@ from aiokafka import AIOKafkaProducer
 from jetworker.cli import audit as auditing
 from jetworker.cli.explain import explain
 from jetworker.cli.listing import Selection, list_commands
+from tests.support.operating import Done, command
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
 
-def audit(
-    system: System, *options: str, **changes: str
-) -> "subprocess.CompletedProcess[str]":
+async def audit(system: System, *options: str, **changes: str) -> Done:
     """Run the command as an operator does."""
-    return subprocess.run(
-        [sys.executable, "-m", "jetworker", "audit", "--seconds", "0", *options],
-        env=system.environ | changes | {"HOME": os.environ.get("HOME", "/")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return await command(system, "audit", "--seconds", "0", *options, **changes)
 
 
 async def forge(system: System, command_id: str, sequence: int) -> None:
@@ -91,7 +80,7 @@ async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
     system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await (await system.worker()).ready()
-    nothing = audit(system)
+    nothing = await audit(system)
     commands = [a_command(f"c-{n}") for n in range(3)]
     await system.publish(*commands, commands[0], b"not a command")
     await system.terminal(3)
@@ -101,36 +90,36 @@ async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
         return len(answers) == 2
 
     await until(answered, "an answer to the duplicate and to the poison")
-    sound = audit(system)
-    elsewhere = audit(system, JETWORKER_KAFKA__GROUP_ID="another-group")
-    without = audit(system, "--sandbox", "http://127.0.0.1:9")
+    sound = await audit(system)
+    elsewhere = await audit(system, JETWORKER_KAFKA__GROUP_ID="another-group")
+    without = await audit(system, "--sandbox", "http://127.0.0.1:9")
     await hide(system, "c-2")
     hidden = await looked_at_in_process(system, capsys)
     await forge(system, "c-1", 99)
     await forge(system, "nobody-s", 1)
-    forged = audit(system)
+    forged = await audit(system)
 
-    assert nothing.returncode == 1
-    assert "shows nothing" in nothing.stdout
-    assert sound.returncode == 0, sound.stdout + sound.stderr
-    lines = sound.stdout.splitlines()
-    assert all(line.startswith("ok") for line in lines), sound.stdout
+    assert nothing.code == 1
+    assert "shows nothing" in nothing.output
+    assert sound.code == 0, sound.output + sound.error
+    lines = sound.output.splitlines()
+    assert all(line.startswith("ok") for line in lines), sound.output
     assert len(lines) == 10
-    assert elsewhere.returncode == 1
+    assert elsewhere.code == 1
     assert "every record of the commands topic is answered once" in (
-        next(line for line in elsewhere.stdout.splitlines() if "shows nothing" in line)
+        next(line for line in elsewhere.output.splitlines() if "shows nothing" in line)
     )
-    assert without.returncode == 1
-    assert "no ledger of a sandbox" in without.stderr
+    assert without.code == 1
+    assert "no ledger of a sandbox" in without.error
     assert hidden == {
         "audit": (1, ([], ["c-2"])),
         "list": (1, ["c-0", "c-1"]),
         "explain c-1": (0, "completed"),
         "explain c-2": (1, None),
     }
-    assert forged.returncode == 1
+    assert forged.code == 1
     for broken in ("nothing after it: c-1", "in order: c-1", "a command: nobody-s"):
-        assert broken in forged.stdout
+        assert broken in forged.output
     assert "Traceback" not in "".join(
-        each.stderr for each in (nothing, sound, elsewhere, without, forged)
+        each.error for each in (nothing, sound, elsewhere, without, forged)
     )

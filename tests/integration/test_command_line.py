@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.support import forked
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.terminal import see
@@ -34,13 +35,10 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-async def started(system: System, *arguments: str) -> asyncio.subprocess.Process:
+async def started(system: System, *arguments: str) -> forked.Process:
     """Start a command in a worker's environment."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jetworker", *arguments),
-        env=system.environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    return await forked.start(
+        *arguments, env=system.environ, stdout=forked.PIPE, stderr=forked.PIPE
     )
 
 
@@ -216,7 +214,7 @@ async def test_watch_prints_events_as_lines_and_ends_with_its_command(
     assert "commandId" in json.loads(await first[1])
 
 
-async def _line(process: asyncio.subprocess.Process) -> bytes:
+async def _line(process: forked.Process) -> bytes:
     assert process.stdout is not None
     return await process.stdout.readline()
 

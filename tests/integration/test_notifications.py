@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import orjson
 import pytest
 
 from jetworker.sandbox.jet.server import Sandbox
+from tests.support import forked
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.jet.site import Site, write
@@ -66,18 +66,10 @@ async def flood(url: str, job_id: str) -> None:
 
 async def unsubscribe(system: System) -> Any:
     """Run the operator's command."""
-    process = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            "-m",
-            "jetworker",
-            "jobs",
-            "unsubscribe",
-            "archive",
-            "--json",
-        ),
+    process = await forked.start(
+        *("jobs", "unsubscribe", "archive", "--json"),
         env=system.environ,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=forked.PIPE,
     )
     said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return orjson.loads(said)

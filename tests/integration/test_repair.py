@@ -12,6 +12,7 @@ from aiohttp import web
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import schemas
+from tests.support import forked
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.terminal import see
@@ -51,12 +52,8 @@ def valid(name: str, data: Any) -> Any:
 
 async def run(system: System, *arguments: str) -> Ran:
     """Run a command to its end, with nobody at a terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *(*JETWORKER, *arguments),
-        env=system.environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    process = await forked.start(
+        *arguments, env=system.environ, stdout=forked.PIPE, stderr=forked.PIPE
     )
     out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode is not None

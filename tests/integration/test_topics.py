@@ -1,8 +1,6 @@
 """`topics create` and the check of the layout, on a real Kafka."""
 
-import asyncio
 import os
-import sys
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from jetworker.config.model import Config, TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.kafka import topics as making
 from jetworker.kafka.topics import MadeTopic
+from tests.support import forked
 from tests.support.kafka import broker as brokers
 
 pytestmark = pytest.mark.integration
@@ -135,8 +134,8 @@ async def test_kafka_being_unreachable_is_an_outage() -> None:
 async def _run(config: Config, *command: str) -> tuple[int | None, str, str]:
     """Run a command of ours to its end."""
     topics = config.topics.model_dump()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jetworker", *command),
+    process = await forked.start(
+        *command,
         env={
             "PATH": os.environ["PATH"],
             "JETWORKER_ROUTES_FILE": os.devnull,
@@ -150,8 +149,8 @@ async def _run(config: Config, *command: str) -> tuple[int | None, str, str]:
                 if topics[key]
             },
         },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=forked.PIPE,
+        stderr=forked.PIPE,
     )
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
+from tests.support import forked
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -20,10 +20,10 @@ async def ui(system: System, *options: str) -> AsyncIterator[httpx.AsyncClient]:
     """Run the command as an operator does; it must end with 0 when it is told to."""
     log = system.folder / "ui.log"
     with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "jetworker", "ui", "--port", "0", *options),
+        process = await forked.start(
+            *("ui", "--port", "0", *options),
             env=system.environ,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=forked.PIPE,
             stderr=stderr,
         )
     assert process.stdout is not None

@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from tests.jet.test_start_call import (
     close_after_reading,
     read_request,
 )
+from tests.support import forked
 from tests.support.forward_proxy import ForwardProxy, proxying
 from tests.support.waiting import PATIENCE, until
 
@@ -301,11 +301,8 @@ async def test_a_jet_that_is_down_is_nothing_of_the_way(tmp_path: Path) -> None:
 
 async def checked(environ: dict[str, str]) -> str:
     """Run `jetworker check`, which finds something wrong, and return what it says."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jetworker", "check"),
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    process = await forked.start(
+        "check", env=environ, stdout=forked.PIPE, stderr=forked.STDOUT
     )
     said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 78

@@ -1,8 +1,6 @@
 """What operators do to a system, and to its Kafka, in the tests of what is repaired."""
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from jetworker.core.errors import ConfigurationError
 from jetworker.kafka import topics
+from tests.support import forked
 from tests.support.system import System, WorkerProcess
 from tests.support.waiting import until
 
@@ -125,16 +124,13 @@ class Done:
     error: str
 
 
-async def command(system: System, *arguments: str) -> Done:
-    """Run a command of the command line."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "jetworker",
+async def command(system: System, *arguments: str, **changes: str) -> Done:
+    """Run a command of the command line, with changes of its environment."""
+    process = await forked.start(
         *arguments,
-        env=system.environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        env=system.environ | changes,
+        stdout=forked.PIPE,
+        stderr=forked.PIPE,
     )
     output, error = await process.communicate()
     assert process.returncode is not None

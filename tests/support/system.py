@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from jetworker.config.load import load
 from jetworker.config.model import Config
 from jetworker.kafka import topics
+from tests.support import forked
 from tests.support.jet.fake_server import JetServer
 from tests.support.kafka.reading import TopicReader
 from tests.support.waiting import PATIENCE, until
@@ -30,7 +30,7 @@ STATED = "exclusive: true, listing: complete"
 class WorkerProcess:
     """A real `jetworker run`."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | forked.Process
     log: Path
     port: int = 0
 
@@ -130,14 +130,8 @@ class System:
         """Start a worker process, without waiting for it."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "jetworker",
-                "run",
-                env=self.environ | changes,
-                stderr=stderr,
-            )
+            environ = self.environ | changes
+            process = await forked.start("run", env=environ, stderr=stderr)
         worker = WorkerProcess(process, log)
         self.workers.append(worker)
         return worker
