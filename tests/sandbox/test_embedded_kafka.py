@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,8 @@ import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup this
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
+if "at once" in sys.argv:
+    EmbeddedKafka._await_answer = lambda broker: None
 with EmbeddedKafka() as broker:
     print(broker.pid, broker._owner.pid, broker.log.parent, flush=True)
     sys.stdin.read()
@@ -51,16 +54,10 @@ class Owner:
     folder: Path
 
 
-@pytest.fixture
-def broker() -> Iterator[EmbeddedKafka]:
-    with EmbeddedKafka() as started:
-        yield started
-
-
-@pytest.fixture
-def owner() -> Iterator[Owner]:
+@contextmanager
+def _an_owner(*arguments: str) -> Iterator[Owner]:
     with subprocess.Popen(
-        [sys.executable, "-c", _OWNER],
+        [sys.executable, "-c", _OWNER, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -73,6 +70,13 @@ def owner() -> Iterator[Owner]:
         finally:
             process.kill()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def owner() -> Iterator[Owner]:
+    """Yield one whose broker is not up yet: it ends as one that is, and costs less."""
+    with _an_owner("at once") as started:
+        yield started
 
 
 async def _write(servers: str, topic: str, value: bytes) -> None:
@@ -112,35 +116,59 @@ async def test_topics_are_as_a_worker_wants_them(
     assert found.problems == ()
 
 
-async def test_restart_keeps_address_and_data(broker: EmbeddedKafka) -> None:
-    servers, before = broker.bootstrap_servers, broker.pid
+async def test_a_folder_serves_one_broker_after_the_other_and_keeps_its_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A start after the first needs neither the network nor what resolves the jars.
+
+    Two at once would spoil each other's records: Kafka's own lock comes too late.
+    """
     names = brokers.fresh_topics()
-    await layout.create(brokers.settings(servers, names))
-    await _write(servers, names.events, b"kept")
-    broker.restart()
-    assert broker.bootstrap_servers == servers
-    assert broker.pid != before
-    assert await _read(servers, names.events) == b"kept"
+    with EmbeddedKafka(tmp_path / "data") as first:
+        servers, before = first.bootstrap_servers, first.pid
+        await layout.create(brokers.settings(servers, names))
+        await _write(servers, names.events, b"kept")
+        with pytest.raises(ConfigurationError, match="in use by another Kafka"):
+            EmbeddedKafka(tmp_path / "data").start()
+        monkeypatch.setitem(sys.modules, "jgo.maven", None)
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        first.restart()
+        assert first.bootstrap_servers == servers
+        assert first.pid != before
+        assert await _read(servers, names.events) == b"kept"
+    with EmbeddedKafka(tmp_path / "data") as second:
+        assert second.bootstrap_servers != servers
+        assert await _read(second.bootstrap_servers, names.events) == b"kept"
+    assert (tmp_path / "data" / "kafka.log").exists()
 
 
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-async def test_a_frozen_broker_answers_after_the_thaw(broker: EmbeddedKafka) -> None:
-    names = brokers.fresh_topics()
-    await layout.create(brokers.settings(broker.bootstrap_servers, names))
-    broker.freeze()
-    await until(lambda: _state(broker.pid) == "T", "a stopped process")
-    broker.thaw()
-    await _write(broker.bootstrap_servers, names.events, b"thawed")
+async def test_a_frozen_broker_answers_after_the_thaw_and_takes_its_data_with_it() -> (
+    None
+):
+    with EmbeddedKafka() as broker:
+        names = brokers.fresh_topics()
+        await layout.create(brokers.settings(broker.bootstrap_servers, names))
+        broker.freeze()
+        await until(lambda: _state(broker.pid) == "T", "a stopped process")
+        broker.thaw()
+        await _write(broker.bootstrap_servers, names.events, b"thawed")
+        folder = broker.log.parent
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
-def test_ends_with_its_data_when_its_owner_is_killed(owner: Owner) -> None:
-    owner.process.kill()
-    _await_end(owner.java)
-    _await_end(owner.supervisor)
-    assert not owner.folder.exists()
+def test_ends_with_its_data_when_its_owner_is_killed() -> None:
+    with _an_owner() as owner:
+        owner.process.kill()
+        _await_end(owner.java)
+        _await_end(owner.supervisor)
+        assert not owner.folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
@@ -168,21 +196,14 @@ def test_a_frozen_broker_ends_when_its_owner_is_killed(owner: Owner) -> None:
     _await_end(owner.java)
 
 
-def test_given_data_stays_and_serves_the_next_broker(tmp_path: Path) -> None:
-    with EmbeddedKafka(tmp_path / "data") as first:
-        before = first.bootstrap_servers
-    with EmbeddedKafka(tmp_path / "data") as second:
-        assert second.pid
-        assert second.bootstrap_servers != before
-    assert (tmp_path / "data" / "kafka.log").exists()
-
-
 def test_what_kafka_s_tool_writes_is_kept_and_the_next_storage_begins_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the folder's own id differs: a cluster may not have it twice."""
     kept = tmp_path / "kept" / "bootstrap.checkpoint"
     monkeypatch.setattr(kafka_jars, "bootstrap", lambda _version: kept)
+    monkeypatch.setattr(EmbeddedKafka, "_launch", lambda *_: None)
+    monkeypatch.setattr(EmbeddedKafka, "_await_answer", lambda _: None)
     folders = tmp_path / "by the tool", tmp_path / "by copying"
 
     for folder in folders:
@@ -199,22 +220,6 @@ def _storage(logs: Path) -> dict[str, str]:
     lines = (logs / "meta.properties").read_text().splitlines()
     said = dict(each.split("=", 1) for each in lines if not each.startswith("#"))
     return said | {"records": (logs / "bootstrap.checkpoint").read_bytes().hex()}
-
-
-def test_temporary_data_is_removed_in_the_end() -> None:
-    with EmbeddedKafka() as broker:
-        folder = broker.log.parent
-        assert folder.is_dir()
-    assert not folder.exists()
-
-
-def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """Kafka's own lock comes too late: two brokers would spoil each other's records."""
-    with EmbeddedKafka(tmp_path) as first:
-        with pytest.raises(ConfigurationError, match="in use by another Kafka"):
-            EmbeddedKafka(tmp_path).start()
-        first.restart()
-        assert first.pid
 
 
 def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(
@@ -311,14 +316,3 @@ def test_a_cache_that_cannot_be_written_names_the_cure(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(ConfigurationError, match="XDG_CACHE_HOME"):
         kafka_jars.class_path()
-
-
-def test_later_starts_need_neither_network_nor_resolver(
-    monkeypatch: pytest.MonkeyPatch, broker: EmbeddedKafka
-) -> None:
-    broker.kill()
-    monkeypatch.setitem(sys.modules, "jgo.maven", None)
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    broker.start()
-    assert broker.pid
