@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import settings as hypothesis
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics as layout
+from tests.support import demo as demos
 from tests.support import programs
+from tests.support.demo import Shown
 from tests.support.kafka import broker as brokers
 
 # Nothing here is judged by how long it takes: a machine may be busy.
@@ -83,10 +86,19 @@ def kafka(
     """Return the bootstrap servers of the session's broker, one for all xdist workers."""
     if servers := os.environ.get("TEST_KAFKA_BOOTSTRAP_SERVERS"):
         return servers
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return brokers.join(folder, request.config.stash[_KEPT])
+    return brokers.join(_common(tmp_path_factory), request.config.stash[_KEPT])
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """Return what the session's run of the demo shows, one for all xdist workers."""
+    return demos.shown(_common(tmp_path_factory))
+
+
+def _common(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the session, which all xdist workers share."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture

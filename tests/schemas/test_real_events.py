@@ -1,12 +1,7 @@
 """What the demo publishes and what the examples show are what the schemas describe."""
 
-import asyncio
-import re
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +12,13 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import schemas
-from jetworker.config.model import TopicsConfig
 from jetworker.core.command import CommandId, Origin, Resolution, Resolve
 from jetworker.wire import asyncapi
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from tests.support.jet.fake_server import JetServer
-from tests.support.system import System
-from tests.support.waiting import PATIENCE
+from tests.support.demo import Shown
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 DOCUMENTS = {
@@ -42,83 +34,6 @@ MESSAGES = {
 }
 HEADERS = yaml.safe_load(asyncapi.document())["components"]["schemas"]
 UNREADABLE = {"invalid_json", "invalid_command"}
-
-
-@dataclass(frozen=True)
-class Written:
-    """A record as it is in Kafka."""
-
-    place: str
-    key: str | None
-    value: bytes
-    headers: dict[str, str]
-
-    @classmethod
-    def of(cls, record: Any) -> "Written":
-        """Take what matters of a consumer's record."""
-        return cls(
-            f"{record.topic}:{record.partition}:{record.offset}",
-            record.key.decode() if record.key is not None else None,
-            record.value,
-            {name: value.decode() for name, value in record.headers},
-        )
-
-
-@dataclass(frozen=True)
-class Captured:
-    """Everything that was written in a run of the demo."""
-
-    commands: list[Written]
-    events: list[Written]
-    dead_letters: list[Written]
-
-
-@pytest.fixture(scope="module")
-def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
-    """Run the demo once, from outside, and read its topics before it ends."""
-    return asyncio.run(_capture(tmp_path_factory.mktemp("demo")))
-
-
-async def _capture(folder: Path) -> Captured:
-    run = (sys.executable, "-m", "jetworker", "demo", "--keep")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *run, stdout=pipe, preexec_fn=_let_be_interrupted
-    )
-    said: list[str] = []
-    try:
-        async for line in _lines(process):
-            said.append(line)
-            if "Ctrl-C ends it" in line:
-                break
-        text = "\n".join(said)
-        assert "it all adds up" in text, text
-        environ = dict(re.findall(r"export (JETWORKER_\w+)=(\S+)", text))
-        servers = environ["JETWORKER_KAFKA__BOOTSTRAP_SERVERS"]
-        system = System(servers, JetServer(), folder, "")  # to read with
-        topics = TopicsConfig()
-        names = (topics.commands, topics.events, topics.dead_letters)
-        try:
-            return Captured(
-                *[[Written.of(each) for each in await system.read(n)] for n in names]
-            )
-        finally:
-            await system.close()
-    finally:
-        process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), PATIENCE)
-
-
-def _let_be_interrupted() -> None:
-    """A job in the background of a script is started deaf to Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        while line := await process.stdout.readline():
-            yield line.decode().rstrip()
 
 
 def strict(schema: Any) -> Any:
@@ -139,10 +54,9 @@ def problems(schema: Any, value: Any) -> list[str]:
     return [f"{e.json_path}: {e.message}"[:300] for e in validator.iter_errors(value)]
 
 
-def test_the_demo_tells_of_everything_usual(captured: Captured) -> None:
+def test_the_demo_tells_of_everything_usual(demo: Shown) -> None:
     kinds = {
-        each.headers["ce_type"].removeprefix("io.jetworker.")
-        for each in captured.events
+        each.headers["ce_type"].removeprefix("io.jetworker.") for each in demo.events
     }
 
     assert kinds >= {
@@ -157,24 +71,24 @@ def test_the_demo_tells_of_everything_usual(captured: Captured) -> None:
         "command.rejected",
         "command.duplicate",
     }
-    assert len(captured.dead_letters) == 1
+    assert len(demo.dead_letters) == 1
 
 
 def test_every_event_has_the_fields_of_its_schema_and_no_other(
-    captured: Captured,
+    demo: Shown,
 ) -> None:
-    for event in captured.events:
+    for event in demo.events:
         address = event.headers["ce_dataschema"]
         schema = DOCUMENTS[address.removeprefix(schemas.BASE)]
         assert problems(strict(schema), orjson.loads(event.value)) == [], event
 
 
 def test_every_event_has_the_headers_and_the_key_that_are_described(
-    captured: Captured,
+    demo: Shown,
 ) -> None:
     described = strict(HEADERS["cloudEventHeaders"])
 
-    for event in captured.events:
+    for event in demo.events:
         message = MESSAGES[event.headers["ce_type"]]
         assert problems(described, event.headers) == [], event
         assert message["payload"]["$ref"].endswith(
@@ -183,26 +97,26 @@ def test_every_event_has_the_headers_and_the_key_that_are_described(
         assert event.key == event.headers.get("ce_subject", event.key)
 
 
-def test_a_dead_letter_has_the_headers_that_are_described(captured: Captured) -> None:
+def test_a_dead_letter_has_the_headers_that_are_described(demo: Shown) -> None:
     described = strict(MESSAGES["dead letter"]["headers"])
 
-    for letter in captured.dead_letters:
+    for letter in demo.dead_letters:
         assert problems(described, letter.headers) == []
 
 
 def test_the_schema_of_commands_takes_what_the_worker_takes_and_refuses_the_rest(
-    captured: Captured,
+    demo: Shown,
 ) -> None:
     schema = DOCUMENTS["commands/command.v1.schema.json"]
     refused = {
         event.headers["ce_id"]
-        for event in captured.events
+        for event in demo.events
         if event.headers["ce_type"] == "io.jetworker.command.rejected"
         and orjson.loads(event.value)["reason"]["code"] in UNREADABLE
     }
 
-    assert len(captured.commands) > len(refused) > 0
-    for command in captured.commands:
+    assert len(demo.commands) > len(refused) > 0
+    for command in demo.commands:
         is_refused = bool(problems(schema, orjson.loads(command.value)))
         assert is_refused == (command.place in refused), command
 
@@ -239,13 +153,13 @@ def _applied() -> Any:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_has_the_fields_that_real_events_have(
-    path: Path, captured: Captured
+    path: Path, demo: Shown
 ) -> None:
     example = orjson.loads(path.read_bytes())
     address = f"{schemas.BASE}events/{path.parent.name}.v1.schema.json"
     real = [
         orjson.loads(event.value)
-        for event in captured.events
+        for event in demo.events
         if event.headers["ce_dataschema"] == address
     ]
     if path.parent.name == "command-applied" and not real:
