@@ -13,8 +13,8 @@ from hypothesis import settings as hypothesis
 
 from jetworker.config.model import TopicsConfig
 from jetworker.kafka import topics as layout
+from tests.support import dealing, programs
 from tests.support import demo as demos
-from tests.support import programs
 from tests.support.demo import Shown
 from tests.support.kafka import broker as brokers
 
@@ -37,6 +37,28 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the place for what lives as long as the session."""
     config.stash[_KEPT] = ExitStack()
     config.stash[_LEFT_OUT] = {}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """
+    Let every worker of xdist begin with what takes long, and end with what does not.
+
+    Each is given an equal part of the list to begin with, and who has nothing left takes
+    from the ends of the others': a long test there is one that all wait for.
+    """
+    if workers := getattr(config, "workerinput", {}).get("workercount"):
+        simulated = [item for item in items if _is_simulated(item)]
+        marked = (i for i in items if i.get_closest_marker("integration"))
+        real = [item for item in marked if item not in simulated]
+        short = [item for item in items if item not in {*simulated, *real}]
+        items[:] = dealing.deal([*simulated, *real], short, workers)
+
+
+def _is_simulated(item: pytest.Item) -> bool:
+    return item.path.parent.name in {"simulation", "model"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
