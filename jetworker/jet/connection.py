@@ -132,8 +132,9 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
         ) as starts,
     ):
         yield Connection(
-            AiohttpTransport(client=questions, proxy=proxy),
-            AiohttpTransport(client=starts, proxy=proxy),
+            # Without ours each would read all authorities once more, for nothing.
+            AiohttpTransport(verify=ssl_context, client=questions, proxy=proxy),
+            AiohttpTransport(verify=ssl_context, client=starts, proxy=proxy),
             config.base_url,
             user_agent,
             proxy,

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+_SHORTEST, _LONGEST = 0.02, 0.16  # a look takes from what is waited for
 PATIENCE = 120.0  # a bound against a hang: a machine may have other things to do
 
 
 async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
     """Wait for a condition, and say which one never came."""
     deadline = asyncio.get_running_loop().time() + seconds
+    pause = _SHORTEST
     while True:
         found = claim()
         if isinstance(found, Awaitable):
@@ -18,4 +20,5 @@ async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) 
             return
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError(f"never happened: {what}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
