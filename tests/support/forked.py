@@ -9,6 +9,7 @@ own. What is said of a start from nothing is tested with one.
 """
 
 import asyncio
+import atexit
 import gc
 import importlib
 import json
@@ -143,6 +144,7 @@ def _server() -> socket.socket:
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         ).returncode = 0  # nobody waits for it
+    atexit.register(ours.close)
     return ours
 
 
