@@ -1,12 +1,22 @@
 """A state that is made anew knows what was open, held and ended, and what lives where."""
 
 from collections import Counter
+from itertools import count
 
 import pytest
 
+from jetworker.kafka.placing import place
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
-from tests.support.operating import audited, command, empty_state, grow, publish, remake
+from tests.support.operating import (
+    audited,
+    command,
+    empty_state,
+    grow,
+    publish,
+    remake,
+    says,
+)
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -144,8 +154,16 @@ async def test_where_a_part_of_a_state_that_has_grown_is_lost_only_that_is_rebui
     await worker.stop()
 
     await empty_state(system, lost)
+    worker = await system.worker()
+    await says(worker, "state lost")
+    meanwhile = a_command(f"served-{_of_partition(0)}")
+    await publish(system, [meanwhile], lambda _: 0)
+    await until_told(system, [meanwhile["commandId"]], "in_progress")
+    metrics = (await worker.get("/metrics")).text
+    assert f"jetworker_state_lost_partitions {len(lost)}.0" in metrics
+    await worker.stop()
     done = await command(system, "state", "rebuild", "--yes")
-    every = [*ended, *opened, *late]
+    every = [*ended, *opened, *late, meanwhile]
     await (await system.worker()).ready()
     await publish(system, every, after)
     for each in system.jet.deliveries.values():
@@ -167,3 +185,9 @@ async def test_where_a_part_of_a_state_that_has_grown_is_lost_only_that_is_rebui
     ]
     assert f"{len(lost)} partitions were rebuilt" in done.output
     await audited(system)
+
+
+def _of_partition(number: int) -> int:
+    """Return which `served-N` is at home on a partition."""
+    names = (f"served-{n}".encode() for n in count())
+    return next(n for n, name in enumerate(names) if place(name, _MORE) == number)

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from jetworker.kafka.group import offsets_of
 from tests.support.invariants import judge
-from tests.support.operating import audited, command, remake, says
+from tests.support.operating import audited, command, delete, remake, says
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -82,6 +82,10 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     metrics = (await worker.get("/metrics")).text
     assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
     await audited(system)
+    await worker.stop()
+    worker = await (await system.worker()).ready()
+    metrics = (await worker.get("/metrics")).text
+    assert 'jetworker_input_gaps_total{cause="recreated"} 0.0' in metrics
 
 
 async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -> None:
@@ -129,6 +133,28 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
     await until(answered, "the answers to the repeated commands")
     judge(await system.events(), first, system.jet)
     await audited(system)
+
+
+async def test_only_where_its_loss_is_accepted_a_state_that_is_gone_is_begun_anew(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    await system.publish(a_command("a-1"))
+    await system.terminal(1)
+    await worker.stop()
+    await delete(system, system.config.topics.state)
+
+    refused = await command(system, "topics", "create", "--partitions", "4")
+    options = ("--partitions", "4", "--accept-loss")
+    accepted = await command(system, "topics", "create", *options)
+    worker = await (await system.worker()).ready()
+    await system.publish(a_command("a-2"))
+    events = await system.terminal(2)
+
+    assert (refused.code, "--accept-loss" in refused.error) == (78, True)
+    assert accepted.code == 0, accepted.error
+    judge(events, [a_command("a-1"), a_command("a-2")], system.jet)
+    assert [e.kind for e in events if e.kind.startswith("command.")] == []
 
 
 async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(

@@ -30,8 +30,8 @@ async def administrating(system: System) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def remake(system: System, topic: str) -> None:
-    """Delete a topic and make it anew, as an operator would."""
+async def delete(system: System, topic: str) -> None:
+    """Delete a topic, and wait until it is gone."""
     async with administrating(system) as admin:
         await admin.delete_topics([topic])
 
@@ -39,6 +39,11 @@ async def remake(system: System, topic: str) -> None:
             return topic not in await admin.list_topics()
 
         await until(is_gone, f"no {topic}")
+
+
+async def remake(system: System, topic: str) -> None:
+    """Delete a topic and make it anew, as an operator would."""
+    await delete(system, topic)
     if topic == system.config.topics.state:
         with pytest.raises(ConfigurationError, match="state rebuild"):
             await topics.create(system.config, partitions=system.partitions)
