@@ -7,7 +7,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from jetworker.kafka.group import offsets_of
 from tests.support.invariants import judge
-from tests.support.operating import audited, command, delete, remake, says
+from tests.support.operating import (
+    audited,
+    command,
+    delete,
+    remake,
+    says,
+    set_policy,
+)
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -155,6 +162,17 @@ async def test_only_where_its_loss_is_accepted_a_state_that_is_gone_is_begun_ane
     assert accepted.code == 0, accepted.error
     judge(events, [a_command("a-1"), a_command("a-2")], system.jet)
     assert [e.kind for e in events if e.kind.startswith("command.")] == []
+
+
+async def test_a_state_that_kafka_would_delete_is_not_begun_with(
+    system: System,
+) -> None:
+    await set_policy(system, "compact,delete")
+
+    refused = await command(system, "run")
+
+    said = f"topic {system.config.topics.state} has cleanup.policy=compact,delete"
+    assert (refused.code, refused.error.count(said)) == (78, 1), refused.error
 
 
 async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(

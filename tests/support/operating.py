@@ -74,20 +74,26 @@ async def cut(system: System, begins: Mapping[int, int]) -> None:
 
 async def empty_state(system: System, partitions: Iterable[int]) -> None:
     """Lose all that these state partitions hold; only a topic that deletes can be cut."""
+    await set_policy(system, "delete")
+    async with administrating(system) as admin:
+        to_the_end = RecordsToDelete(before_offset=-1)
+        topic = system.config.topics.state
+        await admin.delete_records(
+            {TopicPartition(topic, number): to_the_end for number in partitions}
+        )
+    await set_policy(system, "compact")
+
+
+async def set_policy(system: System, policy: str) -> None:
+    """Set the state topic's `cleanup.policy`, and the rest as it is made."""
     names = system.config.topics
     topic, limit = names.state, 1 << 21  # whatever is not set here is reset
     made = topics.intended(names, limit=limit, replication=system.replication)[topic]
+    change = made | {"cleanup.policy": policy}
     async with administrating(system) as admin:
-        for policy in ("delete", "compact"):
-            change = made | {"cleanup.policy": policy}
-            await admin.alter_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, topic, change)]
-            )
-            if policy == "delete":
-                to_the_end = RecordsToDelete(before_offset=-1)
-                await admin.delete_records(
-                    {TopicPartition(topic, number): to_the_end for number in partitions}
-                )
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, change)]
+        )
 
 
 async def forget_group(system: System) -> None:
