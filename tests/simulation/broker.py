@@ -84,10 +84,15 @@ class Entry:
 
 @dataclass
 class Log:
-    """One partition; *unstable* has the first offset of every undecided transaction."""
+    """
+    One partition; *unstable* has the first offset of every undecided transaction.
+
+    Each of those *waiting* is done when a record comes.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     unstable: dict[Transaction, int] = field(default_factory=dict)
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -104,6 +109,12 @@ class Log:
         return [e for e in self.entries[: self.stable_end] if is_shown(e)]
 
 
+def wake(waiting: "asyncio.Future[None]") -> None:
+    """Let who waits go on."""
+    if not waiting.done():
+        waiting.set_result(None)
+
+
 def is_shown(entry: Entry) -> bool:
     """Whether a reader of committed records is given this entry."""
     if entry.is_marker:
@@ -118,6 +129,7 @@ class Identity:
     epoch: int = -1
     transaction: Transaction | None = None
     is_settling: bool = False
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Broker:
@@ -165,6 +177,8 @@ class Broker:
             log.unstable.setdefault(transaction, entry.offset)
             transaction.touched.setdefault(partition, entry.offset)
         log.entries.append(entry)
+        for each in log.waiting:
+            wake(each)
         self._announce()
         return entry.offset
 
@@ -221,6 +235,12 @@ class Broker:
             identity.epoch += 1
             self._decide(identity, Fate.ABORTED)
 
+    async def settled(self, transactional_id: str) -> None:
+        """Wait until the markers of the last transaction are written."""
+        identity = self._identities[transactional_id]
+        while identity.is_settling:
+            await identity.settled.wait()
+
     def _checked(self, transactional_id: str, epoch: int) -> Identity:
         identity = self._identities[transactional_id]
         if identity.epoch != epoch:
@@ -235,12 +255,15 @@ class Broker:
         transaction.decided = len(self.transactions)
         identity.transaction = None
         identity.is_settling = True
+        identity.settled.clear()
         left = len(transaction.touched) + 1
 
         def written() -> None:
             nonlocal left
             left -= 1
-            identity.is_settling = left > 0
+            if left == 0:
+                identity.is_settling = False
+                identity.settled.set()
 
         loop = asyncio.get_running_loop()
         token = current.set(None)  # the broker goes on when the producer is dead

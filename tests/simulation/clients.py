@@ -15,13 +15,14 @@ from jetworker.core.growth import Layout
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.pulse import Pulse
 from tests.simulation.broker import Broker
-from tests.simulation.consumers import HEARTBEAT, GroupMember, Reader
+from tests.simulation.consumers import GroupMember, Reader
 from tests.simulation.group import Group
 from tests.simulation.node import Node
 from tests.simulation.producer import Producer
 from tests.simulation.trouble import Trouble
 
 _UNANSWERED = 20  # one in so many
+_BEAT = 0.9  # heard of so often, it is alive: a session is 3 s
 
 
 class SimulatedKafka(KafkaClients):
@@ -102,10 +103,10 @@ class SimulatedKafka(KafkaClients):
         )
 
     async def _beat(self, pulse: Pulse) -> None:
-        """Be answered every heartbeat, for ever."""
+        """Be answered heartbeats, for ever."""
         while True:
             pulse.beat()
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(_BEAT)
 
     @asynccontextmanager
     @override

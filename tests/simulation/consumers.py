@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from tests.simulation.broker import Broker, Entry, is_shown
+from tests.simulation.broker import Broker, Entry, is_shown, wake
 from tests.simulation.group import Group
 from tests.simulation.node import Node
 from tests.simulation.trouble import Trouble
@@ -120,7 +120,7 @@ class GroupMember:
         self._group = group
         self._positions: dict[TopicPartition, int | None] = {}
         self._paused: set[TopicPartition] = set()
-        self._called = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
 
     def give(self, partitions: Iterable[TopicPartition]) -> None:
         """Take an assignment; positions are asked for by whoever reads."""
@@ -170,6 +170,8 @@ class GroupMember:
     def resume(self, *partitions: TopicPartition) -> None:
         """Read these again."""
         self._paused.difference_update(partitions)
+        if self._waiting is not None:
+            wake(self._waiting)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from there."""
@@ -213,9 +215,33 @@ class GroupMember:
     async def getmany(
         self, *, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Entry]]:
-        """Return what is new, after a while if nothing is."""
+        """Return what is new as soon as anything is, nothing after a while."""
         await self.node.gate()
         self._trouble.strike()
+        found = self._take(max_records)
+        if not found:
+            await self._something(timeout_ms / 1000)
+            found = self._take(max_records)
+        return found
+
+    async def _something(self, seconds: float) -> None:
+        """Wait for a record of what is read, but no longer than so many seconds."""
+        loop = asyncio.get_running_loop()
+        self._waiting = waiting = loop.create_future()
+        timer = loop.call_later(seconds, wake, waiting)
+        read = self._positions.keys() - self._paused
+        logs = [self._broker.logs[each] for each in read]
+        for log in logs:
+            log.waiting.append(waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+            for log in logs:
+                log.waiting.remove(waiting)
+
+    def _take(self, max_records: int) -> dict[TopicPartition, list[Entry]]:
         found = {}
         for partition, sought in self._positions.items():
             if partition in self._paused:
@@ -228,6 +254,4 @@ class GroupMember:
             if end > position:
                 found[partition] = log.entries[position:end]
                 self._positions[partition] = end
-        if not found:
-            await asyncio.sleep(timeout_ms / 1000)
         return found

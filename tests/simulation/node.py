@@ -20,7 +20,8 @@ class Node:
     knew, dies while it is still on its way, is frozen at the last moment before it, or
     lives: *fate* is told each label and answers "before", "after", "frozen", "late",
     "asleep" or None. The loop runs no callback of its own while it *is_frozen*: it
-    defers them. *skew* is by how many seconds its wall clock is wrong.
+    defers them. It is silent since *silent_at* when it does not answer; who is in
+    *falls_silent* is told. *skew* is by how many seconds its wall clock is wrong.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Node:
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._thawed = asyncio.Event()
         self._deferred: list[Callable[[], None]] = []
-        self.alive_at = 0.0
+        self.silent_at = 0.0
+        self.falls_silent: list[Callable[[], None]] = []
         self.skew = 0.0
         self.is_prompt = False
 
@@ -127,6 +129,7 @@ class Node:
         """SIGKILL: nothing of it does anything any more."""
         if self.is_dead:
             return
+        self._fall_silent()
         self.is_dead = True
         self.thaw()
         token = current.set(None)
@@ -136,8 +139,16 @@ class Node:
 
     def freeze(self) -> None:
         """SIGSTOP: it stands still, and will go on without knowing it."""
+        self._fall_silent()
         self.is_frozen = True
         self._thawed.clear()
+
+    def _fall_silent(self) -> None:
+        """Answer no heartbeat from now on, unless it answered none already."""
+        if self.is_responsive:
+            self.silent_at = asyncio.get_running_loop().time()
+            for tell in self.falls_silent:
+                tell()
 
     def thaw(self) -> None:
         """SIGCONT: it goes on where it was, and finds that its timers are over."""

@@ -49,6 +49,8 @@ class Producer:
         while epoch is None:
             self.trouble.strike()
             epoch = await self._node.call("fence", lambda: self._broker.open(self._id))
+            if epoch is None:
+                await self._broker.settled(self._id)
         self.trouble.strike()
         self._epoch = epoch
 
@@ -80,6 +82,8 @@ class Producer:
             transaction = await self._node.call(
                 "begin", lambda: self._broker.begin(self._id, self._epoch)
             )
+            if transaction is None:
+                await self._broker.settled(self._id)
         self._transaction = transaction
         asyncio.get_running_loop().call_later(
             self._timeout,

@@ -12,6 +12,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+from jetworker.kafka import group
+from jetworker.runtime import watchdog
 from jetworker.worker import job_locks, route_table
 from jetworker.worker.reconciliation.lessons import Lessons
 from tests.simulation import acts, traps
@@ -78,6 +80,9 @@ class Simulation:
         self._settings = Settings(configure(routes))
         # Every process reads the same file, and reading YAML is slow.
         route_table.read = cache(route_table.read)
+        # Who reads is woken by what comes: more often is only for what costs nothing.
+        group._POLL_MS = 500  # noqa: SLF001
+        watchdog._EVERY = 5.0  # noqa: SLF001
         # A life is too short for ten answers: several are in flight from the first on.
         job_locks.CALM_AFTER_ANSWERS = 0
         Lessons.tell = lambda *_: True  # type: ignore[method-assign]  # as above
@@ -202,16 +207,12 @@ async def _live(world: World) -> None:
     fate = _fate(world)
     for _ in range(1 if world.is_trap else world.luck.randint(1, 3)):
         world.spawn(fate)
-    watching = [
-        *(asyncio.create_task(group.run()) for group in world.groups.values()),
-        asyncio.create_task(acts.replace(world, fate)),
-    ]
+    replacing = asyncio.create_task(acts.replace(world, fate))
     testifying = asyncio.create_task(acts.testify(world))
     await asyncio.gather(*_happening(world, fate))
     await asyncio.sleep(max(0.0, STORM - asyncio.get_running_loop().time()))
     await _calm(world, testifying)
-    for each in watching:
-        each.cancel()
+    replacing.cancel()
 
 
 def _draw_weather(world: World) -> None:
@@ -296,9 +297,11 @@ async def _calm(world: World, testifying: Awaitable[None]) -> None:
     await testifying
     await _until(lambda: lag(world) == 0 and _is_quiet(world))
     for _ in range(_ORDERS):
-        _resolve(world)
+        is_held = _resolve(world)
         await asyncio.sleep(SESSION)
         await _until(lambda: lag(world) == 0 and _is_quiet(world))
+        if not is_held:
+            break
     await _until(lambda: lag(world) == 0 and _is_done(world))
     await asyncio.sleep(SESSION)
 
@@ -318,12 +321,9 @@ async def _lose_state(world: World, judgement: Judgement) -> None:
     world.broker.empty(world.settings.config.topics.state)
     for command in world.commands:
         world.publish(command)
-    watching = [asyncio.create_task(group.run()) for group in world.groups.values()]
     await asyncio.sleep(SESSION * 2)
     world.spawn(lambda _node, _label: None)
     await asyncio.sleep(SESSION * 3)
-    for each in watching:
-        each.cancel()
     for command in world.commands:
         made = world.jet.of(command["commandId"])
         about = f"{command['commandId']}: {[each.delivery_id for each in made]}"
@@ -348,11 +348,15 @@ def _is_held(last: Any) -> bool:
     return bool((last.data.get("reason") or {}).get("code") == "held")
 
 
-def _resolve(world: World) -> None:
-    """Be the operator, who looks at Jet: adopt what is there, resend what is not."""
-    for command_id, events in told(world).items():
-        if not _is_held(events[-1]):
-            continue
+def _resolve(world: World) -> bool:
+    """
+    Be the operator, who looks at Jet: adopt what is there, resend what is not.
+
+    Returns whether anything was held.
+    """
+    last = {command_id: events[-1] for command_id, events in told(world).items()}
+    held = {command_id: each for command_id, each in last.items() if _is_held(each)}
+    for command_id, event in held.items():
         order = {"type": "resolve", "commandId": command_id, "action": "resend"}
         made = world.jet.of(command_id)
         if made:
@@ -360,7 +364,7 @@ def _resolve(world: World) -> None:
         world.say(f"{command_id} is held, the operator says: {order['action']}")
         number = world.resolved.total()
         world.ordered.add(command_id)
-        world.resolved[world.jet.listing[events[-1].data["jobId"]]] += 1
+        world.resolved[world.jet.listing[event.data["jobId"]]] += 1
         if number % 3:
             _mistake(world, command_id)
         where = world.publish(order)
@@ -370,6 +374,7 @@ def _resolve(world: World) -> None:
             world.publish({"type": "cancel", "commandId": command_id})
         if number % 3 == 2:
             world.publish(order | {"action": "abandon", "deliveryId": None})
+    return bool(held)
 
 
 def _mistake(world: World, command_id: str) -> None:

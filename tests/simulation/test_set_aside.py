@@ -279,7 +279,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     async def main() -> None:
         world = World.make(Settings(configure(routes)), Random(3))
         world.is_peaceful = True
-        groups = [asyncio.create_task(each.run()) for each in world.groups.values()]
         try:
             with pytest.MonkeyPatch.context() as patch, capture_logs() as seen.logged:
                 for place in PLACES:
@@ -287,8 +286,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
                 lose_answers(world, patch)
                 await live(world, seen)
         finally:
-            for each in groups:
-                each.cancel()
             await world.end()
 
     run(main)
