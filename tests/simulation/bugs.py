@@ -191,7 +191,7 @@ FOUND = (
         "worker/partition.py",
         "while self._is_ours:",
         "while True:",
-        first=103,
+        first=164,
     ),
     Bug(
         "a start sent while Jet holds starts back",
@@ -232,7 +232,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "if self.is_over or age > self.terms.lease.total_seconds():",
         "if age < 0:",
-        first=87,
+        first=107,
     ),
     Bug(
         "a drain that does not wait for the answers",
@@ -240,7 +240,7 @@ from jetworker.core.delivery import ReasonCode
         "worker/deliveries.py",
         "                await self._sending.none()\n                await self._store",
         "                await self._store",
-        first=22,
+        first=40,
     ),
     Bug(
         "what is bound to another is a candidate",
@@ -264,7 +264,7 @@ from jetworker.core.delivery import ReasonCode
         "kafka/state_store.py",
         "        if errors:\n            raise _cause(errors)\n",
         "        answers = [a for a in answers if a not in errors]\n",
-        first=20,
+        first=26,
     ),
     Bug(
         "expiry is not looked at",
@@ -272,6 +272,7 @@ from jetworker.core.delivery import ReasonCode
         "core/delivery.py",
         "    return None if delivery.attempt else delivery.expires_at\n",
         "    return None\n",
+        first=25,
     ),
 )
 
@@ -343,7 +344,7 @@ STATE = (
         "kafka/growth.py",
         "        return Homes(layout.state, found)\n",
         "        return Homes(layout.state)\n",
-        first=4,
+        first=20,
     ),
     Bug(
         "partitions counted before they are begun",
@@ -351,7 +352,7 @@ STATE = (
         "kafka/state_store.py",
         "_layout(kept, found.partitions, begun)",
         "_layout(kept, found.partitions, found.partitions)",
-        first=52,
+        first=84,
     ),
     Bug(
         "a life that is outgrown drops its answers",
@@ -359,7 +360,7 @@ STATE = (
         "worker/partition.py",
         "            await deliveries.drain(self._drain_timeout)\n            raise\n",
         "            raise\n",
-        first=404,
+        first=484,
     ),
 )
 
@@ -371,7 +372,7 @@ EVIDENCE = (
         "core/witness.py",
         "is_uncut=row.is_uncut or grown or is_newest_part,  # 2.7",
         "is_uncut=True,  # 2.7",
-        first=4232,
+        first=4298,
         also=(("gap=_not_older(gone, oldest),", "gap=None,"),),
     ),
     Bug(
