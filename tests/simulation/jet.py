@@ -11,13 +11,14 @@ stay below the settle time: beyond it no protocol can help.
 """
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeAlias
 from zlib import crc32
+
+import orjson
 
 from tests.simulation.crowd import InFlight
 from tests.simulation.documents import Delivery, delivery, files, transfer
@@ -130,7 +131,7 @@ class Jet:
 
     def leaves(self, body: bytes) -> None:
         """Take note of how old its intent is when a start leaves its sender."""
-        command_id = _asker(json.loads(body)["objects"])
+        command_id = _asker(orjson.loads(body)["objects"])
         intent = self.intent_of(command_id)
         if intent is not None:
             age = asyncio.get_running_loop().time() - intent[1]
@@ -147,7 +148,7 @@ class Jet:
         is_known = token in self._tokens
         if method == "POST":
             job_id = path.split("/")[3]
-            return self._start(node, job_id, json.loads(body), is_known=is_known)
+            return self._start(node, job_id, orjson.loads(body), is_known=is_known)
         if not is_known:
             return Reply(401, {"message": "Unauthorized"})
         if self._luck.random() < self.weather.unreadable:
@@ -285,9 +286,10 @@ class Jet:
         _, _, _, job_id, *rest = path.split("?", maxsplit=1)[0].split("/")
         match rest:
             case [what, wanted]:
-                documents = {"deliveries": delivery, "transfers": transfer}[what]
                 of = [d for d in self._all() if d.job_id == job_id]
-                return _found([documents(d) for d in of], wanted)
+                if what == "deliveries":
+                    return _found(of, wanted, delivery)
+                return _found(of, wanted.removeprefix("t-"), transfer)
             case ["files"] if self._is_unfiled(job_id):
                 return Reply(404, {"message": "not found"})
             case ["files"]:
@@ -361,8 +363,10 @@ def _asker(objects: list[dict[str, Any]]) -> str:
     return str(objects[0]["relativePath"].split("/")[1])
 
 
-def _found(items: list[dict[str, Any]], wanted: str) -> Reply:
-    for item in items:
-        if wanted in (item.get("transferId"), item.get("deliveryId")):
-            return Reply(200, item)
+def _found(
+    of: list[Delivery], wanted: str, show: Callable[[Delivery], dict[str, Any]]
+) -> Reply:
+    for each in of:
+        if each.delivery_id == wanted:
+            return Reply(200, show(each))
     return Reply(404, {"message": "not found"})

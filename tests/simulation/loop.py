@@ -6,16 +6,16 @@ mind sockets, threads and debugging, and compare timers in Python.
 """
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from typing_extensions import override
 
-from tests.simulation.node import Node, current
+from tests.simulation.node import current, frozen
 
 _RESOLUTION = 1e-9
 _MANY = 100  # timers, most of them cancelled: it is time to throw these out
@@ -28,7 +28,7 @@ class Deadlock(AssertionError):
 class Call:
     """What runs as soon as it can; its node is its context's."""
 
-    __slots__ = ("args", "callback", "context", "is_cancelled", "node")
+    __slots__ = ("args", "callback", "context", "is_cancelled")
 
     def __init__(
         self,
@@ -41,7 +41,6 @@ class Call:
         self.callback = callback
         self.args = args
         self.context = context
-        self.node: Node | None = context.get(current)
         self.is_cancelled = False
 
     def cancel(self) -> None:
@@ -66,7 +65,10 @@ class Timer(Call):
         at: float,
         loop: "VirtualLoop",
     ) -> None:
-        super().__init__(callback, args, context)
+        self.callback = callback  # what its base does, without another call
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.is_cancelled = False
         self.at = at
         self.is_due = False
         self._loop = loop
@@ -95,6 +97,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._ready: deque[Call] = deque()
         self._timers: list[tuple[float, Timer]] = []
+        self._stopping: bool
         self.cancelled_timers = 0
         self.set_task_factory(_adopt)  # type: ignore[arg-type]  # typeshed wants generics
 
@@ -126,7 +129,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Timer:
         """Run a callback after so many seconds."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        when = self._now + delay
+        timer = Timer(callback, args, context, when, self)
+        heappush(self._timers, (when, timer))
+        return timer
 
     @override
     def call_at(  # type: ignore[override]  # ours is less strict about *args
@@ -138,40 +144,50 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> Timer:
         """Run a callback at a moment."""
         timer = Timer(callback, args, context, when, self)
-        heapq.heappush(self._timers, (when, timer))
+        heappush(self._timers, (when, timer))
         return timer
 
     def _run_once(self) -> None:
-        """Run what is ready; where nothing is, let time pass until something is."""
-        self._forget_cancelled()
+        """Run what is ready, and let time pass where nothing is, until told to stop."""
         ready, timers = self._ready, self._timers
-        if not ready:
-            if not timers:
-                msg = "every task waits for another"
-                raise Deadlock(msg)
-            self._now += max(0.0, timers[0][0] - self._now)
-        due = self._now + _RESOLUTION
-        while timers and timers[0][0] < due:
-            timer = heapq.heappop(timers)[1]
-            timer.is_due = True
-            ready.append(timer)
-        for _ in range(len(ready)):  # what they make ready is for the next time
-            call = ready.popleft()
-            if call.is_cancelled:
-                continue
-            if call.node is not None and call.node.is_frozen:
-                call.node.defer(partial(ready.append, call))
-            else:
-                call.context.run(call.callback, *call.args)
+        while not self._stopping:
+            if timers:
+                self._forget_cancelled()
+            if not ready:
+                self._pass()
+            due = self._now + _RESOLUTION
+            while timers and timers[0][0] < due:
+                timer = heappop(timers)[1]
+                timer.is_due = True
+                ready.append(timer)
+            for _ in range(len(ready)):  # what they make ready is for the next time
+                call = ready.popleft()
+                if not call.is_cancelled and not (frozen and self._defer(call)):
+                    call.context.run(call.callback, *call.args)
+
+    def _pass(self) -> None:
+        """Let time pass until the next timer."""
+        if not self._timers:
+            msg = "every task waits for another"
+            raise Deadlock(msg)
+        self._now += max(0.0, self._timers[0][0] - self._now)
+
+    def _defer(self, call: Call) -> bool:
+        """Keep a call for later if its node is frozen; returns whether it is."""
+        node = call.context.get(current)
+        if node is None or not node.is_frozen:
+            return False
+        node.defer(partial(self._ready.append, call))
+        return True
 
     def _forget_cancelled(self) -> None:
         timers = self._timers
         if len(timers) > _MANY and self.cancelled_timers * 2 > len(timers):
             timers[:] = [each for each in timers if not each[1].is_cancelled]
-            heapq.heapify(timers)
+            heapify(timers)
             self.cancelled_timers = 0
         while timers and timers[0][1].is_cancelled:
-            heapq.heappop(timers)
+            heappop(timers)
             self.cancelled_timers -= 1
 
 
@@ -190,5 +206,6 @@ def _adopt(
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run *main* to its end in a loop of its own."""
+    frozen.clear()
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())

@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+_MANY = 50  # tasks: it is time to forget those that are done
+
 current: ContextVar["Node | None"] = ContextVar("node", default=None)
+frozen: set["Node"] = set()  # of one run: the loop looks only where there is one
 
 
 class Node:
@@ -32,7 +35,8 @@ class Node:
         self.is_dead = False
         self.is_frozen = False
         self._fate = fate
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._many = _MANY
         self._thawed = asyncio.Event()
         self._deferred: list[Callable[[], None]] = []
         self.silent_at = 0.0
@@ -47,8 +51,10 @@ class Node:
 
     def own(self, task: "asyncio.Task[Any]") -> None:
         """Take note of a task of this process: it ends with it."""
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        self._tasks.append(task)
+        if len(self._tasks) > self._many:
+            self._tasks = [each for each in self._tasks if not each.done()]
+            self._many = 2 * len(self._tasks) + _MANY
 
     async def gate(self) -> None:
         """Pass only while this process is running."""
@@ -74,14 +80,16 @@ class Node:
         whether its sender is frozen or not, and even when it is dead: then for at
         most *outlives* seconds.
         """
-        await self.gate()
+        if not self.is_responsive:
+            await self.gate()
         fate = self._fate(self, label)
         if fate == "before":
             self.kill()
         if fate == "asleep":
             self.freeze()
             await asyncio.sleep(0)
-        await self.gate()
+        if not self.is_responsive:
+            await self.gate()
         if leave is not None:
             leave()
         is_late = fate == "late"
@@ -91,7 +99,8 @@ class Node:
             self.kill()
         done = await answer
         await asyncio.sleep(self.latency())
-        await self.gate()
+        if not self.is_responsive:
+            await self.gate()
         return done
 
     def _send(
@@ -121,9 +130,10 @@ class Node:
 
     def latency(self) -> float:
         """Return a short time for a way, mostly milliseconds, now and then a second."""
-        if not self.is_prompt and self.luck.random() < 0.005:
+        draw = self.luck.random
+        if not self.is_prompt and draw() < 0.005:
             return self.luck.uniform(0.1, 1.0)
-        return self.luck.uniform(0.0005, 0.01)
+        return 0.0005 + (0.01 - 0.0005) * draw()
 
     def kill(self) -> None:
         """SIGKILL: nothing of it does anything any more."""
@@ -141,6 +151,7 @@ class Node:
         """SIGSTOP: it stands still, and will go on without knowing it."""
         self._fall_silent()
         self.is_frozen = True
+        frozen.add(self)
         self._thawed.clear()
 
     def _fall_silent(self) -> None:
@@ -153,6 +164,7 @@ class Node:
     def thaw(self) -> None:
         """SIGCONT: it goes on where it was, and finds that its timers are over."""
         self.is_frozen = False
+        frozen.discard(self)
         self._thawed.set()
         deferred, self._deferred = self._deferred, []
         for run in deferred:
@@ -163,7 +175,7 @@ class Node:
         self._deferred.append(run)
 
     async def _reap(self) -> None:
-        while self._tasks:
-            for task in list(self._tasks):
+        while left := [each for each in self._tasks if not each.done()]:
+            for task in left:
                 task.cancel()
             await asyncio.sleep(0)

@@ -1,15 +1,17 @@
 """The way to the simulated Jet: httpx's transport, at whose far end there is no socket."""
 
 import asyncio
-import json
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 
 import httpx
+import orjson
 from typing_extensions import override
 
 from jetworker.jet.connection import handover, leaving
-from tests.simulation.documents import now
+from tests.simulation.documents import EPOCH
 from tests.simulation.jet import Jet, Reply
 from tests.simulation.node import Node
 
@@ -72,7 +74,7 @@ class Transport(httpx.AsyncBaseTransport):
         self, request: httpx.Request, content: bytes
     ) -> AbstractContextManager[None]:
         job_id = request.url.path.split("/")[3]
-        paths = {each["relativePath"] for each in json.loads(content)["objects"]}
+        paths = {each["relativePath"] for each in orjson.loads(content)["objects"]}
         return self._jet.in_flight.one(self._node.name, job_id, paths)
 
     def _hold(self, operation: str, reply: Reply) -> None:
@@ -91,8 +93,16 @@ def _operation(request: httpx.Request) -> str:
 
 
 def _response(reply: Reply) -> httpx.Response:
-    content = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
-    headers = {"date": format_datetime(now().replace(microsecond=0), usegmt=True)}
-    return httpx.Response(
+    content = reply.body if isinstance(reply.body, str) else orjson.dumps(reply.body)
+    headers = {"date": _date(int(asyncio.get_running_loop().time()))}
+    response = httpx.Response(
         reply.status, content=content, headers=headers | reply.headers
     )
+    response.headers.encoding = "ascii"  # found out anew at every look, else
+    return response
+
+
+@lru_cache(1000)
+def _date(second: int) -> str:
+    """Return a second of the run as HTTP writes it."""
+    return format_datetime(EPOCH + timedelta(seconds=second), usegmt=True)
