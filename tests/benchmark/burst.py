@@ -178,7 +178,9 @@ def _system(
         "JETWORKER_POLLING__MAX_INTERVAL": f"{load.poll:g}s",
         "JETWORKER_LOG__LEVEL": "WARNING",
     }
-    return System(kafka, JetServer(), folder, f"routes:\n{routes}", changes)
+    return System(
+        kafka, JetServer(), folder, f"routes:\n{routes}", changes, from_nothing=True
+    )
 
 
 @asynccontextmanager

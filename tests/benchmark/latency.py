@@ -29,7 +29,7 @@ async def tell(kafka: str) -> None:
         async with JetServer(seconds=2.0) as jet:
             for n in (1, 2, 3):
                 jet.add_job(f"job {n}", f"job-{n}")
-            system = System(kafka, jet, Path(folder), _ROUTES)
+            system = System(kafka, jet, Path(folder), _ROUTES, from_nothing=True)
             await system.create()
             try:
                 worker = await (await system.worker()).ready()

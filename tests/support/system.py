@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import ssl
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from tests.support.waiting import PATIENCE, until
 # Of each job it is stated what the Jet of these tests does: it lists everything, and
 # nobody else starts on it. What is proven without that is in `test_evidence`.
 STATED = "exclusive: true, listing: complete"
+_RUN = (sys.executable, "-m", "jetworker", "run")
 # Whom a client trusts that never asks: to read all authorities takes 40 ms at every look.
 _NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -72,7 +74,7 @@ class WorkerProcess:
 
 @dataclass
 class System:
-    """One group with topics of its own."""
+    """One group with topics of its own; its workers are forked, or start *from_nothing*."""
 
     kafka: str
     jet: JetServer
@@ -82,6 +84,7 @@ class System:
     without: frozenset[str] = frozenset()
     partitions: int = 4
     replication: int = 1
+    from_nothing: bool = False
     name: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
     workers: list[WorkerProcess] = field(default_factory=list)
     readers: dict[str, TopicReader] = field(default_factory=dict)
@@ -134,7 +137,11 @@ class System:
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("wb") as stderr:
             environ = self.environ | changes
-            process = await forked.start("run", env=environ, stderr=stderr)
+            process = await (
+                asyncio.create_subprocess_exec(*_RUN, env=environ, stderr=stderr)
+                if self.from_nothing
+                else forked.start("run", env=environ, stderr=stderr)
+            )
         worker = WorkerProcess(process, log)
         self.workers.append(worker)
         return worker
