@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -13,6 +14,7 @@ from jetworker.core.command import CommandId, Rejection
 from jetworker.core.delivery import (
     Delivery,
     Event,
+    EventType,
     FailedObjects,
     Reason,
     ReasonCode,
@@ -231,8 +233,8 @@ class Envelope:
         ourselves is not validated by them each time: a test does, for all of it.
         """
         delivery = event.delivery
-        at = times.encode(now)
-        kind = f"{PREFIX}{event.type}"
+        at = _at(now)
+        kind, is_of = _KINDS[event.type]
         data = {
             "eventType": kind,
             "eventTime": at,
@@ -243,19 +245,27 @@ class Envelope:
             "deliveryId": delivery.delivery_id,
         }
         if event.transfer is None:
-            schema = "delivery"
+            schema = _DELIVERY_SCHEMA
             data |= _of_delivery(delivery)
         else:
-            schema = "transfer"
+            schema = _TRANSFER_SCHEMA
             data |= _of_transfer(event.transfer, delivery)
-        return self.record(
-            f"{delivery.command_id}:{delivery.sequence}",
-            Subject(delivery.command_id, delivery.traceparent),
-            Told(kind, at, orjson.dumps(data)),
+        key, number = delivery.command_id.encode(), b"%d" % delivery.sequence
+        headers: Headers = (
+            _SPECVERSION,
+            ("ce_id", b"%b:%b" % (key, number)),
+            is_of,
+            ("ce_source", self.source.encode()),
+            ("ce_time", at.encode()),
             schema,
-            (("ce_sequence", str(delivery.sequence).encode()),),
-            delivery.told_on,
+            _CONTENT_TYPE,
+            ("ce_sequence", number),
+            ("ce_subject", key),
         )
+        if delivery.traceparent:
+            headers += (("traceparent", delivery.traceparent.encode()),)
+        value = orjson.dumps(data)
+        return Record(self.topic, key, value, headers, delivery.told_on)
 
     def row(
         self, events: Sequence[Event], told: Sequence[Record]
@@ -280,42 +290,19 @@ class Envelope:
     def answer(
         self, event_id: str, subject: "Subject", data: EventData, schema: str
     ) -> Record:
-        """Encode what a record is answered with."""
+        """Encode what a record is answered with; *schema* is the name of its data's."""
         value = orjson.dumps(data.model_dump(by_alias=True))
-        told = Told(data.event_type, data.event_time, value)
-        return self.record(event_id, subject, told, schema)
-
-    def record(
-        self,
-        event_id: str,
-        subject: "Subject",
-        told: "Told",
-        schema: str,
-        extra: Headers = (),
-        partition: int | None = None,
-    ) -> Record:
-        """Return one CloudEvent; *schema* is the name of its data's schema."""
         headers: Headers = (
-            ("ce_specversion", b"1.0"),
+            _SPECVERSION,
             ("ce_id", event_id.encode()),
-            ("ce_type", told.type.encode()),
+            ("ce_type", data.event_type.encode()),
             ("ce_source", self.source.encode()),
-            ("ce_time", told.at.encode()),
-            ("ce_dataschema", f"{SCHEMAS}{schema}.v1.schema.json".encode()),
-            ("content-type", b"application/json"),
-            *extra,
+            ("ce_time", data.event_time.encode()),
+            _schema(schema),
+            _CONTENT_TYPE,
             *subject.headers(),
         )
-        return Record(self.topic, subject.key(), told.value, headers, partition)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is told: its type, its time and its value."""
-
-    type: str
-    at: str
-    value: bytes
+        return Record(self.topic, subject.key(), value, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +324,21 @@ class Subject:
             (("traceparent", self.traceparent.encode()),) if self.traceparent else ()
         )
         return about + trace
+
+
+def _schema(name: str) -> tuple[str, bytes]:
+    return ("ce_dataschema", f"{SCHEMAS}{name}.v1.schema.json".encode())
+
+
+# What is the same for thousands of events is made once.
+_SPECVERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
+_DELIVERY_SCHEMA, _TRANSFER_SCHEMA = _schema("delivery"), _schema("transfer")
+_KINDS = {
+    each: (f"{PREFIX}{each}", ("ce_type", f"{PREFIX}{each}".encode()))
+    for each in EventType
+}
+_at = lru_cache(maxsize=16)(times.encode)  # all events of a step have one time
 
 
 def _of_delivery(delivery: Delivery) -> dict[str, Any]:

@@ -8,8 +8,9 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 9000
 
 def encode(moment: datetime) -> str:
     """Return `2026-11-23T10:00:00.000Z`."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def exact(moment: datetime) -> str:

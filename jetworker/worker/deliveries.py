@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from types import TracebackType
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -177,6 +178,28 @@ class _Kept:
         if not delivery.state.is_startable:
             return cls(delivery)
         return cls(*objects.pack(delivery))
+
+
+class _Spared:
+    """Reports an error of what only takes note of a step, and goes on."""
+
+    __slots__ = ("_command_id", "_owner")
+
+    def __init__(self, owner: "Deliveries", command_id: CommandId) -> None:
+        self._owner = owner
+        self._command_id = command_id
+
+    def __enter__(self) -> None:
+        """Begin to take note."""
+
+    def __exit__(
+        self, _: object, exc: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        """Report what failed; nothing hangs on it."""
+        if not isinstance(exc, Exception):
+            return False
+        self._owner._report(_UNNOTED, self._command_id, exc)  # noqa: SLF001 -- its own
+        return True
 
 
 # How the input moves: to an offset, or by taking away what was handed over.
@@ -417,13 +440,9 @@ class Deliveries:
             **about,
         )
 
-    @contextmanager
-    def _spared(self, command_id: CommandId) -> Iterator[None]:
+    def _spared(self, command_id: CommandId) -> "_Spared":
         """Let a step that is taken be one, whatever fails that only takes note of it."""
-        try:
-            yield
-        except Exception as exc:  # noqa: BLE001 -- whatever it was, nothing hangs on it
-            self._report(_UNNOTED, command_id, exc)
+        return _Spared(self, command_id)
 
     def take(
         self,

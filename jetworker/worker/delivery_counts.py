@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import assert_never
 
+from prometheus_client import Counter as Counted
 from prometheus_client import Gauge
 
 from jetworker.core.command import RouteName
@@ -27,6 +28,7 @@ class DeliveryCounts:
         self._open: Counter[RouteName] = Counter()
         self._states: Counter[State] = Counter()
         self._active: dict[tuple[RouteName, State], Gauge] = {}
+        self._published: dict[str, Counted] = {}
         self.commands: Counter[str] = Counter()
         self.finished: defaultdict[RouteName, Counter[str]] = defaultdict(Counter)
         self.events = 0
@@ -84,7 +86,11 @@ class DeliveryCounts:
 
     def _publish(self, kind: str) -> None:
         self.events += 1
-        self._metrics.events_published_total.labels(kind).inc()
+        published = self._published.get(kind)
+        if published is None:
+            published = self._metrics.events_published_total.labels(kind)
+            self._published[kind] = published
+        published.inc()
 
     def _tell_event(
         self, kind: EventType, before: Delivery | None, after: Delivery
@@ -143,8 +149,10 @@ class DeliveryCounts:
         old = (before and before.progress) or Progress()
         new = after.progress or Progress()
         moved = _grown(old.transferred, new.transferred)
-        self._metrics.transferred_bytes_total.labels(after.route).inc(moved.bytes)
-        self._metrics.transferred_objects_total.labels(after.route).inc(moved.count)
+        if moved.bytes:
+            self._metrics.transferred_bytes_total.labels(after.route).inc(moved.bytes)
+        if moved.count:
+            self._metrics.transferred_objects_total.labels(after.route).inc(moved.count)
 
     def _resolve(self, delivery: Delivery, resolution: str) -> None:
         self._metrics.uncertain_starts_total.labels(delivery.route, resolution).inc()
