@@ -43,7 +43,9 @@ class Load:
     How many deliveries of how many *seconds*, all at once, over how many jobs.
 
     Each asks for so many *objects*; *latency* are the seconds before every answer of Jet,
-    *at_once* is `starts_at_once` of every route, 0 where none says.
+    *at_once* is `starts_at_once` of every route, 0 where none says; *longest* is
+    `polling.max_interval` where it is not *poll*, too. *notified*: 1 where Jet's
+    notifications are subscribed to.
     """
 
     deliveries: int = 200
@@ -53,6 +55,8 @@ class Load:
     objects: int = 1
     latency: float = 0.0
     at_once: int = 0
+    longest: float = 0.0
+    notified: int = 0
 
     def commands(self) -> list[dict[str, Any]]:
         """Return the commands, over all jobs in turn."""
@@ -123,7 +127,7 @@ async def measured(kafka: str, load: Load, who: str = "worker") -> Cost:
             await system.create()
             try:
                 run = _a_peer if who == "plain peer" else _a_worker
-                async with run(system, jet, ids, load) as pid:
+                async with run(system, jet, ids, load) as pid, _telling(jet, ids, load):
                     cost = await _burst(who, system, jet, load, pid)
             finally:
                 await system.close()
@@ -167,16 +171,24 @@ async def _burst(who: str, system: System, jet: Sandbox, load: Load, pid: int) -
 def _system(
     kafka: str, jet: Sandbox, folder: Path, ids: dict[str, str], load: Load
 ) -> System:
-    at_once = f", starts_at_once: {load.at_once}" if load.at_once else ""
-    routes = "".join(f"  {name}: {{job_id: {ids[name]}{at_once}}}\n" for name in ids)
+    keys = f", starts_at_once: {load.at_once}" if load.at_once else ""
+    keys += ", notifications: true" if load.notified else ""
+    routes = "".join(f"  {name}: {{job_id: {ids[name]}{keys}}}\n" for name in ids)
+    port = _free_port()
+    heard = {
+        "JETWORKER_NOTIFICATIONS__PORT": str(port),
+        "JETWORKER_NOTIFICATIONS__URL": f"http://127.0.0.1:{port}/jet",
+        "JETWORKER_NOTIFICATIONS__SECRET": "a-secret-of-16-letters",
+    }
     changes = {
         "JETWORKER_JET__BASE_URL": jet.base_url,
         "JETWORKER_JET__CLIENT_ID": "demo",
         "JETWORKER_JET__CLIENT_SECRET": "demo-secret",
         "JETWORKER_JET__REQUESTS_PER_SECOND": "5000",
         "JETWORKER_POLLING__MIN_INTERVAL": f"{load.poll:g}s",
-        "JETWORKER_POLLING__MAX_INTERVAL": f"{load.poll:g}s",
+        "JETWORKER_POLLING__MAX_INTERVAL": f"{load.longest or load.poll:g}s",
         "JETWORKER_LOG__LEVEL": "WARNING",
+        **(heard if load.notified else {}),
     }
     return System(
         kafka, JetServer(), folder, f"routes:\n{routes}", changes, from_nothing=True
@@ -187,12 +199,36 @@ def _system(
 async def _a_worker(
     system: System, _jet: Sandbox, _ids: dict[str, str], _load: Load
 ) -> AsyncIterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _free_port()
     worker = await system.worker(JETWORKER_HTTP__PORT=str(port))
     worker.port = port
     await until(lambda: _answers(worker), "a ready worker")
     yield worker.process.pid
+
+
+@asynccontextmanager
+async def _telling(
+    jet: Sandbox, ids: dict[str, str], load: Load
+) -> AsyncIterator[None]:
+    """Let the sandbox look at its deliveries: what copies nothing changes when seen."""
+
+    async def look() -> None:
+        while load.notified:
+            for each in ids.values():
+                jet.world.refresh_open(jet.world.job(each))
+            await asyncio.sleep(0.1)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 async def _answers(worker: WorkerProcess) -> bool:
