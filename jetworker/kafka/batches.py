@@ -5,16 +5,21 @@ Ours is the choice of the codec, which aiokafka makes once for all: to compress 
 hundred bytes costs more than it spares.
 """
 
+import gzip
+import sys
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from jetworker.wire.record import Record
 
 _MOST = 1 << 20  # bytes, before compression; one record may be larger
 _WORTH_GZIP = 8 << 10
 _WORTH_ZSTD = 2 << 10
+_GZIP_LEVEL = 3  # aiokafka's 9 takes four times as long, for a fifth less
 
 
 class Codec(IntEnum):
@@ -23,6 +28,20 @@ class Codec(IntEnum):
     NONE = 0
     GZIP = 1
     ZSTD = 4
+
+
+def _gzip(batch: Any) -> bytes:
+    return gzip.compress(batch, _GZIP_LEVEL, mtime=0)
+
+
+def _install() -> None:
+    """Let aiokafka, which has no setting for it, compress batches at our level."""
+    module: Any = sys.modules[DefaultRecordBatchBuilder.__module__]
+    if hasattr(module, "gzip_encode"):
+        module.gzip_encode = _gzip
+
+
+_install()
 
 
 def codec(records: Sequence[Record], *, is_ours: bool) -> Codec:

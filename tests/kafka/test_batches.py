@@ -6,6 +6,9 @@ from jetworker.kafka.batches import Codec, batches, codec
 from jetworker.wire.record import Record
 from tests.support.batches import records_of
 
+_BATCH_HEADER = 61  # bytes before the records, which alone are compressed
+_BEST = 2
+
 
 def sized(size: int, key: bytes | None = b"k") -> Record:
     return Record("t", key, b"v" * size, (("h", b"x"), ("none", None)))
@@ -44,3 +47,12 @@ def test_records_come_back_in_order_from_as_many_batches_as_they_need(
         records[2:3],
         records[3:],
     ]
+
+
+def test_gzip_takes_no_more_trouble_than_it_is_worth() -> None:
+    (batch,) = batches([sized(10_000)], Codec.GZIP)
+
+    compressed = bytes(batch._build())[_BATCH_HEADER:]  # noqa: SLF001 -- what is sent
+
+    assert compressed.startswith(b"\x1f\x8b")
+    assert compressed[8] != _BEST  # RFC 1952: how hard the compressor tried
