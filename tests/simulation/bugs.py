@@ -372,7 +372,7 @@ EVIDENCE = (
         "core/witness.py",
         "is_uncut=row.is_uncut or grown or is_newest_part,  # 2.7",
         "is_uncut=True,  # 2.7",
-        first=4298,
+        first=446,
         also=(("gap=_not_older(gone, oldest),", "gap=None,"),),
     ),
     Bug(
