@@ -60,7 +60,7 @@ nightly: install ## What takes too long for every commit.
 	$(RUN)/pytest -q tests -m nightly
 
 SEEDS ?= 100000
-simulate: install ## Seeded lives in virtual time; SEEDS=100000 is most of an hour.
+simulate: install ## Seeded lives in virtual time; SEEDS=100000 is some hours.
 	$(RUN)/python -m tests.simulation --seeds $(SEEDS) --jobs 2
 
 benchmark: install ## Ratios that must hold on any machine, and latencies of this one.
