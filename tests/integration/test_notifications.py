@@ -262,4 +262,4 @@ async def test_of_two_workers_behind_one_url_the_follower_is_told_or_it_polls(
                 late[delivery_id in told.log.read_text()].append(
                     event.at / 1000 - ended_at
                 )
-        assert statistics.median(late[True]) < statistics.median(late[False])
+        assert 2 * statistics.median(late[True]) < statistics.median(late[False])
