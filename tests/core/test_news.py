@@ -1,7 +1,7 @@
 """A listing without news: what is skipped for it would have changed nothing."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from jetworker.core.command import TransferId
 from jetworker.core.delivery import Delivery, State, Transfer
 from jetworker.core.observation import JetTransfer, Progress, Tally
-from jetworker.core.polling import Told, as_listed, in_order, is_news, of_listing
+from jetworker.core.polling import (
+    Speed,
+    Told,
+    as_listed,
+    in_order,
+    is_growing,
+    is_news,
+    of_listing,
+)
 from jetworker.core.progress import observe, would_complete
 from jetworker.core.trigger import StatusObserved
 from tests.support.builders import DELIVERY, NOW, a_delivery, a_jet_delivery, a_progress
@@ -140,3 +148,23 @@ def test_only_an_end_of_everything_without_a_failure_completes(
     last = (JetTransfer(IDS[0], transfer, DELIVERY),)
 
     assert would_complete(in_progress(5), shown, last) is completes
+
+
+@pytest.mark.parametrize(
+    ("word", "created_on", "moved", "grows"),
+    [
+        ("IN_PROGRESS", NOW, 2, True),
+        ("IN_PROGRESS", NOW, 1, False),
+        ("IN_PROGRESS", None, 2, False),
+        ("COMPLETED", NOW, 2, False),
+    ],
+    ids=["its counts grow", "it stands still", "no date of Jet's", "another word"],
+)
+def test_a_listing_speaks_for_jet_only_where_counts_grow_and_jets_date_is_known(
+    word: str, created_on: datetime | None, moved: int, *, grows: bool
+) -> None:
+    delivery = a_delivery(State.IN_PROGRESS, jet_state=word, created_on=created_on)
+
+    told = is_growing(delivery, Speed(moved=1), Speed(moved=moved))
+
+    assert told is grows

@@ -1,10 +1,10 @@
 """Numbers and times as people read them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from jetworker.wire import units
+from jetworker.wire import times, units
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,10 @@ def test_a_length_of_time_is_told_in_two_units_at_most(
     seconds: float, text: str
 ) -> None:
     assert units.span(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2))])
+def test_an_instant_is_told_in_utc_wherever_it_was_read(zone: timezone) -> None:
+    moment = datetime(2026, 11, 23, 10, tzinfo=UTC).astimezone(zone)
+
+    assert times.encode(moment) == "2026-11-23T10:00:00.000Z"
