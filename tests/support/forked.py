@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
+UNSEEN = frozenset({"PYTHONPATH", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONWARNINGS"})
 _ROOT = Path(__file__).parents[2]
 _LONGEST = 1 << 18  # bytes of a request
 _NUMBER = 4  # bytes of a process id, and of a status
@@ -92,8 +93,13 @@ async def start(
     """
     Start `jetworker` with these arguments, as `asyncio.create_subprocess_exec` does.
 
-    It reads a descriptor or nothing, and writes to a pipe, a file or where we do.
+    It reads a descriptor or nothing, and writes to a pipe, a file or where we do. What
+    Python itself looks at before the program (*UNSEEN*) would do nothing: it may not be
+    there.
     """
+    assert not UNSEEN & env.keys(), (
+        "start it from nothing: a fork does not look at these"
+    )
     request = {"arguments": arguments, "env": dict(env), "cwd": str(Path.cwd())}
     ours, theirs = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)

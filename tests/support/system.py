@@ -74,7 +74,11 @@ class WorkerProcess:
 
 @dataclass
 class System:
-    """One group with topics of its own; its workers are forked, or start *from_nothing*."""
+    """
+    One group with topics of its own; its workers are forked, or start *from_nothing*.
+
+    So does one whose environment has something that only a new Python looks at.
+    """
 
     kafka: str
     jet: JetServer
@@ -137,9 +141,10 @@ class System:
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("wb") as stderr:
             environ = self.environ | changes
+            is_for_python = any(name in environ for name in forked.UNSEEN)
             process = await (
                 asyncio.create_subprocess_exec(*_RUN, env=environ, stderr=stderr)
-                if self.from_nothing
+                if self.from_nothing or is_for_python
                 else forked.start("run", env=environ, stderr=stderr)
             )
         worker = WorkerProcess(process, log)
