@@ -1,7 +1,7 @@
 """The consumer group: what it gives us, what it takes back, and what we read of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -121,7 +121,8 @@ class ConsumerGroup(ConsumerRebalanceListener):
 
         A batch without records passes over what no reader is given: control records,
         and what was aborted. Raises Deaf if a new client is needed, StoreError if this
-        one may be asked again, and InputGap if a log is not what it was.
+        one may be asked again, and InputGap if a log is not what it was; what it has
+        read by then is read again.
         """
         if (deafness := self.deafness) is not None:
             raise Deaf(deafness)
@@ -141,12 +142,45 @@ class ConsumerGroup(ConsumerRebalanceListener):
             msg = f"reading commands: {type(exc).__name__}: {exc}"
             raise StoreError(msg) from exc
         self._failing_since = None
+        before = dict(self._expected)
         batches = {}
-        for commands, records in self._all_read(found):
-            batch = await self._checked(commands, records)
-            if batch is not None:
-                batches[commands.partition] = batch
-        return batches
+        try:
+            for commands, records in self._all_read(found):
+                batch = await self._checked(commands, records)
+                if batch is not None:
+                    batches[commands.partition] = batch
+        except StoreError:
+            self._give_back(found, before)
+            raise
+        return self._taken(batches, before)
+
+    def _taken(
+        self, batches: dict[int, Batch], before: Mapping[int, int]
+    ) -> dict[int, Batch]:
+        """Note what is taken; what was begun anew meanwhile comes again from there."""
+        taken = {
+            number: batch
+            for number, batch in batches.items()
+            if self._expected.get(number) == before.get(number)
+        }
+        for number in taken.keys() & self._expected.keys():
+            self._expected[number] = taken[number].position
+        return taken
+
+    def _give_back(
+        self, found: Mapping[TopicPartition, list[Any]], before: Mapping[int, int]
+    ) -> None:
+        """
+        Let what nobody will be given be read again.
+
+        The client is past it; the next commit of its partition would be too, and it
+        would be lost.
+        """
+        for commands, records in found.items():
+            number = commands.partition
+            is_ours = commands in self._consumer.assignment()
+            if is_ours and self._expected.get(number) == before.get(number):
+                self._consumer.seek(commands, records[0].offset)
 
     def _all_read(
         self, found: dict[TopicPartition, list[Any]]
@@ -177,7 +211,6 @@ class ConsumerGroup(ConsumerRebalanceListener):
             begins = await bounded(asked, "asking for the beginning")
             if begins[commands] > expected:
                 raise InputGap(number)
-        self._expected[number] = position
         return Batch(records, position) if records or position > expected else None
 
     async def lags(self) -> dict[int, int]:

@@ -151,10 +151,11 @@ class Worker:
         looked_at = self._services.clock.monotonic()
         while not stopping.is_set():
             try:
-                batches = await self._group.poll()
+                # It may fail, and with it what was read by then would be gone: first.
                 if self._services.clock.monotonic() >= looked_at + _LOOK_EVERY:
                     looked_at = self._services.clock.monotonic()
                     await self._look()
+                batches = await self._group.poll()
             except Deaf:
                 raise
             except InputGap as exc:

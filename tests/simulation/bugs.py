@@ -209,6 +209,15 @@ FOUND = (
         "    except KeyError:\n",
         first=9,
     ),
+    Bug(
+        "what was read is thrown away when a look at Kafka fails",
+        "no record is unanswered",
+        "worker/worker.py",
+        "                batches = await self._group.poll()\n",
+        "                batches = await self._group.poll()\n"
+        "                await self._look()\n",
+        first=54,
+    ),
 )
 
 # Of other kinds, one for each part of the worker that keeps something from going wrong.

@@ -1,0 +1,166 @@
+"""What is read of the group's partitions, on a client that fails when it is asked more."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from jetworker.config.model import KafkaConfig, TopicsConfig
+from jetworker.core.errors import InputGap, StoreError
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.group import Batch, ConsumerGroup
+from jetworker.runtime.clock import Clock
+
+TOPICS = TopicsConfig()
+
+
+@dataclass
+class Consumer:
+    """
+    Two partitions of one log each, from offset 0 on; it stands where it has read to.
+
+    While it *fails*, Kafka does not say where the other one stands. Offsets below
+    *begins* are there no more.
+    """
+
+    logs: dict[int, list[int]]
+    fails: bool = False
+    begins: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+    while_asked: Any = None
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(TOPICS.commands, number) for number in self.logs}
+
+    def paused(self) -> set[TopicPartition]:
+        return set()
+
+    def pause(self, *_partitions: TopicPartition) -> None:
+        """All are read."""
+
+    def resume(self, *_partitions: TopicPartition) -> None:
+        """All are read."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition.partition] = offset
+
+    async def getmany(self, **_how: int) -> dict[TopicPartition, list[Any]]:
+        found = {}
+        for number, log in self.logs.items():
+            unread = [each for each in log if each >= self.positions[number]]
+            if unread:
+                self.positions[number] = unread[-1] + 1
+                records = [SimpleNamespace(offset=each) for each in unread]
+                found[TopicPartition(TOPICS.commands, number)] = records
+        return found
+
+    async def position(self, partition: TopicPartition) -> int:
+        if self.while_asked is not None:
+            self.while_asked()
+        if self.fails:
+            raise KafkaConnectionError
+        return self.positions[partition.partition]
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.begins)
+
+
+@dataclass
+class Kafka:
+    """Whoever joins the group reads by one consumer."""
+
+    consumer: Consumer
+    config: KafkaConfig = field(
+        default_factory=lambda: KafkaConfig(bootstrap_servers="nowhere:9092")
+    )
+    topics: TopicsConfig = TOPICS
+
+    def member(self, _pulse: Any) -> Consumer:
+        return self.consumer
+
+    @asynccontextmanager
+    async def joined(self, _consumer: Any, _listener: Any) -> AsyncIterator[None]:
+        yield
+
+    async def topic_id(self, _consumer: Any) -> str:
+        return "the one"
+
+
+class Nobody:
+    """Who is told of assignments."""
+
+    async def on_assigned(self, partitions: Sequence[int]) -> None:
+        """Nothing."""
+
+    async def on_revoked(self, partitions: Sequence[int]) -> None:
+        """Nothing."""
+
+
+@asynccontextmanager
+async def reading(consumer: Consumer) -> AsyncIterator[ConsumerGroup]:
+    """Return a group that has begun to read both partitions at offset 0."""
+    kafka = cast("KafkaClients", Kafka(consumer))
+    group = ConsumerGroup(kafka, Nobody(), Clock())
+    async with group.joined():
+        for number in consumer.logs:
+            group.begin(number, 0)
+        yield group
+
+
+async def offsets(group: ConsumerGroup) -> dict[int, tuple[list[int], int]]:
+    """Return what a look brings: the offsets of each partition, and where it stands."""
+    return {
+        number: ([each.offset for each in batch.records], batch.position)
+        for number, batch in (await group.poll()).items()
+    }
+
+
+async def test_what_was_read_when_kafka_failed_is_read_again() -> None:
+    consumer = Consumer({0: [0, 1], 1: []}, fails=True)
+    async with reading(consumer) as group:
+        with pytest.raises(StoreError):
+            await group.poll()
+        consumer.fails = False
+
+        assert await offsets(group) == {0: ([0, 1], 2)}
+        assert await offsets(group) == {}
+
+
+async def test_a_gap_of_one_partition_loses_nothing_of_another() -> None:
+    consumer = Consumer({0: [0, 1], 1: [7]}, begins=7)
+    async with reading(consumer) as group:
+        with pytest.raises(InputGap) as gap:
+            await group.poll()
+        group.begin(gap.value.partition, 7)  # as its next life does
+
+        assert gap.value.partition == 1
+        assert await offsets(group) == {0: ([0, 1], 2), 1: ([7], 8)}
+
+
+async def test_a_partition_that_was_begun_anew_meanwhile_is_read_from_there() -> None:
+    consumer = Consumer({0: [4, 5], 1: []})
+    async with reading(consumer) as group:
+        group.begin(0, 4)
+        consumer.while_asked = lambda: group.begin(0, 5)
+
+        first = await group.poll()
+        consumer.while_asked = None
+
+        assert first == {}
+        assert await offsets(group) == {0: ([5], 6)}
+
+
+async def test_control_records_are_passed_over() -> None:
+    consumer = Consumer({0: [], 1: []})
+    async with reading(consumer) as group:
+        consumer.positions[1] = 3
+
+        assert await group.poll() == {1: Batch([], 3)}
+        assert await group.poll() == {}
