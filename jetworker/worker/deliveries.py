@@ -183,10 +183,12 @@ class _Kept:
 class _Spared:
     """Reports an error of what only takes note of a step, and goes on."""
 
-    __slots__ = ("_command_id", "_owner")
+    __slots__ = ("_command_id", "_report")
 
-    def __init__(self, owner: "Deliveries", command_id: CommandId) -> None:
-        self._owner = owner
+    def __init__(
+        self, report: Callable[[str, CommandId, Exception], None], command_id: CommandId
+    ) -> None:
+        self._report = report
         self._command_id = command_id
 
     def __enter__(self) -> None:
@@ -198,7 +200,7 @@ class _Spared:
         """Report what failed; nothing hangs on it."""
         if not isinstance(exc, Exception):
             return False
-        self._owner._report(_UNNOTED, self._command_id, exc)  # noqa: SLF001 -- its own
+        self._report(_UNNOTED, self._command_id, exc)
         return True
 
 
@@ -440,9 +442,9 @@ class Deliveries:
             **about,
         )
 
-    def _spared(self, command_id: CommandId) -> "_Spared":
+    def _spared(self, command_id: CommandId) -> _Spared:
         """Let a step that is taken be one, whatever fails that only takes note of it."""
-        return _Spared(self, command_id)
+        return _Spared(self._report, command_id)
 
     def take(
         self,

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import assert_never
 
-from prometheus_client import Counter as Counted
 from prometheus_client import Gauge
 
 from jetworker.core.command import RouteName
@@ -28,7 +27,6 @@ class DeliveryCounts:
         self._open: Counter[RouteName] = Counter()
         self._states: Counter[State] = Counter()
         self._active: dict[tuple[RouteName, State], Gauge] = {}
-        self._published: dict[str, Counted] = {}
         self.commands: Counter[str] = Counter()
         self.finished: defaultdict[RouteName, Counter[str]] = defaultdict(Counter)
         self.events = 0
@@ -86,11 +84,7 @@ class DeliveryCounts:
 
     def _publish(self, kind: str) -> None:
         self.events += 1
-        published = self._published.get(kind)
-        if published is None:
-            published = self._metrics.events_published_total.labels(kind)
-            self._published[kind] = published
-        published.inc()
+        self._metrics.events_published_total.labels(kind).inc()
 
     def _tell_event(
         self, kind: EventType, before: Delivery | None, after: Delivery
