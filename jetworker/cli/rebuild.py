@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from jetworker.core.command import Send
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import ConfigurationError, InvalidRecord
 from jetworker.core.growth import Layout, had_fewer
-from jetworker.core.resumption import Position, lost
+from jetworker.core.resumption import Kept, Mark, Position, lost
 from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.group import offsets_of
@@ -27,6 +27,7 @@ from jetworker.wire import commands, events, snapshots
 from jetworker.wire.events import Envelope, ReadEvent
 from jetworker.wire.rebuilding import Rebuilt, rebuild
 from jetworker.wire.record import Record
+from jetworker.wire.units import counted
 from jetworker.worker import route_table
 
 _ANSWERS = ("command.rejected", "command.duplicate", "command.applied")
@@ -43,8 +44,17 @@ class Told:
     sends: dict[str, tuple[int, Send]] = field(default_factory=dict)
     begins: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
+    taken: dict[int, int] = field(default_factory=dict)
     topic_id: str | None = None
     is_grown: bool = False
+
+    def goes_on(self, partition: int) -> int:
+        """Return where reading goes on if no offset tells: after what was answered."""
+        return self.taken.get(partition, self.begins[partition])
+
+    def note_taken(self, partition: int, offset: int) -> None:
+        """Take note of a record that was answered: so were all before it."""
+        self.taken[partition] = max(offset + 1, self.taken.get(partition, 0))
 
     def partition(self, command_id: str, gone: Container[int]) -> int:
         """
@@ -69,31 +79,45 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
     await topics.create_state(config)
     kept = await last_kept(kafka, config.topics.state)
     gone = lost(kept, {each: offsets.get(each) for each in kept}, config.kafka.group_id)
+    told = await _told(kafka, config) if gone or not offsets else Told()
+    if not gone and told.events:
+        gone = _lost_with_offsets(kept)
     if not gone:
         say("nothing is lost")
         return OK
-    told = await _told(kafka, config)
     told.is_grown = had_fewer(kept, Layout(len(told.begins), len(kept)))
     made = {each: await _made(kafka, config, told, each, gone) for each in gone}
     for number, rebuilt in made.items():
         say(_line(number, gone[number], rebuilt, told, offsets.get(number)))
     if dry_run:
         return OK
-    question = f"write {len(gone)} partition{'' if len(gone) == 1 else 's'}?"
-    if not is_confirmed(question, yes=is_agreed):
+    partitions = counted(len(gone), "partition")
+    if not is_confirmed(f"write {partitions}?", yes=is_agreed):
         return REJECTED
     for number, rebuilt in made.items():
         position = Position(
             config.kafka.group_id,
-            offsets.get(number, told.begins[number]),
+            offsets.get(number, told.goes_on(number)),
             told.topic_id,
             len(told.begins),
             len(kept),
             is_grown=told.is_grown,
         )
         await put_back(kafka, number, _records(config, number, rebuilt), position)
-    say(f"{len(gone)} partitions were rebuilt, workers may be started")
+    say(f"{partitions} rebuilt, workers may be started")
     return OK
+
+
+def _lost_with_offsets(kept: Mapping[int, Kept]) -> dict[int, str]:
+    """
+    Return all partitions, if each is empty.
+
+    A worker takes this for a first start; events of commands say that it is none.
+    """
+    if any(each is not Mark.EMPTY for each in kept.values()):
+        return {}
+    why = "it is empty, the group has no offsets, and there are events of commands"
+    return dict.fromkeys(kept, why)
 
 
 async def _told(kafka: KafkaClients, config: Config) -> Told:
@@ -123,6 +147,7 @@ async def _told(kafka: KafkaClients, config: Config) -> Told:
 def _note(told: Told, config: Config, record: Any) -> None:
     """Keep the record that a command was accepted from: it has no other answer."""
     if (record.partition, record.offset) in told.answered:
+        told.note_taken(record.partition, record.offset)
         return
     try:
         command = commands.decode(
@@ -130,8 +155,11 @@ def _note(told: Told, config: Config, record: Any) -> None:
         )
     except InvalidRecord:
         return
-    if isinstance(command, Send) and command.command_id in told.events:
-        told.sends.setdefault(command.command_id, (record.partition, command))
+    if not isinstance(command, Send) or command.command_id not in told.events:
+        return
+    if command.command_id not in told.sends:
+        told.sends[command.command_id] = (record.partition, command)
+        told.note_taken(record.partition, record.offset)
 
 
 async def _made(
@@ -214,5 +242,5 @@ def _line(
     return (
         f"partition {number}: {why}; {still} followed again,"
         f" {len(made) - held - still} remembered, {held} held; goes on at"
-        f" {offset if offset is not None else missing}{retention}"
+        f" {offset if offset is not None else told.goes_on(number)}{retention}"
     )

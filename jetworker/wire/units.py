@@ -19,6 +19,11 @@ def size(number: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of what a regular *noun* names."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def span(length: timedelta) -> str:
     """Return a length of time in its largest whole unit, and the next one."""
     seconds = max(0, int(length.total_seconds()))

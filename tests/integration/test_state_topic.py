@@ -6,11 +6,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from jetworker.kafka.group import offsets_of
+from jetworker.kafka.topics import create
 from tests.support.invariants import judge
 from tests.support.operating import (
     audited,
     command,
     delete,
+    forget_group,
     remake,
     says,
     set_policy,
@@ -75,6 +77,10 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     await worker.stop()
 
     await remake(system, system.config.topics.commands)
+    worker = await (await system.worker()).ready()
+    metrics = (await worker.get("/metrics")).text
+    assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
+    await worker.stop()
     more = [a_command(f"r-{n}") for n in range(20, 28)]
     await system.publish(*more, first[0])
     worker = await (await system.worker()).ready()
@@ -87,12 +93,8 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     await until(answered, "the answer to the repeated command")
     judge(events, first + more, system.jet)
     metrics = (await worker.get("/metrics")).text
-    assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
-    await audited(system)
-    await worker.stop()
-    worker = await (await system.worker()).ready()
-    metrics = (await worker.get("/metrics")).text
     assert 'jetworker_input_gaps_total{cause="recreated"} 0.0' in metrics
+    await audited(system)
 
 
 async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -> None:
@@ -127,7 +129,7 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
     unasked = await command(system, "state", "rebuild")
     assert (unasked.code, "say --yes" in unasked.error) == (2, True)
     again = await command(system, "state", "rebuild", "--yes")
-    assert (again.code, "4 partitions were rebuilt" in again.output) == (0, True)
+    assert (again.code, "4 partitions rebuilt" in again.output) == (0, True)
     whole = await command(system, "state", "rebuild", "--yes")
     assert (whole.code, whole.output) == (0, "nothing is lost\n")
 
@@ -140,6 +142,44 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
     await until(answered, "the answers to the repeated commands")
     judge(await system.events(), first, system.jet)
     await audited(system)
+
+
+async def test_a_state_that_is_lost_with_the_offsets_is_rebuilt_from_what_was_told(
+    system: System,
+) -> None:
+    """To a worker this is a first start: only an operator knows that it is none."""
+    first = [a_command(f"b-{n}") for n in range(8)]
+    worker = await (await system.worker()).ready()
+    await system.publish(*first, b"{poison")
+    await system.terminal(8)
+    new = await command(system, "state", "rebuild", "--dry-run")
+    await worker.stop()
+    stood = await offsets_of(system.config)
+
+    await forget_group(system)
+    await delete(system, system.config.topics.state)
+    await create(system.config, partitions=system.partitions)
+    tried = await command(system, "state", "rebuild", "--dry-run")
+    again = await command(system, "state", "rebuild", "--yes")
+    whole = await command(system, "state", "rebuild", "--yes")
+    await system.publish(*first)
+    await (await system.worker()).ready()
+
+    async def answered() -> bool:
+        events = await system.events()
+        return sum(e.kind == "command.duplicate" for e in events) == 8
+
+    await until(answered, "the answers to the repeated commands")
+    judge(await system.events(), first, system.jet)
+    await audited(system)
+    assert new.code == 1, "it has members"
+    assert [
+        f"goes on at {stood.get(number, 0)}" in line
+        for number, line in enumerate(tried.output.splitlines())
+    ] == [True] * 4, tried.output
+    assert tried.output.count("the group has no offsets") == 4
+    assert (again.code, "4 partitions rebuilt" in again.output) == (0, True)
+    assert (whole.code, whole.output) == (0, "nothing is lost\n")
 
 
 async def test_only_where_its_loss_is_accepted_a_state_that_is_gone_is_begun_anew(
