@@ -15,7 +15,7 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import State
 from jetworker.core.errors import Fenced, StoreError
 from jetworker.core.finished import DedupeIndex, Finished, finish
-from jetworker.core.resumption import Input
+from jetworker.core.resumption import Cause, Gap, Input
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import ConsumerGroup
 from jetworker.kafka.ownership import Source
@@ -49,16 +49,17 @@ class Nobody:
 
 @dataclass
 class Standing:
-    """A group that stands somewhere on a log of a hundred records."""
+    """A group that stands somewhere on a log of a hundred records, or of fewer."""
 
     offset: int | None = None
     topic_id: str | None = "t1"
+    begins: int = 0
 
     async def committed(self, _partition: int) -> int | None:
         return self.offset
 
     async def found(self, _partition: int) -> Input:
-        return Input(self.offset, 0, 100, self.topic_id, 6)
+        return Input(self.offset, self.begins, 100, self.topic_id, 6)
 
 
 def taken_over(
@@ -132,6 +133,29 @@ async def test_a_record_that_cannot_be_sent_takes_the_whole_step_with_it(
             await store.submit(Write((snapshot(store_kafka, b"later"),)))
 
     assert await read_back(store_kafka) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Standing(begins=5), Gap(Cause.RETENTION, 3, 2)),
+        (Standing(topic_id="t2"), Gap(Cause.RECREATED, 3)),
+    ],
+    ids=["retention", "recreated"],
+)
+async def test_a_gap_is_told_once_even_if_nothing_is_read_after_it(
+    store_kafka: KafkaClients, found: Standing, told: Gap
+) -> None:
+    """The takeover itself keeps where reading goes on, for the next owner."""
+    async with running(store_kafka) as store:
+        await store.submit(Write((), offset=3))
+
+    gaps = []
+    for _ in range(2):
+        async with taken_over(store_kafka, found) as taken:
+            gaps.append(taken.gap)
+
+    assert gaps == [told, None]
 
 
 async def test_the_offset_moves_with_its_step_(
