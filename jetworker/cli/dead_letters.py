@@ -180,7 +180,7 @@ async def _publish(
                 batch = left[start : start + _AT_ONCE]
                 published |= await _transaction(producer, batch, topic)
     except Fenced as exc:
-        msg = f"another replay has begun; {len(published)} were replayed by this one"
+        msg = f"another replay has begun; by this one were replayed: {len(published)}"
         raise StoreError(msg) from exc
     return published
 
@@ -230,7 +230,7 @@ def _tell(meant: Sequence[Letter], skipped: Sequence[Letter]) -> None:
     for (reason, topic), number in sorted(reasons.items()):
         output.say(f"  {number} {reason}, to {topic}")
     if skipped:
-        output.say(f"{len(skipped)} were replayed before and are left out")
+        output.say(f"{len(skipped)} left out: replayed before")
 
 
 def _row(letter: Letter, box: _Box) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from jetworker.core.finished import Finished
 from jetworker.kafka.reader import Place, Unreadable, find
 from jetworker.wire import times
 from jetworker.wire.printed import ExplainedData, ListedData, listed
+from jetworker.wire.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +125,15 @@ def _finished(finished: Finished) -> Iterator[tuple[str, str]]:
     yield "delivery", finished.delivery_id or "-"
     if finished.progress is not None:
         failed = finished.progress.failed.count
-        yield "moved", f"{finished.progress.transferred.count} objects, {failed} failed"
+        moved = counted(finished.progress.transferred.count, "object")
+        yield "moved", f"{moved}, {failed} failed"
     yield from _failed(finished.failed_objects)
 
 
 def _failed(failed: FailedObjects | None) -> Iterator[tuple[str, str]]:
     if failed is None:
         return
-    yield "failed", "1 object" if failed.count == 1 else f"{failed.count} objects"
+    yield "failed", counted(failed.count, "object")
     for path in failed.paths:
         yield "", path
 

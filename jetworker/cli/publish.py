@@ -21,6 +21,7 @@ from jetworker.wire import commands
 from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import SentData
 from jetworker.wire.record import Record
+from jetworker.wire.units import counted
 
 _ANSWER_WITHIN = 60.0
 
@@ -70,7 +71,7 @@ def objects(
     if root is not None:
         sizes = [_size(root / each["relativePath"].lstrip("/")) for each in files]
     elif sizes and len(sizes) != len(files):
-        msg = f"{len(sizes)} sizes are given for {len(files)} files"
+        msg = f"{counted(len(files), 'file')}, and {counted(len(sizes), 'size')}"
         raise JetworkerError(msg)
     for each, size in zip(files, sizes, strict=False):
         each["sizeInBytes"] = size

@@ -5,6 +5,7 @@ from jetworker.cli.exit_codes import OK
 from jetworker.config.model import Config
 from jetworker.kafka import topics
 from jetworker.wire.printed import TopicData, TopicsData
+from jetworker.wire.units import counted
 
 
 async def create(
@@ -31,7 +32,7 @@ async def create(
         return OK
     for each in made.topics:
         what = "created" if each.is_new else "exists already, left as it is"
-        output.say(f"{each.name}: {what}, {each.partitions} partitions")
+        output.say(f"{each.name}: {what}, {counted(each.partitions, 'partition')}")
     for problem in made.problems:
         output.say(problem)
     return OK

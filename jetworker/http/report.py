@@ -225,7 +225,7 @@ def _progress(delivery: Delivery, now: datetime) -> str | None:
     if delivery.progress is None:
         return None
     moved, total = delivery.progress.transferred, delivery.requested.bytes
-    said = f"{moved.count} of {delivery.requested.count} objects, "
+    said = f"{moved.count} of {units.counted(delivery.requested.count, 'object')}, "
     if total:
         said += f"{min(100, 100 * moved.bytes // total)} %, "
     said += units.size(moved.bytes) + (f" of {units.size(total)}" if total else "")

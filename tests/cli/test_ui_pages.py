@@ -1,5 +1,6 @@
 """The page over the installation: what it shows, whom it answers, what it lets be done."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -161,10 +162,10 @@ async def test_the_overview_says_what_needs_an_operator_and_why_routes_wait(
 
     assert '<a href="/deliveries?state=held">1</a>' in page
     assert "no witness" in page
-    assert "1 wait: the job is paused" in page
+    assert "1 command: the job is paused" in page
     assert "<em>not in the routes file</em>" in page
     assert 'role="cell">0, 2</span>' in page
-    assert "4 offsets of the commands topic are not taken yet" in page
+    assert "4 offsets of the commands topic not taken yet" in page
     assert "5 failed: " in page
     assert "/a.mov" in page
 
@@ -239,6 +240,31 @@ async def test_a_delivery_s_page_tells_its_events_and_what_is_next(ui: Ui) -> No
     assert "jetworker resolve c-1 abandon" in page
     assert "<dt>partition</dt><dd>0</dd>" in page
     assert "/actions" not in page
+
+
+async def test_what_an_event_tells_is_apart_from_each_other(ui: Ui) -> None:
+    ui.seen.installation.put(a_row("c-1", at=Position(0, 7)))
+    ui.kafka.held["jet.state", 7] = AKafkaRecord(value=snapshots.encode(a_delivery()))
+    (event,) = accept(a_send(), an_origin(), NOW).events
+    record = Envelope("jet.events", "/jetworker/x").event(event, NOW)
+    tally = {"count": 1, "bytes": 50}
+    data = json.loads(record.value or b"{}") | {
+        "jetState": "COMPLETED",
+        "progress": dict.fromkeys(("transferred", "skipped", "failed"), tally),
+        "reason": {"code": "objects_failed", "message": "one failed"},
+    }
+    ui.kafka.held["jet.events", 1] = AKafkaRecord(
+        value=json.dumps(data).encode(), headers=record.headers
+    )
+    ui.seen.installation.hear(Told(CommandId("c-1"), Position(0, 1)))
+
+    page = await ui.text("/deliveries/c-1")
+
+    summary = page[page.index("<summary>") : page.index("</summary>")]
+    told = " ".join(re.sub("<[^>]*>", "", summary).split())
+    assert told.endswith(
+        "delivery.accepted #1 Jet: COMPLETED 1 object, 50 B objects_failed one failed"
+    )
 
 
 async def test_an_unknown_command_is_said_to_be_one(ui: Ui) -> None:
@@ -372,7 +398,7 @@ async def test_an_order_is_confirmed_with_count_and_consequence(acting: Ui) -> N
 
     assert acting.kafka.published == []
     assert "Abandon 2 commands?" in asked.text
-    assert "1 more are left out" in asked.text
+    assert "Left out: 1 more" in asked.text
     assert "They end as failed, reason abandoned." in asked.text
 
     done = await acting.order(**form, confirmed="1")
@@ -520,7 +546,7 @@ async def test_dead_letters_are_replayed_after_count_and_consequence(
     assert acting.kafka.replayed == []
     assert "Replay 2 dead letters?" in asked.text
     assert '2 <span class="code">conflict</span>' in asked.text
-    assert "2 more are left out" in asked.text
+    assert "Left out: 2 more" in asked.text
     assert "published again as they were" in asked.text
 
     chosen: dict[str, Any] = {"token": token, "at": ["0:3", "0:1", "0:99", "²:1", "x"]}

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from jetworker.cli.main import cli
@@ -70,6 +73,29 @@ def test_every_command_that_a_page_names_is_taken(page: Path) -> None:
             refused.append(f"{line}: {why}")
 
     assert refused == []
+
+
+def incomplete(given: list[str]) -> str | None:
+    """Return what a command would miss if it was run as it is written."""
+    found, left = get_command(cli), list(given)
+    while isinstance(found, TyperGroup) and left:
+        found = found.commands[left.pop(0)]
+    try:
+        with found.make_context(found.name, left):
+            return None
+    except typer.BadParameter as exc:  # a missing one too
+        return exc.format_message()
+
+
+def test_every_command_of_the_runbook_has_all_that_it_needs() -> None:
+    """Somebody who is paged types what is there; only the capitals are to be filled in."""
+    missing = []
+    for line in written(ROOT / "helm" / "jetworker" / "RUNBOOK.md"):
+        given = arguments(line)
+        if given is not None and (why := incomplete(given)) is not None:
+            missing.append(f"{line}: {why}")
+
+    assert missing == []
 
 
 def test_the_runbook_and_the_tutorial_are_read_at_all() -> None:

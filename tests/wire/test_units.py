@@ -27,6 +27,13 @@ def test_bytes_are_told_in_the_unit_that_leaves_three_digits(
 
 
 @pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 files"), (1, "1 file"), (2000, "2,000 files")]
+)
+def test_one_of_a_kind_is_told_in_the_singular(number: int, text: str) -> None:
+    assert units.counted(number, "file") == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (-5, "0 s"),

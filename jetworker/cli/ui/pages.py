@@ -94,6 +94,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "size": units.size,
+        "counted": units.counted,
         "stamp": stamp,
         "iso": times.encode,
         "quoted": lambda text: quote(text, safe=""),
