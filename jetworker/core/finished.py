@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import nlargest
+from typing import NamedTuple
 from uuid import UUID  # noqa: TID251 -- a parser of ids here, not a source of them
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
@@ -64,6 +66,46 @@ class Finished:
     unknown: bytes | None = None
     failed_objects: FailedObjects | None = None
     told_on: int | None = None
+
+
+class Brief(NamedTuple):
+    """
+    What a restore needs of a finished one, which it does by the hundred thousand.
+
+    *finished_at* and *made_at*, from when on Jet can have made it, are seconds since
+    1970. *made_at* is None of one that testifies for nobody.
+    """
+
+    command_id: CommandId
+    fingerprint: bytes
+    state: State
+    finished_at: float
+    delivery_id: DeliveryId | None
+    told_on: int | None
+    job_id: JobId | None
+    made_at: float | None
+    is_doubted: bool
+
+
+class Newest:
+    """Keeps the snapshots of the *number* that were made last on each job."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._jobs: dict[JobId, list[tuple[float, bytes]]] = {}
+
+    def add(self, job_id: JobId, made_at: float, value: bytes) -> None:
+        """Keep one, for as long as it is among them."""
+        kept = self._jobs.setdefault(job_id, [])
+        kept.append((made_at, value))
+        if len(kept) >= 10 * self._number:  # rarely: that is what makes it cheap
+            kept[:] = nlargest(self._number, kept)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield them, job by job."""
+        for kept in self._jobs.values():
+            for _, value in nlargest(self._number, kept):
+                yield value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +179,25 @@ class DedupeIndex:
 
     def add(self, finished: Finished) -> None:
         """Remember one; they come in the order in which they finished."""
-        self._packed[finished.command_id.encode()] = _pack(finished)
+        packed = _pack(
+            finished.fingerprint,
+            finished.state,
+            finished.finished_at.timestamp(),
+            finished.delivery_id,
+            finished.told_on,
+        )
+        self._packed[finished.command_id.encode()] = packed
+
+    def recall(self, brief: Brief) -> None:
+        """Remember one that was read in brief."""
+        packed = _pack(
+            brief.fingerprint,
+            brief.state,
+            brief.finished_at,
+            brief.delivery_id,
+            brief.told_on,
+        )
+        self._packed[brief.command_id.encode()] = packed
 
     def get(self, command_id: CommandId) -> Remembered | None:
         """Return what is remembered of a command, None if nothing is."""
@@ -156,13 +216,19 @@ class DedupeIndex:
             yield CommandId(key.decode())
 
 
-def _pack(finished: Finished) -> bytes:
-    state, row = _STATES.index(finished.state), b""
-    if finished.told_on is not None:
-        state, row = state | _ELSEWHERE, _PARTITION.pack(finished.told_on)
-    seconds = min(max(0, int(finished.finished_at.timestamp())), _LATEST)
-    head = _HEAD.pack(finished.fingerprint[:8], state, seconds)
-    return head + row + _pack_id(finished.delivery_id or "")
+def _pack(
+    fingerprint: bytes,
+    state: State,
+    finished_at: float,
+    delivery_id: DeliveryId | None,
+    told_on: int | None,
+) -> bytes:
+    number, row = _STATES.index(state), b""
+    if told_on is not None:
+        number, row = number | _ELSEWHERE, _PARTITION.pack(told_on)
+    seconds = min(max(0, int(finished_at)), _LATEST)
+    head = _HEAD.pack(fingerprint[:8], number, seconds)
+    return head + row + _pack_id(delivery_id or "")
 
 
 def _unpack(packed: bytes) -> Remembered:

@@ -30,7 +30,7 @@ from jetworker.wire import events, snapshots, times
 
 log = structlog.get_logger()
 
-_RECORDS_AT_ONCE = 5000
+_RECORDS_AT_ONCE = 500  # some milliseconds: others have their turn between two
 _TIMEOUT_MS = 50
 _PATIENCE = 600  # turns of 50 ms: an open transaction hides what comes after it
 _CLOSE = 500  # records: nearer than this, the next one is in the same answer
@@ -169,6 +169,7 @@ async def read_until(
                 left.pop(partition, None)
         if batch:
             yield batch
+            await asyncio.sleep(0)  # what is fetched already is had without waiting
         for partition in list(left):
             if await consumer.position(partition) >= left[partition]:
                 del left[partition]

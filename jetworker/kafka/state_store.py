@@ -34,7 +34,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.wire import positions
 from jetworker.wire.handing import HANDED
 from jetworker.wire.record import Record
-from jetworker.wire.snapshots import BARRIER
+from jetworker.wire.snapshots import BARRIER, is_own
 
 _BATCH_STEPS = 500
 _COMPANY = 0.2  # seconds that a step may wait for others
@@ -277,9 +277,11 @@ class StateStore:
         kept: Kept = Mark.EMPTY
         async for batch in read(kafka, self._state, Barrier(barrier)):
             for record in batch:
-                keep(latest, record.key, record.value)
-                _note_handed(handed, record.key, record.value)
-                kept = positions.fold(kept, record.key, record.value)
+                key, value = record.key, record.value
+                keep(latest, key, value)
+                if kept is Mark.EMPTY or is_own(key):  # nothing else says anything
+                    _note_handed(handed, key, value)
+                    kept = positions.fold(kept, key, value)
         return latest, kept
 
     def _own(self, key: bytes, value: bytes) -> Record:

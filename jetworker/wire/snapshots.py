@@ -16,10 +16,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import (
@@ -30,7 +31,7 @@ from jetworker.core.delivery import (
     Requested,
     State,
 )
-from jetworker.core.finished import Finished
+from jetworker.core.finished import Brief, Finished
 from jetworker.core.observation import Progress, Tally
 from jetworker.core.post import Contents, Ghost, Window
 
@@ -84,6 +85,59 @@ class _Exact(_Open):
     model_config = ConfigDict(extra="forbid")
 
 
+_Number = Annotated[int, Field(ge=0, le=_LARGEST)]
+_Seconds = Annotated[float, Field(ge=0, le=253_402_300_799)]  # to the end of 9999
+_Hex = Annotated[str, Field(pattern=r"\A(?:[0-9a-f]{2})*\z")]
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+# An ordinary finished one: what fits is checked where it is parsed, what does not is read
+# by `decode`, which says whether it is unusual or cannot be read.
+_Needed = TypedDict(
+    "_Needed",
+    {
+        "id": str,
+        "fp": _Hex,
+        "state": Literal["completed", "failed", "cancelled"],
+        "at": _Seconds,
+        "route": str,
+        "seq": _Number,
+        "try": _Number,
+    },
+)
+
+
+class _Ordinary(_Needed, total=False):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # as pydantic wants it
+
+    job: str
+    did: str
+    why: tuple[ReasonCode, str]
+    began: _Seconds
+    doubt: _Seconds
+    took: _Seconds
+    req: tuple[_Number, _Number | None]
+    got: tuple[_Number, _Number, _Number, _Number, _Number, _Number]
+    jet: str
+    adopted: bool
+    meta: str
+    made: tuple[_Seconds, _Seconds]
+    ended: _Seconds
+    sample: _Hex
+    folders: bool
+    on: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _OrdinaryForm(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # as pydantic wants it
+
+    end: _Ordinary
+    v: Literal[1]
+
+
+_ORDINARY = TypeAdapter(_OrdinaryForm).validator
+_FINAL = {str(each): each for each in State if each.is_final}
+
+
 def encode(snapshot: Snapshot) -> bytes:
     """Return the value of the state record."""
     if isinstance(snapshot, Finished):
@@ -102,6 +156,34 @@ def decode(value: bytes) -> Snapshot:
         msg = f"a snapshot that version {VERSION} cannot read"
         raise UnreadableSnapshot(msg) from exc
     return delivery
+
+
+def brief(value: bytes) -> Brief | None:
+    """
+    Read in brief what `decode` would read as a finished one; None where it must.
+
+    A fifth of the work, for nearly all of a state topic: what is unusual, what cannot be
+    read and what is open is left to `decode`.
+    """
+    if not value.startswith(b'{"end":'):
+        return None
+    try:
+        end: _Ordinary = _ORDINARY.validate_json(value)["end"]
+    except ValidationError:
+        return None
+    made, did = end.get("made"), end.get("did")
+    is_testifying = end["state"] == "completed" and did and not end.get("folders")
+    return Brief(
+        CommandId(end["id"]),
+        bytes.fromhex(end["fp"]),
+        _FINAL[end["state"]],
+        end["at"],
+        DeliveryId(did) if did is not None else None,
+        end.get("on"),
+        JobId(end["job"]) if "job" in end else None,
+        made[0] if made is not None and is_testifying else None,
+        "doubt" in end,
+    )
 
 
 def is_own(key: bytes | None) -> bool:

@@ -23,7 +23,8 @@ from jetworker.core.admission import Known
 from jetworker.core.command import CommandId, ObjectSpec, Reject, Rejection, RouteName
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.errors import LeaseLost, SetAside, StoreError
-from jetworker.core.finished import DedupeIndex, Finished, finish
+from jetworker.core.evidence import LEARNED_FROM
+from jetworker.core.finished import DedupeIndex, Finished, Newest, finish
 from jetworker.core.lifecycle import plain, set_aside, transition
 from jetworker.core.orders import Answered, answered, answered_as_defect
 from jetworker.core.route import Route
@@ -82,7 +83,7 @@ class Services:
     Who performs the effects, and who counts.
 
     *noted* is told every snapshot: of one whose start was ever unknown, and of one that
-    ended, note is taken.
+    ended, note is taken. Of those that had ended before, it is told what it can use.
     """
 
     starter: Service
@@ -238,24 +239,31 @@ class Deliveries:
         Take up what the predecessor left, a slice at a time.
 
         An intent without an answer is an unknown start from now on. What cannot be
-        read or used stays on the topic byte for byte, and its id is not begun anew.
+        read or used stays on the topic byte for byte, and its id is not begun anew. Of
+        what has ended, the newest of each job are noted: those who testify on it.
         """
-        slices = Slices(self.services.clock)
+        slices, newest = Slices(self.services.clock), Newest(LEARNED_FROM)
         for number, (key, value) in enumerate(latest.items(), 1):
             try:
-                self._take_up(value)
+                self._take_up(value, newest)
             except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this one alone
                 self._leave(CommandId(key.decode(errors="replace")), exc)
             if number % _MANY == 0:
                 gc.freeze()
             await slices.rest()
+        for value in newest:
+            self._note(snapshots.decode(value))
+            await slices.rest()
 
-    def _take_up(self, value: bytes) -> None:
+    def _take_up(self, value: bytes, newest: Newest) -> None:
+        brief = snapshots.brief(value)
+        if brief is not None and not brief.is_doubted:
+            self.memory.recall(brief)
+            if brief.job_id is not None and brief.made_at is not None:
+                newest.add(brief.job_id, brief.made_at, value)
+            return
         snapshot = snapshots.decode(value)
-        try:
-            self.services.noted(snapshot)
-        except Exception as exc:  # noqa: BLE001 -- whatever it was, nothing hangs on it
-            self._report(_UNNOTED, snapshot.command_id, exc)
+        self._note(snapshot)
         if isinstance(snapshot, Delivery):
             if snapshot.told_on is None:
                 told_on = self._store.told_on_before(snapshot.command_id)
@@ -266,6 +274,10 @@ class Deliveries:
             self._unstarted += snapshot.state.is_startable
         else:
             self.memory.add(snapshot)
+
+    def _note(self, snapshot: Delivery | Finished) -> None:
+        with self._spared(snapshot.command_id):
+            self.services.noted(snapshot)
 
     async def resume(self) -> None:
         """
@@ -609,8 +621,7 @@ class Deliveries:
             self._let_go(after.command_id)
         else:
             self._keep(kept)
-        with self._spared(after.command_id):
-            self.services.noted(after)
+        self._note(after)
 
     def _keep(self, kept: _Kept) -> None:
         """Hold an open delivery; the objects of one that waits are held packed."""

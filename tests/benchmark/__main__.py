@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
-from tests.benchmark import burst, latency, ratios, takeover, trouble
+from tests.benchmark import burst, latency, ratios, restore, takeover, trouble
 from tests.benchmark.ratios import Ratio
 
 
@@ -27,6 +27,7 @@ async def _all(kafka: str) -> AsyncIterator[Ratio]:
     for ratio in await burst.beside_the_peer(kafka):
         yield ratio
     yield await trouble.beside(kafka)
+    yield await restore.beside_reading(kafka)
 
 
 if __name__ == "__main__":

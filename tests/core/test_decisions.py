@@ -27,7 +27,7 @@ from jetworker.core.delivery import (
     Terms,
     Transfer,
 )
-from jetworker.core.finished import DedupeIndex, Remembered, finish
+from jetworker.core.finished import Brief, DedupeIndex, Newest, Remembered, finish
 from jetworker.core.observation import (
     JetDelivery,
     JetTransfer,
@@ -62,6 +62,7 @@ from jetworker.core.trigger import (
 )
 from tests.support.builders import (
     DELIVERY,
+    JOB,
     NOW,
     SECOND,
     a_delivery,
@@ -267,14 +268,28 @@ def test_where_the_row_of_an_ended_one_is_is_remembered(
     state: State, delivery_id: DeliveryId | None, told_on: int | None
 ) -> None:
     delivery = a_delivery(state, delivery_id=delivery_id, finished_at=NOW)
-    memory = DedupeIndex()
+    memory, restored = DedupeIndex(), DedupeIndex()
+    ended = replace(finish(delivery), told_on=told_on)
+    kept_at, seconds = (ended.delivery_id, told_on), NOW.timestamp()
+    ids = ended.command_id, ended.fingerprint
 
-    memory.add(replace(finish(delivery), told_on=told_on))
+    memory.add(ended)
+    restored.recall(Brief(*ids, state, seconds, *kept_at, JOB, None, is_doubted=False))
 
     kept = memory.get(delivery.command_id)
+    assert restored.get(delivery.command_id) == kept
     assert kept is not None
     assert (kept.state, kept.delivery_id) == (state, delivery_id)
     assert kept.told_on == told_on
+
+
+def test_the_newest_of_each_job_are_kept_in_whatever_order_they_come() -> None:
+    newest, other = Newest(3), JobId("other")
+    for number in (*range(40), *reversed(range(40, 80))):
+        newest.add(JOB, number, b"%d" % number)
+    newest.add(other, 7, b"the only one")
+
+    assert list(newest) == [b"79", b"78", b"77", b"the only one"]
 
 
 def test_the_same_content_is_recognised_by_its_fingerprint() -> None:

@@ -147,6 +147,33 @@ def test_a_finished_snapshot_comes_back_as_it_was() -> None:
         assert snapshots.decode(snapshots.encode(finished)) == finished
 
 
+def test_only_an_ordinary_finished_snapshot_is_read_in_brief() -> None:
+    made = Window(NOW, NOW + SECOND)
+    reason = Reason(ReasonCode.JET_FAILED, "no")
+    ended = finish(
+        a_delivery(
+            State.COMPLETED, progress=a_progress(), sample=b"12345678", reason=reason
+        )
+    )
+    ordinary = replace(ended, made_in=made, ended_on=NOW, told_on=2)
+    odd: list[snapshots.Snapshot] = [
+        replace(ordinary, failed_objects=FailedObjects(1)),
+        replace(ordinary, posts=(Ghost(1, made, contents_of(())),)),
+        replace(ordinary, unknown=b'[[[],null,{"new":1}]]'),
+        a_delivery(State.IN_PROGRESS),
+    ]
+
+    seconds = NOW.timestamp()
+    ids = ordinary.delivery_id, 2, ordinary.job_id
+    kept = ordinary.command_id, ordinary.fingerprint, State.COMPLETED, seconds, *ids
+    assert snapshots.brief(snapshots.encode(ordinary)) == (*kept, seconds, False)
+    doubted = replace(ordinary, doubted_at=NOW, folders=True)
+    assert snapshots.brief(snapshots.encode(doubted)) == (*kept, None, True)
+    assert [snapshots.brief(snapshots.encode(each)) for each in odd] == [None] * len(
+        odd
+    )
+
+
 @pytest.mark.parametrize(
     "value", [b"", b"{}", b'{"end":', b'{"end":{}}', b'{"v":2,"open":{}}']
 )

@@ -8,6 +8,7 @@ were hard once.
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from jetworker.core.command import Send
 from jetworker.core.delivery import State
 from jetworker.core.errors import InvalidRecord
-from jetworker.core.finished import DedupeIndex, Finished, finish
+from jetworker.core.finished import Brief, DedupeIndex, Finished, finish
 from jetworker.core.known import known_delivery, posts_of
 from jetworker.core.lifecycle import accept, set_aside, transition
 from jetworker.core.observation import JetDelivery, JetTransfer
@@ -217,12 +218,40 @@ def be_told(value: bytes, read: Callable[[Any], Any]) -> None:
 
 
 def restore(value: bytes) -> None:
+    brief = snapshots.brief(value)
+    if brief is not None:
+        made_at = None if brief.made_at is None else exact(brief.made_at)
+        found = brief._replace(finished_at=exact(brief.finished_at), made_at=made_at)
+        assert found == in_brief(snapshots.decode(value))
     with suppress(snapshots.UnreadableSnapshot):
         snapshot = snapshots.decode(value)
         known_delivery(snapshot)
         posts_of(snapshot)
         again = snapshots.decode(snapshots.encode(snapshot))
         assert again.command_id == snapshot.command_id
+
+
+def exact(seconds: float) -> float:
+    return datetime.fromtimestamp(seconds, UTC).timestamp()
+
+
+def in_brief(whole: snapshots.Snapshot) -> Brief:
+    assert isinstance(whole, Finished)
+    DedupeIndex().add(whole)
+    known, is_whole = known_delivery(whole), whole.state is State.COMPLETED
+    is_testifying = known and whole.delivery_id and is_whole and not whole.folders
+    made = whole.made_in.lo.timestamp() if whole.made_in and is_testifying else None
+    return Brief(
+        whole.command_id,
+        whole.fingerprint,
+        whole.state,
+        whole.finished_at.timestamp(),
+        whole.delivery_id,
+        whole.told_on,
+        whole.job_id,
+        made,
+        whole.doubted_at is not None,
+    )
 
 
 READERS: dict[str, Callable[[Any], Any]] = {

@@ -1,7 +1,7 @@
 """Who takes over 100,000 snapshots goes on beating its heart: the loop is never long busy."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
@@ -9,8 +9,11 @@ from typing_extensions import override
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
+from jetworker.core.evidence import LEARNED_FROM
+from jetworker.core.finished import finish
 from jetworker.wire import snapshots
-from tests.support.builders import a_delivery
+from jetworker.wire.snapshots import Snapshot
+from tests.support.builders import NOW, SECOND, a_delivery
 from tests.support.fakes import HandClock
 from tests.worker.test_stored_state import Restored
 
@@ -33,7 +36,7 @@ def waiting(number: int) -> list[Delivery]:
     return [a_delivery(State.ACCEPTED, command_id=each) for each in ids]
 
 
-async def taken_over(deliveries: list[Delivery]) -> Restored:
+async def taken_over(deliveries: Sequence[Snapshot]) -> Restored:
     restored = Restored(clock=Slow())
     await restored.partition.restore(
         {each.command_id.encode(): snapshots.encode(each) for each in deliveries}
@@ -108,6 +111,31 @@ async def test_one_that_has_changed_before_its_turn_is_not_gone_on_with_twice() 
     await resuming
 
     assert restored.starter.taken.count(last) == 1  # to let it go: it has ended
+
+
+async def test_of_what_has_ended_on_a_job_the_newest_are_noted_and_all_remembered() -> (
+    None
+):
+    number = 12 * LEARNED_FROM
+    made = [NOW + n * SECOND for n in range(number)]
+    ended = [
+        finish(
+            a_delivery(
+                State.COMPLETED,
+                command_id=CommandId(f"c-{n}"),
+                created_on=at,
+                finished_at=NOW,
+            )
+        )
+        for n, at in enumerate(made)
+    ]
+    for each in (ended, ended[::-1]):
+        restored = await taken_over(each)
+
+        newest = {each.command_id for each in ended[-LEARNED_FROM:]}
+        seen = [each.command_id for each in restored.sweep.seen]
+        assert (set(seen), len(seen)) == (newest, LEARNED_FROM)
+        assert len(restored.partition.memory) == number
 
 
 async def test_a_life_that_is_over_counts_no_delivery_any_more() -> None:
