@@ -1,16 +1,20 @@
 """
-`replace` for frozen values of many fields, at a third of what the library's takes.
+Frozen values made at a fraction of what the library takes for it.
 
-A delivery of forty fields takes a new one with every step. The library reads and sets
-each of them by its name; here the slots themselves are read and set.
+A delivery of forty fields takes a new one with every step, and a command has thousands
+of objects. The library reads and sets each field by its name; here the slots themselves
+are read and set.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-__all__ = ["replace"]
+__all__ = ["of_columns", "replace"]
+
+_Kind = TypeVar("_Kind")
 
 
 class _Slots(NamedTuple):
@@ -30,6 +34,25 @@ def _slots(kind: type) -> _Slots:
     return _Slots(attrgetter(*names), tuple(named.values()), named)
 
 
+def of_columns(kind: type[_Kind], *columns: Iterable[Any]) -> Sequence[_Kind]:
+    """
+    Return a dataclass with slots for each row of *columns*, one for each of its fields.
+
+    Raises ValueError where they are not one for each.
+    """
+    slots = _known(kind)
+    first, *others = map(tuple, columns)
+    made = [object.__new__(kind) for _ in first]
+    for put, column in zip(slots.put, (first, *others), strict=True):
+        deque(map(put, made, column), maxlen=0)
+    return made
+
+
+def _known(kind: type) -> _Slots:
+    _KNOWN.setdefault(kind, _slots(kind))
+    return _KNOWN[kind]
+
+
 if TYPE_CHECKING:
     from dataclasses import replace  # checked by its fields' types
 else:
@@ -41,9 +64,7 @@ else:
         It has several fields and no `__post_init__`. Raises KeyError for what is none.
         """
         kind = type(value)
-        slots = _KNOWN.get(kind)
-        if slots is None:
-            slots = _KNOWN[kind] = _slots(kind)
+        slots = _KNOWN.get(kind) or _known(kind)
         copy = object.__new__(kind)
         for put, each in zip(slots.put, slots.read(value), strict=True):
             put(copy, each)

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import Annotated, Any, Literal, Self, assert_never
 
 import orjson
@@ -40,6 +41,7 @@ from jetworker.core.command import (
     Send,
 )
 from jetworker.core.errors import InvalidRecord
+from jetworker.core.frozen import of_columns
 from jetworker.wire import cloudevents, strict_json, times
 from jetworker.wire.jet import JET_ID_PATTERN
 
@@ -316,8 +318,9 @@ _MODELS: dict[str, type[SendModel | CancelModel | ResolveModel]] = {
     "cancel": CancelModel,
     "resolve": ResolveModel,
 }
-# A path about which nothing is to be asked: printable ASCII, no . or .. segments.
-_PLAIN_PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[ -.0-\[\]-~]+)+")
+# What paths have about which nothing is to be asked, and what not; each ends a line.
+_PLAIN = bytes({*range(ord(" "), ord("~") + 1), ord("\n")} - {ord("\\")})
+_ODD = ("//", "/\n", "/./", "/../", "/.\n", "/..\n")
 _OBJECT_FIELDS = frozenset({"relativePath", "sizeInBytes", "isDirectory"})
 _STAND_IN = {"relativePath": "/objects-that-were-read"}
 _TOLD = 20
@@ -435,26 +438,47 @@ def _plain_objects(objects: object) -> tuple[ObjectSpec, ...] | None:
 
     None where there is anything about them that only the models judge, right or wrong.
     """
-    if not isinstance(objects, list) or not objects:
+    if (
+        not isinstance(objects, list)
+        or not objects
+        or set(map(type, objects)) != {dict}
+    ):
         return None
-    specs: list[ObjectSpec] = []
-    total = 0
-    for each in objects:
-        if type(each) is not dict or not each.keys() <= _OBJECT_FIELDS:
-            return None
-        path, size = each.get("relativePath"), each.get("sizeInBytes")
-        is_directory = each.get("isDirectory", False)
-        if type(path) is not str or not _PLAIN_PATH.fullmatch(path):
-            return None
-        if size is not None and (type(size) is not int or size < 0 or is_directory):
-            return None
-        if type(is_directory) is not bool or len(path) > MAX_PATH_BYTES:
-            return None
-        total += size or 0
-        specs.append(ObjectSpec(path, size, is_directory))
-    if total > MAX_SIZE or len({each.relative_path for each in specs}) < len(specs):
-        return None
-    return tuple(specs)
+    paths = [each.get("relativePath") for each in objects]
+    sizes = [each.get("sizeInBytes") for each in objects]
+    folders = [each.get("isDirectory", False) for each in objects]
+    named = [name for name in _OBJECT_FIELDS for each in objects if name in each]
+    is_plain = (
+        sum(map(len, objects)) == len(named)
+        and set(map(type, paths)) == {str}
+        and set(map(type, sizes)) <= {int, NoneType}
+        and set(map(type, folders)) == {bool}
+        and _are_plain(paths)
+        and _are_sizes(sizes, folders)
+    )
+    return tuple(of_columns(ObjectSpec, paths, sizes, folders)) if is_plain else None
+
+
+def _are_plain(paths: list[str]) -> bool:
+    """Whether nothing is to be asked about paths: printable ASCII, no . or .. segments."""
+    text = "\n".join(paths) + "\n"
+    return (
+        text.startswith("/")
+        and text.count("\n") == len(paths) == text.count("\n/") + 1
+        and text.isascii()
+        and not text.encode().translate(None, _PLAIN)
+        and not any(each in text for each in _ODD)
+        and len(max(paths, key=len)) <= MAX_PATH_BYTES
+        and len(set(paths)) == len(paths)
+    )
+
+
+def _are_sizes(sizes: list[int | None], folders: list[bool]) -> bool:
+    known = [size for size in sizes if size is not None]
+    is_sized = any(folders) and any(
+        folder and size is not None for size, folder in zip(sizes, folders, strict=True)
+    )
+    return min(known, default=0) >= 0 and sum(known) <= MAX_SIZE and not is_sized
 
 
 def _specs(parsed: SendModel, body: dict[str, Any]) -> tuple[ObjectSpec, ...]:

@@ -26,7 +26,8 @@ def loads(value: bytes) -> Any:
     """
     try:
         parsed = orjson.loads(value)
-        if _without_blanks(orjson.dumps(parsed)) == _without_blanks(value):
+        again = orjson.dumps(parsed)
+        if again == value or _without_blanks(again) == _without_blanks(value):
             return parsed
         json.loads(
             value,

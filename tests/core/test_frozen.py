@@ -4,8 +4,9 @@ from dataclasses import replace as library
 
 import pytest
 
+from jetworker.core.command import ObjectSpec
 from jetworker.core.delivery import State
-from jetworker.core.frozen import replace
+from jetworker.core.frozen import of_columns, replace
 from jetworker.core.polling import Told
 from tests.support.builders import a_delivery
 
@@ -31,3 +32,17 @@ def test_each_class_keeps_its_own_fields() -> None:
 def test_what_is_no_field_is_an_error() -> None:
     with pytest.raises(KeyError, match="nowhere"):
         replace(Told(), nowhere=1)  # type: ignore[call-arg]
+
+
+def test_columns_make_what_their_rows_would() -> None:
+    paths, sizes, folders = ["/a", "/b"], [1, None], [False, True]
+
+    made = of_columns(ObjectSpec, paths, iter(sizes), folders)
+
+    assert made == [ObjectSpec("/a", 1), ObjectSpec("/b", is_directory=True)]
+    assert of_columns(ObjectSpec, [], [], []) == []
+
+
+def test_a_field_without_a_column_is_an_error() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        of_columns(ObjectSpec, ["/a"], [1])
