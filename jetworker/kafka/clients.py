@@ -121,10 +121,11 @@ class KafkaClients:
         """
         Open a consumer without a group that sees only what is committed.
 
-        It reads one partition, or a topic with all its partitions.
+        It reads one partition, or all that a topic has as it is opened. A consumer that
+        subscribes would be given those of a topic that grows in the midst of a reading,
+        and with them all places anew.
         """
         consumer = AIOKafkaConsumer(
-            *([what] if isinstance(what, str) else []),
             **self._options(),
             **{**_READER, **options},
             enable_auto_commit=False,
@@ -133,8 +134,11 @@ class KafkaClients:
         )
         try:
             await bounded(consumer.start(), "opening a reader")
-            if isinstance(what, TopicPartition):
-                consumer.assign([what])
+            consumer.assign(
+                [what]
+                if isinstance(what, TopicPartition)
+                else await self.partitions(consumer, what)
+            )
             yield consumer
         finally:
             await _close(consumer)
@@ -189,6 +193,15 @@ class KafkaClients:
         client = consumer._client  # noqa: SLF001 -- aiokafka asks every few minutes
         asked = topic_ids.count(client, self.topics.commands, self.topics.state)
         return Layout(*await bounded(asked, "asking for the number of partitions"))
+
+    async def partitions(
+        self, consumer: AIOKafkaConsumer, topic: str
+    ) -> list[TopicPartition]:
+        """Return the partitions that a topic has now."""
+        client = consumer._client  # noqa: SLF001 -- aiokafka asks every few minutes
+        doing = f"asking for the partitions of {topic}"
+        (count,) = await bounded(topic_ids.count(client, topic), doing)
+        return [TopicPartition(topic, number) for number in range(count)]
 
     async def has_members(self, group_id: str) -> bool | None:
         """Return whether a group has members, None if we may not ask."""

@@ -13,7 +13,7 @@ One loop for all who read; what differs is the end, and the difference matters:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 _RECORDS_AT_ONCE = 500  # some milliseconds: others have their turn between two
 _TIMEOUT_MS = 50
+_TURN_MS = 200
+_GROWTH_EVERY = 10.0  # seconds: who follows a topic looks whether it has grown
 _PATIENCE = 600  # turns of 50 ms: an open transaction hides what comes after it
 _CLOSE = 500  # records: nearer than this, the next one is in the same answer
 _HIDDEN_AFTER = 100  # turns, 5 s, until somebody is told
@@ -93,11 +95,11 @@ async def read(
             raise StoreError(msg)
         match end:
             case Followed(listening):
-                async for batch in _follow(consumer, partitions, listening):
+                async for batch in _follow(kafka, consumer, name, listening):
                     yield batch
                 return
             case Onward(caught_up):
-                async for batch in _onward(consumer, partitions, caught_up):
+                async for batch in _onward(kafka, consumer, name, caught_up):
                     yield batch
                 return
             case Barrier(at):
@@ -106,6 +108,9 @@ async def read(
                 ends = await bounded(
                     consumer.end_offsets(partitions), f"asking for the end of {name}"
                 )
+            case HighWatermarks() if ends.keys() != set(partitions):
+                msg = f"{name} has grown since its ends were asked for"
+                raise StoreError(msg)
             case HighWatermarks():
                 pass
             case _:
@@ -116,38 +121,81 @@ async def read(
 
 
 async def _follow(
+    kafka: KafkaClients,
     consumer: AIOKafkaConsumer,
-    partitions: list[TopicPartition],
+    topic: str,
     listening: asyncio.Event,
 ) -> AsyncIterator[list[Any]]:
+    partitions = consumer.assignment()
     await bounded(consumer.seek_to_end(*partitions), "seeking to the end")
     for partition in partitions:
         await bounded(consumer.position(partition), "seeking to the end")
     listening.set()
-    while True:
-        batches = await consumer.getmany(timeout_ms=200)
-        if batches:
-            yield [record for records in batches.values() for record in records]
+    async for batch in _turns(kafka, consumer, topic):
+        if batch:
+            yield batch
 
 
 async def _onward(
+    kafka: KafkaClients,
     consumer: AIOKafkaConsumer,
-    partitions: list[TopicPartition],
+    topic: str,
     caught_up: asyncio.Event,
 ) -> AsyncIterator[list[Any]]:
+    partitions = consumer.assignment()
     ends = await bounded(consumer.end_offsets(partitions), "asking for the end")
     await bounded(consumer.seek_to_beginning(*partitions), "seeking to the beginning")
-    while True:
-        batches = await consumer.getmany(
-            timeout_ms=_TIMEOUT_MS if not caught_up.is_set() else 200,
-            max_records=_RECORDS_AT_ONCE,
-        )
-        if batches:
-            yield [record for records in batches.values() for record in records]
+    async for batch in _turns(kafka, consumer, topic):
+        if batch:
+            yield batch
         if not caught_up.is_set():
-            places = [(await consumer.position(each), ends[each]) for each in ends]
-            if all(position >= end for position, end in places):
+            places = await _places(consumer, ends)
+            if all(places[each] >= ends[each] for each in ends):
                 caught_up.set()
+
+
+async def _turns(
+    kafka: KafkaClients, consumer: AIOKafkaConsumer, topic: str
+) -> AsyncIterator[list[Any]]:
+    """Yield what each turn brings, be it nothing, for ever; a topic may grow meanwhile."""
+    clock = asyncio.get_running_loop().time
+    looked = clock()
+    while True:
+        if clock() - looked >= _GROWTH_EVERY:
+            await _take_in(kafka, consumer, topic)
+            looked = clock()
+        batches = await bounded(
+            consumer.getmany(timeout_ms=_TURN_MS, max_records=_RECORDS_AT_ONCE),
+            f"reading {topic}",
+        )
+        yield [record for records in batches.values() for record in records]
+
+
+async def _take_in(kafka: KafkaClients, consumer: AIOKafkaConsumer, topic: str) -> None:
+    """
+    Read the partitions too that a topic has got meanwhile, from their beginnings.
+
+    Who is given partitions forgets where the others stand: each goes on from there.
+    """
+    before = consumer.assignment()
+    new = set(await kafka.partitions(consumer, topic)) - before
+    if not new:
+        return
+    places = await _places(consumer, before)
+    consumer.assign([*before, *new])
+    for partition, place in places.items():
+        consumer.seek(partition, place)
+    await bounded(consumer.seek_to_beginning(*new), f"reading {topic}")
+
+
+async def _places(
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+) -> Ends:
+    """Return where a consumer stands."""
+    return {
+        each: await bounded(consumer.position(each), f"reading {each.topic}")
+        for each in partitions
+    }
 
 
 async def read_until(
@@ -170,8 +218,8 @@ async def read_until(
         if batch:
             yield batch
             await asyncio.sleep(0)  # what is fetched already is had without waiting
-        for partition in list(left):
-            if await consumer.position(partition) >= left[partition]:
+        for partition, place in (await _places(consumer, left)).items():
+            if place >= left[partition]:
                 del left[partition]
         idle = 0 if batches else idle + 1
         if left and idle >= _HIDDEN_AFTER:

@@ -218,6 +218,14 @@ FOUND = (
         "                await self._look()\n",
         first=54,
     ),
+    Bug(
+        "a topic that has grown is read up to the ends of before",
+        "no code of ours fails",
+        "kafka/reader.py",
+        "case HighWatermarks() if ends.keys() != set(partitions):",
+        "case HighWatermarks() if not partitions:",
+        first=40700,
+    ),
 )
 
 # Of other kinds, one for each part of the worker that keeps something from going wrong.

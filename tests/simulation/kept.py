@@ -9,5 +9,6 @@ KEPT = {
     10: "a rival was ruled out by bytes, but its file had grown: adopted by another",
     40115: "a start was held while Jet was looked at, and then found absent: a fall",
     10012: "a record that was read as the worker's look at Kafka failed: thrown away",
+    40700: "the state grew between the question for its ends and the reading: KeyError",
     193: "a start left while Jet held starts back: its turn had been taken before",
 }

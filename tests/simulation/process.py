@@ -24,5 +24,5 @@ def simulate(
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=3600,  # against hanging; beside other load the share of a test takes long
     )
