@@ -1,7 +1,14 @@
 """The consumer group: what it gives us, what it takes back, and what we read of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -63,6 +70,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._pulse = self._new_pulse()
         self._failing_since: float | None = None
         self._expected: dict[int, int] = {}
+        self._readings: dict[int, object] = {}  # which are one as long as one goes on
         self._topic_id: str | None = None
 
     @asynccontextmanager
@@ -108,6 +116,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         partitions = sorted(assigned)
         self._consumer.pause(*partitions)
         self._expected.clear()
+        self._readings.clear()
         await self._assignee.on_assigned([each.partition for each in partitions])
 
     @override
@@ -115,14 +124,15 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """Say what is to be given back."""
         await self._assignee.on_revoked([each.partition for each in sorted(revoked)])
 
-    async def poll(self) -> dict[int, Batch]:
+    async def poll(self, ask: Callable[[], Awaitable[None]]) -> dict[int, Batch]:
         """
         Return what is new of the partitions that are read, after a while if nothing is.
 
-        A batch without records passes over what no reader is given: control records,
+        Where there are records, *ask* is awaited before any is taken. A batch without records passes over what no reader is given: control records,
         and what was aborted. Raises Deaf if a new client is needed, StoreError if this
         one may be asked again, and InputGap if a log is not what it was; what it has
-        read by then is read again.
+        read by then is read again. So it is if *ask* raises StoreError, and what is
+        begun anew while it is awaited comes from there only.
         """
         if (deafness := self.deafness) is not None:
             raise Deaf(deafness)
@@ -142,33 +152,35 @@ class ConsumerGroup(ConsumerRebalanceListener):
             msg = f"reading commands: {type(exc).__name__}: {exc}"
             raise StoreError(msg) from exc
         self._failing_since = None
-        before = dict(self._expected)
+        before = dict(self._readings)
         batches = {}
         try:
             for commands, records in self._all_read(found):
                 batch = await self._checked(commands, records)
                 if batch is not None:
                     batches[commands.partition] = batch
+            if found:
+                await ask()
         except StoreError:
             self._give_back(found, before)
             raise
         return self._taken(batches, before)
 
     def _taken(
-        self, batches: dict[int, Batch], before: Mapping[int, int]
+        self, batches: dict[int, Batch], before: Mapping[int, object]
     ) -> dict[int, Batch]:
         """Note what is taken; what was begun anew meanwhile comes again from there."""
         taken = {
             number: batch
             for number, batch in batches.items()
-            if self._expected.get(number) == before.get(number)
+            if self._readings.get(number) is before.get(number)
         }
         for number in taken.keys() & self._expected.keys():
             self._expected[number] = taken[number].position
         return taken
 
     def _give_back(
-        self, found: Mapping[TopicPartition, list[Any]], before: Mapping[int, int]
+        self, found: Mapping[TopicPartition, list[Any]], before: Mapping[int, object]
     ) -> None:
         """
         Let what nobody will be given be read again.
@@ -179,7 +191,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         for commands, records in found.items():
             number = commands.partition
             is_ours = commands in self._consumer.assignment()
-            if is_ours and self._expected.get(number) == before.get(number):
+            if is_ours and self._readings.get(number) is before.get(number):
                 self._consumer.seek(commands, records[0].offset)
 
     def _all_read(
@@ -289,15 +301,9 @@ class ConsumerGroup(ConsumerRebalanceListener):
     def begin(self, partition: int, offset: int) -> None:
         """Read a partition from an offset on."""
         self._expected[partition] = offset
+        self._readings[partition] = object()
         self._consumer.seek(self._commands(partition), offset)
         self._consumer.resume(self._commands(partition))
-
-    def read_again(self, partition: int, offset: int) -> None:
-        """Go back to an offset of a partition, if it is still ours."""
-        commands = self._commands(partition)
-        if commands in self._consumer.assignment() and partition in self._expected:
-            self._expected[partition] = offset
-            self._consumer.seek(commands, offset)
 
     def pause(self, partition: int) -> bool:
         """Read nothing of a partition for now; whether it was read until now."""

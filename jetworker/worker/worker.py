@@ -1,7 +1,7 @@
 """The worker: a member of the group, with a life for each partition it is given."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.core.rate import Backoff
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.group import Batch, ConsumerGroup
+from jetworker.kafka.group import ConsumerGroup
 from jetworker.kafka.growth import Gathering
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
@@ -155,7 +155,7 @@ class Worker:
                 if self._services.clock.monotonic() >= looked_at + _LOOK_EVERY:
                     looked_at = self._services.clock.monotonic()
                     await self._look()
-                batches = await self._group.poll()
+                batches = await self._group.poll(self._outgrow)
             except Deaf:
                 raise
             except InputGap as exc:
@@ -165,36 +165,19 @@ class Worker:
                 self._complain("kafka gave no records, asking again", exc)
                 await wait(stopping, 0.5)
                 continue
-            if not await self._is_placed(batches):
-                await wait(stopping, 0.5)
-                continue
             for number, batch in batches.items():
                 if number in self._partitions:
                     self._partitions[number].receive(batch)
             for partition in self._partitions.values():
                 partition.relieve()
 
-    async def _is_placed(self, batches: Mapping[int, Batch]) -> bool:
-        """
-        Make sure that no life takes what was placed when the topics had grown already.
-
-        Whoever placed it may have known before us (`kafka/growth`). What cannot be asked
-        now is read again; returns whether it was asked.
-        """
-        read = {number: each for number, each in batches.items() if each.records}
-        if not read:
-            return True
-        try:
-            await self._outgrow()
-        except StoreError as exc:
-            self._complain("commands are read again", exc)
-            for number, batch in read.items():
-                self._group.read_again(number, batch.records[0].offset)
-            return False
-        return True
-
     async def _outgrow(self) -> None:
-        """End lives that were begun when the topics had fewer partitions."""
+        """
+        End lives that were begun when the topics had fewer partitions.
+
+        Asked before records are taken, so that no life takes what was placed when they
+        had grown already: whoever placed it may have known before us (`kafka/growth`).
+        """
         layout = await self._group.layout()
         for partition in self._partitions.values():
             partition.outgrow(layout)

@@ -1,7 +1,7 @@
 """What is read of the group's partitions, on a client that fails when it is asked more."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -114,11 +114,15 @@ async def reading(consumer: Consumer) -> AsyncIterator[ConsumerGroup]:
         yield group
 
 
+async def nothing() -> None:
+    """Ask nothing before records are taken."""
+
+
 async def offsets(group: ConsumerGroup) -> dict[int, tuple[list[int], int]]:
     """Return what a look brings: the offsets of each partition, and where it stands."""
     return {
         number: ([each.offset for each in batch.records], batch.position)
-        for number, batch in (await group.poll()).items()
+        for number, batch in (await group.poll(nothing)).items()
     }
 
 
@@ -126,7 +130,7 @@ async def test_what_was_read_when_kafka_failed_is_read_again() -> None:
     consumer = Consumer({0: [0, 1], 1: []}, fails=True)
     async with reading(consumer) as group:
         with pytest.raises(StoreError):
-            await group.poll()
+            await group.poll(nothing)
         consumer.fails = False
 
         assert await offsets(group) == {0: ([0, 1], 2)}
@@ -137,7 +141,7 @@ async def test_a_gap_of_one_partition_loses_nothing_of_another() -> None:
     consumer = Consumer({0: [0, 1], 1: [7]}, begins=7)
     async with reading(consumer) as group:
         with pytest.raises(InputGap) as gap:
-            await group.poll()
+            await group.poll(nothing)
         group.begin(gap.value.partition, 7)  # as its next life does
 
         assert gap.value.partition == 1
@@ -150,11 +154,49 @@ async def test_a_partition_that_was_begun_anew_meanwhile_is_read_from_there() ->
         group.begin(0, 4)
         consumer.while_asked = lambda: group.begin(0, 5)
 
-        first = await group.poll()
+        first = await group.poll(nothing)
         consumer.while_asked = None
 
         assert first == {}
         assert await offsets(group) == {0: ([5], 6)}
+
+
+async def test_what_cannot_be_asked_before_it_is_taken_is_read_again() -> None:
+    """Control records of another partition are passed over as soon as it can be."""
+
+    async def ask() -> None:
+        raise StoreError
+
+    consumer = Consumer({0: [0, 1], 1: []})
+    async with reading(consumer) as group:
+        consumer.positions[1] = 3
+        with pytest.raises(StoreError):
+            await group.poll(ask)
+
+        assert await offsets(group) == {0: ([0, 1], 2), 1: ([], 3)}
+        consumer.positions[1] = 4
+        assert await group.poll(ask) == {1: Batch([], 4)}
+
+
+@pytest.mark.parametrize("anew", [1, 2])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_is_begun_anew_while_it_is_asked_comes_from_there_alone(
+    *, fails: bool, anew: int
+) -> None:
+    """What was read for a life that is over is neither the next one's nor passed over."""
+    consumer = Consumer({0: [1, 2, 3], 1: []})
+    async with reading(consumer) as group:
+        group.begin(0, 2)
+
+        async def ask() -> None:
+            group.begin(0, anew)
+            if fails:
+                raise StoreError
+
+        with suppress(StoreError):
+            assert await group.poll(ask) == {}
+
+        assert await offsets(group) == {0: ([*range(anew, 4)], 4)}
 
 
 async def test_control_records_are_passed_over() -> None:
@@ -162,5 +204,5 @@ async def test_control_records_are_passed_over() -> None:
     async with reading(consumer) as group:
         consumer.positions[1] = 3
 
-        assert await group.poll() == {1: Batch([], 3)}
-        assert await group.poll() == {}
+        assert await group.poll(nothing) == {1: Batch([], 3)}
+        assert await group.poll(nothing) == {}

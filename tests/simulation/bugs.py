@@ -213,8 +213,8 @@ FOUND = (
         "what was read is thrown away when a look at Kafka fails",
         "no record is unanswered",
         "worker/worker.py",
-        "                batches = await self._group.poll()\n",
-        "                batches = await self._group.poll()\n"
+        "                batches = await self._group.poll(self._outgrow)\n",
+        "                batches = await self._group.poll(self._outgrow)\n"
         "                await self._look()\n",
         first=54,
     ),
