@@ -36,6 +36,7 @@ _TURN_MS = 200
 _GROWTH_EVERY = 10.0  # seconds: who follows a topic looks whether it has grown
 _PATIENCE = 600  # turns of 50 ms: an open transaction hides what comes after it
 _CLOSE = 500  # records: nearer than this, the next one is in the same answer
+_TURNS_TO_PICK = 5  # of a second each, without an answer
 _HIDDEN_AFTER = 100  # turns, 5 s, until somebody is told
 
 
@@ -255,11 +256,12 @@ async def pick(
     """
     Return the records at these offsets; what was compacted or retained is left out.
 
-    Reads on from one to the next where they lie close together. Raises StoreError.
+    Reads on from one to the next where they lie close together. Raises StoreError, also
+    where Kafka is too slow to say whether one is there.
     """
     wanted, found = sorted(offsets), []
     async with kafka.reader(partition) as consumer:
-        position = -1
+        position, turns = -1, 0
         while wanted:
             if not 0 <= wanted[0] - position < _CLOSE:
                 consumer.seek(partition, wanted[0])
@@ -270,7 +272,11 @@ async def pick(
             batch = records.get(partition, [])
             asked = set(wanted)
             found += [record for record in batch if record.offset in asked]
-            position = batch[-1].offset + 1 if batch else wanted[0] + 1
+            position = (await _places(consumer, [partition]))[partition]
+            turns = 0 if batch else turns + 1
+            if turns > _TURNS_TO_PICK and position <= wanted[0]:
+                msg = f"reading {partition.topic}: no record came in time"
+                raise StoreError(msg)
             wanted = [offset for offset in wanted if offset >= position]
     return found
 
