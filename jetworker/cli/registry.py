@@ -31,6 +31,10 @@ _USER_INFO = "SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO"
 _TIMEOUT = 30.0
 _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN = 404, 401, 403
 _SAID = 5
+_CANNOT_COMPARE = (
+    "it cannot compare ours, of JSON Schema draft 7, with the latest version there, so"
+    " nothing was registered: set the subject's compatibility to NONE for this once"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,8 @@ async def _ask(
         told = said.get("message") if isinstance(said, dict) else None
         what = quoted(str(told)) if told else "not as a Schema Registry does"
         msg = f"the registry {http.base_url} answered {answer.status_code}: {what}"
+        if isinstance(told, str) and path.startswith("/compatibility"):
+            msg += f"; {_CANNOT_COMPARE}"
         raise JetworkerError(msg)
     return said
 

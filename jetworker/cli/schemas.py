@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import (
+    DEFAULT_REF_TEMPLATE,
+    GenerateJsonSchema,
+    JsonSchemaMode,
+)
 from typing_extensions import override
 
 from jetworker.cli import output
@@ -63,20 +67,47 @@ def documents() -> Iterator[tuple[str, bytes]]:
 
 
 def of_commands() -> str:
-    """Return the schema of what may be written to the commands topic."""
+    """Return the schema of what may be written to the commands topic, as of draft 7."""
     return _text(_schema("commands/command.v1", CommandModel, "validation"))
 
 
 def of_events() -> str:
-    """Return the schema of any value of the events topic, in one document."""
+    """Return the schema of any value of the events topic in one document of draft 7."""
     return _text(_schema("events/any.v1", _Event, "serialization"))
 
 
 _Event = DeliveryData | TransferData | RejectedData | DuplicateData | AppliedData
 
 
+_DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+_DEFINITIONS = "#/definitions/"
+
+
 def _text(schema: dict[str, Any]) -> str:
-    return json.dumps(schema, sort_keys=True)
+    """
+    Return a schema as draft 7 says it, which is what registries can compare.
+
+    Ours differ from it in where definitions stand, and in nothing else. It leaves out
+    what stands beside a reference, so that there a reference must be alone.
+    """
+    of_2020 = DEFAULT_REF_TEMPLATE.removesuffix("{model}")
+
+    def said(part: Any) -> Any:
+        if isinstance(part, list):
+            return [said(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" not in part:
+            return {key: said(value) for key, value in part.items()}
+        name = str(part["$ref"]).removeprefix(of_2020)
+        alone = {"$ref": f"{_DEFINITIONS}{name}"}
+        rest = {key: said(value) for key, value in part.items() if key != "$ref"}
+        return {**rest, "allOf": [alone]} if rest else alone
+
+    defined = {name: said(each) for name, each in schema.get("$defs", {}).items()}
+    rest = said({key: value for key, value in schema.items() if key != "$defs"})
+    document = {**rest, "$schema": _DRAFT_7, "definitions": defined}
+    return json.dumps(document, sort_keys=True)
 
 
 def write(folder: Path) -> Iterator[Path]:

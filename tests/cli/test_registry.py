@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 from jetworker.cli import schemas
 from jetworker.cli.registry import Registry
@@ -28,6 +29,7 @@ class FakeRegistry:
 
     credentials: str | None = None
     judgement: dict[str, Any] = field(default_factory=lambda: {"is_compatible": True})
+    status: int = 200
     subjects: dict[str, list[str]] = field(default_factory=dict)
     url: str = ""
 
@@ -41,7 +43,8 @@ class FakeRegistry:
         subject = request.match_info["subject"]
         versions = self.subjects.get(subject, [])
         if request.path.startswith("/compatibility"):
-            return _none() if not versions else web.json_response(self.judgement)
+            judged = web.json_response(self.judgement, status=self.status)
+            return judged if versions else _none()
         if request.path.endswith("/versions"):
             self.subjects[subject] = [*versions, schema]
             return web.json_response({"id": len(versions) + 1})
@@ -124,6 +127,19 @@ async def test_nothing_is_registered_if_one_is_not_compatible() -> None:
     assert registry.subjects == {"told-value": ["{}"]}
 
 
+async def test_a_registry_that_cannot_compare_is_said_to_and_what_to_do_is() -> None:
+    said = {"error_code": 0, "message": "#: could not determine version"}
+    async with a_registry(judgement=said, status=500) as registry:
+        registry.subjects["told-value"] = ["{}"]
+
+        code, told = await publish(registry.url)
+
+    assert code == 1
+    assert "answered 500: #: could not determine version; it cannot compare" in told
+    assert "set the subject's compatibility to NONE" in told
+    assert registry.subjects == {"told-value": ["{}"]}
+
+
 async def test_one_signs_in_by_the_url_or_the_environment_and_neither_is_shown() -> (
     None
 ):
@@ -167,8 +183,22 @@ def _examples() -> Iterator[Path]:
     return (EXAMPLES / "events").rglob("*.json")
 
 
+@pytest.mark.parametrize("text", [schemas.of_commands(), schemas.of_events()])
+def test_what_is_published_is_of_draft_7_which_registries_compare(text: str) -> None:
+    schema = json.loads(text)
+
+    Draft7Validator.check_schema(schema)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert "$defs" not in text
+    references = set(re.findall(r'"\$ref": "([^"]*)"', text))
+    assert references
+    assert references <= {f"#/definitions/{name}" for name in schema["definitions"]}
+    # Draft 7 reads nothing that stands beside a reference.
+    assert not re.search(r'"\$ref": "[^"]*",|, "\$ref"', text)
+
+
 def test_every_event_is_valid_by_the_one_schema_of_its_topic() -> None:
-    validator = Draft202012Validator(json.loads(schemas.of_events()))
+    validator = Draft7Validator(json.loads(schemas.of_events()))
     found = list(_examples())
 
     assert found

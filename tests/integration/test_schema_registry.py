@@ -9,6 +9,7 @@ import httpx
 import pytest
 from uv import find_uv_bin
 
+from jetworker.cli import schemas
 from tests.cli.test_registry import publish
 from tests.support.invariants import judge
 from tests.support.registry import serving
@@ -57,11 +58,10 @@ def registered(url: str) -> list[str]:
     return sorted(found)
 
 
-def demand_compatibility(url: str, subject: str) -> None:
+def demand_compatibility(url: str, subject: str, other: object) -> None:
     """Register something else there, and let what follows be judged by it."""
     rule = {"compatibility": "BACKWARD"}
-    other = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#"})
-    body = {"schemaType": "JSON", "schema": other}
+    body = {"schemaType": "JSON", "schema": json.dumps(other)}
     for answer in (
         httpx.post(f"{url}/subjects/{subject}/versions", json=body, trust_env=False),
         httpx.put(f"{url}/config/{subject}", json=rule, trust_env=False),
@@ -84,15 +84,20 @@ async def test_what_confluents_serializer_writes_by_our_schema_is_carried_out(
         )
         assert second == (0, first[1].replace("registered", "there already"))
 
-        await asyncio.to_thread(demand_compatibility, url, "others-value")
-        others = {
-            "JETWORKER_TOPICS__COMMANDS": f"{system.name}.new",
-            "JETWORKER_TOPICS__EVENTS": "others",
-        }
-        code, said = await publish(url, **others)
-        # It cannot judge drafts of 2020: what is not called compatible is not registered.
-        assert (code, f"the registry {url}" in said) == (1, True), said
-        assert registered(url) == sorted([*subjects, "others-value"])
+        latest = {**json.loads(schemas.of_events()), "description": "as it was"}
+        await asyncio.to_thread(demand_compatibility, url, "others-value", latest)
+        others = {"JETWORKER_TOPICS__EVENTS": "others"}
+        assert await publish(url, **named, **others) == (
+            0,
+            f"{subjects[0]}: version 1, there already\n"
+            "others-value: version 2, registered\n",
+        )
+        of_2020 = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+        await asyncio.to_thread(demand_compatibility, url, "new-value", of_2020)
+        code, said = await publish(url, **named, JETWORKER_TOPICS__EVENTS="new")
+        # It cannot compare drafts of 2020.
+        assert (code, "it cannot compare ours" in said) == (1, True), said
+        assert registered(url) == sorted([*subjects, "others-value", "new-value"])
 
         values = await serialized(url, topics.commands, *commands)
 
