@@ -10,18 +10,20 @@ was for ten minutes, and the last ten were answered. And only where a route says
 where files would tell them apart if they were lost: no two for a common path.
 
 A place is free as soon as Jet has answered. The answer is written down by then, not yet
-durable; until it is, only an intent of the same partition is written after it. Kafka has
-them in this order, mostly in one transaction: a crash leaves both, the answer alone, or
-neither, as if the second had waited. Of two partitions it might keep the intent alone,
-and leave one unknown start more than may be in flight: there, the second does wait.
+durable. Kafka has what one partition writes in its order, mostly in one transaction: a
+crash leaves the answer and the intent after it, the answer alone, or neither, as if the
+second had waited. Of two partitions it might keep the intent alone. So an intent is
+written where no crash can leave more unknown starts than may be in flight, whatever it
+keeps of each partition; the others wait.
 """
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 
 from jetworker.core.command import CommandId, JobId
 from jetworker.core.jet_clock import AGREED, CUT, is_past
@@ -56,18 +58,33 @@ class Claim:
 ALONE = Claim()
 
 
+@dataclass(slots=True, eq=False)
+class Post:
+    """
+    A start that a crash would leave unknown, if it kept the intent without the answer.
+
+    *written* and *answered* number what was written down of it, in the order of that.
+    """
+
+    owner: object
+    claim: Claim
+    written: int
+    answered: float = inf
+
+
 @dataclass(slots=True)
 class _Job:
     """
     One job: its starts in flight, who waits for a place, and what is unknown on it.
 
-    *answers* are not durable yet, each with its owner. *windows* end by themselves,
-    *cases* when they are settled or held.
+    *posts* are those whose answer is not durable yet; *settled* is set when one of them
+    is. *windows* end by themselves, *cases* when they are settled or held.
     """
 
     sending: list[Claim] = field(default_factory=list)
     waiting: deque[tuple[Claim, "asyncio.Future[None]"]] = field(default_factory=deque)
-    answers: list[tuple[object, "asyncio.Future[None]"]] = field(default_factory=list)
+    posts: list[Post] = field(default_factory=list)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
     windows: dict[CommandId, datetime] = field(default_factory=dict)
     cases: set[CommandId] = field(default_factory=set)
     answered: int = 0
@@ -81,6 +98,7 @@ class JobLocks:
         self._clock = clock
         self._jobs: defaultdict[JobId, _Job] = defaultdict(_Job)
         self._listeners: list[Callable[[], None]] = []
+        self._writes = 0
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call *listener* whenever a job may be free again."""
@@ -140,24 +158,62 @@ class JobLocks:
         is_calm = not job.cases and calm_since >= _CALM_AFTER
         return at_once if is_calm and job.answered >= CALM_AFTER_ANSWERS else 1
 
-    def answered(
-        self, job_id: JobId, owner: object, durable: "asyncio.Future[None]"
-    ) -> None:
-        """Take note of a start that Jet answered; *durable* is when that is kept."""
-        job = self._jobs[job_id]
-        job.answered += 1
-        if durable.done():
-            return
-        answer = owner, durable
-        job.answers.append(answer)
-        durable.add_done_callback(lambda _: job.answers.remove(answer))
+    def may_write(self, job_id: JobId, owner: object, claim: Claim) -> bool:
+        """
+        Whether an intent of *owner*'s leaves no more unknown than may be in flight.
 
-    async def kept(self, job_id: JobId, owner: object) -> None:
-        """Wait until no crash can lose an answer on the job and keep *owner*'s next step."""
-        answers = self._jobs[job_id].answers
-        others = [each for of, each in answers if of is not owner]
-        if others:
-            await asyncio.wait(others)
+        Whatever of each partition a crash keeps of what is not durable yet.
+        """
+        job = self._jobs[job_id]
+        others = [each for each in job.posts if each.owner is not owner]
+        if not all(claim.goes_with(each.claim) for each in others):
+            return False
+        written = Post(owner, claim, self._writes)
+        at_most = _unknown_at_most([*job.posts, written])
+        return at_most <= self._places(job, claim.at_once)
+
+    @contextmanager
+    def post(self, job_id: JobId, owner: object, claim: Claim) -> Iterator[Post]:
+        """Write an intent down, in the order in which this is called, and its answer."""
+        job, post = self._jobs[job_id], Post(owner, claim, self._number())
+        job.posts.append(post)
+        try:
+            yield post
+        finally:
+            if post.answered == inf:  # nothing was kept, or it is held
+                self._settle(job, post)
+
+    def answered(
+        self,
+        job_id: JobId,
+        post: Post,
+        durable: "asyncio.Future[None]",
+        *,
+        is_started: bool,
+    ) -> None:
+        """Take note of what came of a start; *durable* is when that is kept."""
+        job = self._jobs[job_id]
+        job.answered += is_started
+        post.answered = self._number()
+        if durable.done():
+            self._settle(job, post)
+        else:
+            durable.add_done_callback(lambda _: self._settle(job, post))
+
+    def _settle(self, job: _Job, post: Post) -> None:
+        job.posts.remove(post)
+        job.settled.set()
+
+    def _number(self) -> int:
+        self._writes += 1
+        return self._writes - 1
+
+    async def writable(self, job_id: JobId, owner: object, claim: Claim) -> None:
+        """Wait until an intent of *owner*'s may be written, see `may_write`."""
+        settled = self._jobs[job_id].settled
+        while not self.may_write(job_id, owner, claim):
+            settled.clear()
+            await settled.wait()
 
     def hold(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
         """Keep others off the job while Jet may apply this post, until *hi* (R5.1)."""
@@ -197,3 +253,17 @@ class JobLocks:
             return 0.0
         left = max(others) - (jet_time - AGREED - CUT)
         return left.total_seconds() + _MARGIN
+
+
+def _unknown_at_most(posts: Iterable[Post]) -> int:
+    """Return how many a crash may leave unknown: of each partition the most at a time."""
+    of: defaultdict[int, list[Post]] = defaultdict(list)
+    for post in posts:
+        of[id(post.owner)].append(post)
+    return sum(
+        max(
+            sum(each.written <= at.written < each.answered for each in written)
+            for at in written
+        )
+        for written in of.values()
+    )

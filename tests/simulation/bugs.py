@@ -310,6 +310,12 @@ AT_ONCE = (
         "if len(job.sending) >= self._places(job, claim.at_once):",
         "if len(job.sending) > self._places(job, claim.at_once):",
         first=45,
+        also=(
+            (
+                "return at_most <= self._places(job, claim.at_once)",
+                "return at_most - 1 <= self._places(job, claim.at_once)",
+            ),
+        ),
     ),
 )
 

@@ -24,7 +24,7 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.job_locks import ALONE, JobLocks
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from tests.support.builders import NOW, SECOND, a_delivery
@@ -284,7 +284,8 @@ def answered(lane: Lane) -> None:
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     durable.set_result(None)
     for _ in range(10):
-        lane.locks.answered(JOB, "a partition", durable)
+        with lane.locks.post(JOB, "a partition", ALONE) as post:
+            lane.locks.answered(JOB, post, durable, is_started=True)
 
 
 async def burst(
@@ -435,3 +436,26 @@ async def test_the_next_intent_is_written_with_an_answer_or_after_it_is_durable(
 
     assert one.begun == names[:2]
     assert (before, other.begun) == ([], names[2:])
+
+
+async def test_who_would_wait_for_an_answer_to_be_durable_is_passed_by_a_few(
+    lane: Lane,
+) -> None:
+    """Their intents are committed with that answer; sixteen, and then it is its turn."""
+    waiting = a_delivery(accepted_at=Clock().now())
+    one, other = Partition(waiting), Partition(waiting)
+    named = [("c-0", one), ("passed", other)] + [(f"c-{n}", one) for n in range(1, 20)]
+    for text, owner in named:
+        name = CommandId(text)
+        owner.others[name] = replace(waiting, command_id=name)
+        lane.dispatcher.put(DeliveryHandle(owner, name))
+    await until(lambda: len(one.answers) == 17, "one, and sixteen that pass")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = list(other.begun)
+    for each in one.answers:
+        each.set_result(None)
+    await until(lambda: other.answers, "who was passed")
+
+    assert (before, other.begun) == ([], [CommandId("passed")])
+    assert one.begun == [CommandId(f"c-{n}") for n in range(17)]

@@ -1,6 +1,10 @@
 """Who may start on a job now: one at a time, and none that could be another's (R5)."""
 
 import asyncio
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
 
 import pytest
 
@@ -66,7 +70,8 @@ def answer(locks: JobLocks, times: int = 10) -> None:
     for _ in range(times):
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         durable.set_result(None)
-        locks.answered(JOB, "a partition", durable)
+        with locks.post(JOB, "a partition", ALONE) as post:
+            locks.answered(JOB, post, durable, is_started=True)
 
 
 async def most_at_once(locks: JobLocks, at_once: int) -> int:
@@ -149,19 +154,119 @@ async def test_only_the_same_partition_s_intent_goes_before_an_answer_is_durable
     """A crash might keep another partition's, and lose the answer."""
     locks = JobLocks(HandClock())
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    locks.answered(JOB, "one", durable)
+    with locks.post(JOB, "one", ALONE) as post:
+        locks.answered(JOB, post, durable, is_started=True)
 
-    await locks.kept(JOB, "one")
-    await locks.kept(OTHER, "two")
-    waiting = asyncio.create_task(locks.kept(JOB, "two"))
+    await locks.writable(JOB, "one", ALONE)
+    await locks.writable(OTHER, "two", ALONE)
+    waiting = asyncio.create_task(locks.writable(JOB, "two", ALONE))
     for _ in range(3):
         await asyncio.sleep(0)
     waited = not waiting.done()
     durable.set_exception(StoreError("its life is over"))
     await waiting
-    await locks.kept(JOB, "two")
+    await locks.writable(JOB, "two", ALONE)
 
     assert waited
+
+
+async def test_a_start_whose_paths_another_asked_for_waits_for_that_answer_to_be_kept() -> (
+    None
+):
+    locks = JobLocks(HandClock())
+    answer(locks)
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with locks.post(JOB, "one", of("/a", "/b")) as post:
+        locks.answered(JOB, post, durable, is_started=True)
+
+    allowed = [
+        locks.may_write(JOB, owner, claim)
+        for owner, claim in [
+            ("two", of("/b")),
+            ("two", of("/c")),
+            ("one", of("/b")),
+            ("two", ALONE),
+        ]
+    ]
+
+    assert allowed == [False, True, True, False]
+
+
+async def test_a_start_of_which_nothing_was_kept_leaves_its_place_to_others() -> None:
+    locks = JobLocks(HandClock())
+
+    with suppress(StoreError), locks.post(JOB, "one", ALONE):
+        meanwhile = locks.may_write(JOB, "two", ALONE)
+        raise StoreError
+
+    assert (meanwhile, locks.may_write(JOB, "two", ALONE)) == (False, True)
+
+
+@dataclass
+class Written:
+    """What partitions wrote of starts, to be cut off anywhere by a crash."""
+
+    of: defaultdict[str, list[tuple[str, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    kept: Counter[str] = field(default_factory=Counter)
+
+    def most_unknown(self) -> int:
+        """Try every crash: of each partition all that is kept, and any of what is not."""
+        return sum(
+            max(unknown(steps[:end]) for end in range(self.kept[owner], len(steps) + 1))
+            for owner, steps in self.of.items()
+        )
+
+
+def unknown(steps: list[tuple[str, int]]) -> int:
+    intents = {number for kind, number in steps if kind == "intent"}
+    return len(intents - {number for kind, number in steps if kind == "answer"})
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+async def test_no_crash_leaves_more_unknown_starts_than_may_be_in_flight(
+    at_once: int,
+) -> None:
+    locks, luck, written = JobLocks(HandClock()), Random(at_once), Written()
+    answer(locks)
+    durables: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+    most, fullest, ahead = 0, 0, 0
+
+    async def start(number: int) -> None:
+        nonlocal most, ahead
+        owner, claim = luck.choice("abc"), Claim(at_once)
+        async with locks.start(JOB, claim):
+            await locks.writable(JOB, owner, claim)
+            with locks.post(JOB, owner, claim) as post:
+                ahead += bool(len(written.of[owner]) > written.kept[owner])
+                _ = note(owner, "intent", number)
+                most = max(most, written.most_unknown())
+                for _ in range(luck.randrange(6)):
+                    await asyncio.sleep(0)
+                locks.answered(
+                    JOB, post, note(owner, "answer", number), is_started=True
+                )
+
+    def note(owner: str, kind: str, number: int) -> "asyncio.Future[None]":
+        written.of[owner].append((kind, number))
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durables[owner].append(durable)
+        return durable
+
+    starts = [asyncio.create_task(start(number)) for number in range(200)]
+    while not all(each.done() for each in starts):
+        for _ in range(luck.randrange(6)):
+            await asyncio.sleep(0)
+        owner = luck.choice("abc")
+        fullest = max(fullest, sum(map(unknown, written.of.values())))
+        written.kept[owner] = len(written.of[owner])
+        for durable in durables.pop(owner, []):
+            durable.set_result(None)
+    await asyncio.gather(*starts)
+
+    assert (most, fullest) == (at_once, at_once)
+    assert ahead > 0
 
 
 async def test_who_gives_up_waiting_takes_no_place_and_nobody_is_passed() -> None:

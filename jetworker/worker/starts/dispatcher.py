@@ -1,14 +1,16 @@
 """
-The start protocol: the deliveries of one route, started in their order.
+The start protocol: the deliveries of one route, started in their order, nearly.
 
 Intent, commit, send, answer; only who has a place on the job may (`job_locks`). One at a
 time, or each in a task of its own where several may be in flight. The next one may
 begin as soon as Jet has answered; its intent is committed with that answer, or after it.
+A few of those partitions may be passed whose intent would have to wait for that answer.
 A route that is blocked says so on every delivery that waits on it, once.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -35,13 +37,15 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks
+from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks, Post
 from jetworker.worker.starts.queue import StartQueue, is_waiting
 from jetworker.worker.starts.sender import StartSender, unavailable
 
 log = structlog.get_logger()
 
 _TOLD_ON_ARRIVAL = frozenset({State.ACCEPTED, State.WAITING})
+
+_PASSED_AT_MOST = 16  # times one is, and so many are looked at
 
 _COMPARED = 1000  # objects of a start that may go beside others by itself
 
@@ -105,6 +109,7 @@ class RouteDispatcher:
         self._is_telling = False
         self._failures = 0
         self._in_flight = 0
+        self._passed = 0
         self._found: Blocked | None = None
         self._wake = asyncio.Event()
         self._landed = asyncio.Event()
@@ -153,16 +158,9 @@ class RouteDispatcher:
                 if handle is None:
                     await self._wake.wait()
                     continue
-                try:
+                obstacle = None
+                with self._sparing_others(handle):
                     obstacle = await self._advance(handle, beside)
-                except StoreError:
-                    continue  # its owner's life is over: it is dropped with the others
-                except SetAside:
-                    self._let_go(handle)
-                    continue
-                except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
-                    self._set_aside(handle, exc)
-                    continue
                 await self._pause(obstacle)
 
     def _set_aside(self, handle: DeliveryHandle, exc: Exception) -> None:
@@ -276,6 +274,7 @@ class RouteDispatcher:
             self._landed.clear()
             await self._landed.wait()
             return None
+        handle, claim = self._next(handle, claim, route, job_id)
         if places > 1:
             self._in_flight += 1
             self._queue.remove(handle)
@@ -284,14 +283,59 @@ class RouteDispatcher:
                 name=f"a start on {self.name}",
             )
             return None
-        async with self._locks.start(job_id, claim):
-            seconds = self._locks.blocked_for(
-                job_id, handle.command_id, self._sender.jet_time
-            )
-            if not seconds:
-                return await self._start(handle, route, job_id)
+        seconds = 0.0
+        with self._sparing_others(handle):
+            async with self._locks.start(job_id, claim):
+                seconds = self._locks.blocked_for(
+                    job_id, handle.command_id, self._sender.jet_time
+                )
+                if not seconds:
+                    return await self._start(handle, route, job_id, claim)
+        if not seconds:
+            return None
         # Not while it has the job: one that may go at once, or a settled doubt, ends it.
         await wait(self._wake, seconds)
+        return None
+
+    def _next(
+        self, head: DeliveryHandle, claim: Claim, route: Route, job_id: JobId
+    ) -> tuple[DeliveryHandle, Claim]:
+        """
+        Return who goes now: the *head*, or soon after it one whose intent need not wait.
+
+        Its partition's last answer is committed with its intent; nobody is passed more
+        than a few times, and none that goes first.
+        """
+        delivery = head.delivery
+        is_first = delivery is not None and delivery.state is State.CLEARED
+        passes = not is_first and self._passed < _PASSED_AT_MOST
+        if passes and not self._locks.may_write(job_id, head.owner, claim):
+            for each in self._writable(claim, job_id):
+                asks = self._claim_like(claim, each, route, job_id)
+                if asks and self._locks.may_write(job_id, each.owner, asks):
+                    self._passed += 1
+                    return each, asks
+        self._passed = 0
+        return head, claim
+
+    def _writable(self, claim: Claim, job_id: JobId) -> Iterator[DeliveryHandle]:
+        """Yield the first that wait whose partitions may write now, paths aside."""
+        any_paths = Claim(claim.at_once)
+        may: dict[int, bool] = {}
+        for each in self._queue.first(_PASSED_AT_MOST):
+            owner = id(each.owner)
+            if owner not in may:
+                may[owner] = self._locks.may_write(job_id, each.owner, any_paths)
+            if may[owner]:
+                yield each
+
+    def _claim_like(
+        self, claim: Claim, handle: DeliveryHandle, route: Route, job_id: JobId
+    ) -> Claim | None:
+        """Return what one that may go before its turn asks for; None: not before it."""
+        with suppress(Exception):  # it is set aside when its turn comes
+            asks = self._claim(handle, route, job_id)
+            return asks if asks.at_once == claim.at_once else None
         return None
 
     def _claim(self, handle: DeliveryHandle, route: Route, job_id: JobId) -> Claim:
@@ -322,15 +366,10 @@ class RouteDispatcher:
     ) -> None:
         """Start one while others are in flight; it goes first again if it was not sent."""
         try:
-            async with self._locks.start(job_id, claim):
-                obstacle = await self._start(handle, route, job_id)
-            self._found = obstacle or self._found
-        except StoreError:
-            pass  # its owner's life is over
-        except SetAside:
-            self._let_go(handle)
-        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
-            self._set_aside(handle, exc)
+            with self._sparing_others(handle):
+                async with self._locks.start(job_id, claim):
+                    obstacle = await self._start(handle, route, job_id, claim)
+                self._found = obstacle or self._found
         finally:
             self._in_flight -= 1
             if is_waiting(handle):
@@ -338,8 +377,20 @@ class RouteDispatcher:
             self._landed.set()
             self._wake.set()
 
+    @contextmanager
+    def _sparing_others(self, handle: DeliveryHandle) -> Iterator[None]:
+        """Go on with the others where one start fails, whatever with."""
+        try:
+            yield
+        except StoreError:
+            pass  # its owner's life is over: it is dropped with the others
+        except SetAside:
+            self._let_go(handle)
+        except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
+            self._set_aside(handle, exc)
+
     async def _start(
-        self, handle: DeliveryHandle, route: Route, job_id: JobId
+        self, handle: DeliveryHandle, route: Route, job_id: JobId, claim: Claim
     ) -> Blocked | None:
         """
         Start one delivery.
@@ -358,7 +409,7 @@ class RouteDispatcher:
         if obstacle is not None:
             return obstacle
         await self._sender.turn(route)
-        await self._locks.kept(job_id, handle.owner)
+        await self._locks.writable(job_id, handle.owner, claim)
         delivery = handle.delivery
         if delivery is None or not is_waiting(handle) or self._is_full(route, handle):
             return None
@@ -369,12 +420,20 @@ class RouteDispatcher:
         now = self._routes().get(self.name)
         if now is not None and now.paused:  # meanwhile
             return _ROUTE_PAUSED
-        with handle.owner.sending():
-            outcome = await self._send(handle, delivery, route, job_id)
+        with (
+            handle.owner.sending(),
+            self._locks.post(job_id, handle.owner, claim) as post,
+        ):
+            outcome = await self._send(handle, delivery, route, job_id, post)
         return self._obstacle_of(outcome, handle)
 
     async def _send(
-        self, handle: DeliveryHandle, delivery: Delivery, route: Route, job_id: JobId
+        self,
+        handle: DeliveryHandle,
+        delivery: Delivery,
+        route: Route,
+        job_id: JobId,
+        post: Post,
     ) -> Trigger:
         """Write the intent down, send it, and write down what came of it."""
         written_at = self._clock.monotonic()
@@ -400,11 +459,11 @@ class RouteDispatcher:
             if outcome.hi is not None:
                 self._locks.hold(job_id, handle.command_id, outcome.hi)
         durable = handle.apply(outcome)
-        if isinstance(outcome, StartConfirmed):
-            self._locks.answered(job_id, handle.owner, durable)
-            if not durable.done():
-                durable.add_done_callback(_reach_started)
-                return outcome
+        is_started = isinstance(outcome, StartConfirmed)
+        self._locks.answered(job_id, post, durable, is_started=is_started)
+        if is_started and not durable.done():
+            durable.add_done_callback(_reach_started)
+            return outcome
         await durable
         reach(Point.AFTER_STARTED)
         return outcome

@@ -4,6 +4,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import expiry
@@ -60,6 +61,11 @@ class StartQueue:
                 return handle
             self.remove(handle)
         return None
+
+    def first(self, number: int) -> list[DeliveryHandle]:
+        """Return the first that wait, so many at most; none of those that have ended."""
+        found = islice(self._entries.values(), number)
+        return [each for each in found if is_waiting(each)]
 
     def take_new(self) -> list[DeliveryHandle]:
         """Return who came since this was asked last."""
