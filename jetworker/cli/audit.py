@@ -24,11 +24,12 @@ from jetworker.core.audit import (
     judge_creations,
 )
 from jetworker.core.errors import JetUnavailable
+from jetworker.core.resumption import Kept, Mark, Position
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import offsets_of
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
-from jetworker.wire import dead_letters, snapshots
+from jetworker.wire import dead_letters, positions, snapshots
 from jetworker.wire.dead_letters import Letter
 from jetworker.wire.events import read
 from jetworker.wire.printed import AuditData, InvariantData, ViolationData
@@ -104,6 +105,7 @@ def compose(
     *later* is the state as it was after the events were read, if it may have moved on.
     """
     hidden: set[str] = set()
+    state = tuple(state)
     kept = _kept(state, hidden)
     after = kept if later is None else _kept(later, hidden)
     changed = (each for each in kept | after if kept.get(each) != after.get(each))
@@ -115,7 +117,22 @@ def compose(
         offsets,
         frozenset(changed),
         frozenset(hidden),
+        read_again=_read_again(state),
     )
+
+
+def _read_again(state: Iterable[Any]) -> dict[int, int]:
+    """Return before which offset each partition was read again, as it says last."""
+    kept: dict[int, Kept] = {}
+    for record in state:
+        if snapshots.is_own(record.key):
+            now = kept.get(record.partition, Mark.EMPTY)
+            kept[record.partition] = positions.fold(now, record.key, record.value)
+    return {
+        number: each.again
+        for number, each in kept.items()
+        if isinstance(each, Position) and each.again
+    }
 
 
 def _kept(state: Iterable[Any], hidden: set[str]) -> dict[str, SnapshotRow]:

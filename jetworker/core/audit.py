@@ -60,7 +60,8 @@ class History:
     snapshots changed while the topics were read, *unreadable* those whose latest one
     this version cannot read: of neither the snapshot is judged. *earlier* are those that
     were accepted before anything that the commands topic holds was published: their
-    records went with a topic that was deleted and made anew.
+    records went with a topic that was deleted and made anew. Of places before
+    *read_again* of their partition answers may be of two readings, as the state says.
     """
 
     events: Sequence[EventRow]
@@ -71,6 +72,11 @@ class History:
     moving: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
     earlier: frozenset[str] = frozenset()
+    read_again: Mapping[int, int] = field(default_factory=dict)
+
+    def is_read_again(self, partition: int, offset: int) -> bool:
+        """Whether answers about a place may be of more than one reading."""
+        return offset < self.read_again.get(partition, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,20 +240,30 @@ def _judge_answers(verdict: Verdict, history: History) -> None:
         elif event.kind == "delivery.accepted":
             accepted.add(event.command_id)
     records: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    twice: set[str] = set()
     for record in history.commands:
         if record.offset < history.answered_below.get(record.partition, 0):
             number = answers[record.partition, record.offset]
+            is_again = history.is_read_again(record.partition, record.offset)
             if record.command_id is not None and record.command_id in accepted:
                 records[record.command_id].append((record.partition, number))
+                if is_again:
+                    twice.add(record.command_id)
             else:
                 what = f"partition {record.partition}, offset {record.offset}: {number}"
-                verdict.check(ANSWERED, holds=number == 1, what=what)
+                holds = number == 1 or (is_again and number > 1)
+                verdict.check(ANSWERED, holds=holds, what=what)
     whole = {record.partition for record in history.commands if not record.offset}
     for command_id, found in records.items():
         partitions = {partition for partition, _ in found}
         numbers = [number for _, number in found]
         is_whole = partitions <= whole and command_id not in history.earlier
-        _judge_records(verdict, command_id, numbers, partitions, is_whole)
+        if command_id in twice:
+            what = f"{command_id}, read again: {numbers[:20]}"
+            holds = sum(numbers) >= len(numbers) - 1
+            verdict.check(ANSWERED, holds=holds, what=what)
+        else:
+            _judge_records(verdict, command_id, numbers, partitions, is_whole)
 
 
 def _judge_records(
@@ -280,6 +296,7 @@ def _judge_dead_letters(verdict: Verdict, history: History) -> None:
         where = (int(event.data["partition"]), int(event.data["offset"]))
         found = parked.get(where, [])
         same = len(found) == 1 and found[0] == asked.get(where, found[0])
+        same |= bool(found) and history.is_read_again(*where)
         what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
         verdict.check(PARKED, holds=same, what=what)
 

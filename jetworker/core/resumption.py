@@ -34,7 +34,9 @@ class Position:
     Kafka does not tell ids) with so many *partitions*. So many partitions *of* the
     state topic have been begun. The *events* topic had so many when this was kept first:
     a command whose snapshot does not say where its events are was accepted under it.
-    *is_grown* is whether the topics ever had fewer partitions (`growth`).
+    *is_grown* is whether the topics ever had fewer partitions (`growth`). Offsets
+    before *again* may have been answered about twice: the topic was remade or cut, and
+    read from its beginning.
     """
 
     owner: str
@@ -44,6 +46,7 @@ class Position:
     of: int = 0
     events: int = 0
     is_grown: bool = False
+    again: int = 0
 
 
 class Mark(StrEnum):
@@ -144,6 +147,13 @@ def _within(offset: int | None, found: Input) -> GoOn:
 
 def _recreated(since: int, found: Input) -> GoOn:
     return GoOn(found.begins, Gap(Cause.RECREATED, since))
+
+
+def read_again(kept: Kept, gap: Gap | None) -> int:
+    """Return before which offset answers may name a place of now and of before."""
+    before = kept.again if isinstance(kept, Position) else 0
+    is_anew = gap is not None and gap.cause is Cause.RECREATED
+    return max(before, gap.since) if gap is not None and is_anew else before
 
 
 def lost(

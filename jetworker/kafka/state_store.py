@@ -22,7 +22,16 @@ from aiokafka.structs import OffsetAndMetadata
 from jetworker.core.command import CommandId
 from jetworker.core.errors import Fenced, StateLost, StoreError
 from jetworker.core.growth import Layout, has_grown
-from jetworker.core.resumption import Gap, GoOn, Kept, Lost, Mark, Position, resume
+from jetworker.core.resumption import (
+    Gap,
+    GoOn,
+    Kept,
+    Lost,
+    Mark,
+    Position,
+    read_again,
+    resume,
+)
 from jetworker.kafka.batches import batches, codec
 from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
 from jetworker.kafka.ownership import Ownership, Source, last_kept
@@ -254,6 +263,7 @@ class StateStore:
                     if isinstance(kept, Position) and kept.events
                     else self._events,
                     is_grown=await self._has_grown(kafka, kept, layout),
+                    again=read_again(kept, gap),
                 )
                 await self._commit([Write((), offset)])
                 return TakenOver(self, latest, handed, barrier, gap)

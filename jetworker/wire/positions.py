@@ -31,18 +31,19 @@ def encode_owner(group: str) -> bytes:
 
 def encode(position: Position) -> bytes:
     """Return the value of a position."""
-    return orjson.dumps(
-        {
-            "v": 1,
-            "owner": position.owner,
-            "offset": position.offset,
-            "topicId": position.topic_id,
-            "partitions": position.partitions,
-            "of": position.of,
-            "events": position.events,
-            "grown": position.is_grown,
-        }
-    )
+    fields = {
+        "v": 1,
+        "owner": position.owner,
+        "offset": position.offset,
+        "topicId": position.topic_id,
+        "partitions": position.partitions,
+        "of": position.of,
+        "events": position.events,
+        "grown": position.is_grown,
+    }
+    if position.again:
+        fields["again"] = position.again
+    return orjson.dumps(fields)
 
 
 def fold(kept: Kept, key: bytes | None, value: bytes | None) -> Kept:
@@ -70,4 +71,5 @@ def _decode(value: bytes) -> Position:
         of=fields.get("of", 0),
         events=fields.get("events", 0),
         is_grown=fields.get("grown", False),
+        again=fields.get("again", 0),
     )

@@ -112,6 +112,28 @@ def test_what_went_with_a_commands_topic_that_was_deleted_is_not_missed() -> Non
     assert judge(replace(other, earlier=frozenset({"c-1"}))).violations == []
 
 
+def test_what_was_read_again_may_be_answered_and_parked_once_more() -> None:
+    """The log was cut, and is read from its beginning: the state says up to where."""
+    again = (
+        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 0}),
+        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
+        EventRow("command.rejected", None, 0, {"partition": 0, "offset": 2}),
+    )
+    cut = replace(
+        GOOD,
+        events=(*GOOD.events, *again),
+        dead_letters=(*GOOD.dead_letters, *GOOD.dead_letters),
+    )
+
+    assert {each for each, _ in judge(cut).violations} == {ANSWERED, PARKED}
+    assert judge(replace(cut, read_again={0: 3})).violations == []
+    missed = replace(GOOD, events=GOOD.events[:3], read_again={0: 3})
+    assert [what for _, what in judge(missed).violations] == [
+        "partition 0, offset 2: 0",
+        "c-1, read again: [0, 0]",
+    ]
+
+
 def test_after_a_growth_a_repeat_is_answered_on_another_partition() -> None:
     repeat = CommandRow(5, 0, "c-1", b"{}")
     answer = EventRow("command.duplicate", "c-1", 0, {"partition": 5, "offset": 0})

@@ -12,6 +12,7 @@ from jetworker.core.resumption import (
     Mark,
     Position,
     lost,
+    read_again,
     resume,
 )
 
@@ -131,3 +132,21 @@ def test_what_is_lost_is_told_from_what_is_new(
     kept: dict[int, Kept], stands: dict[int, int | None], expected: dict[int, str]
 ) -> None:
     assert lost(kept, stands, "ours") == expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "gap", "expected"),
+    [
+        (Mark.EMPTY, None, 0),
+        (Mark.UNOWNED, Gap(Cause.RECREATED, 50), 50),
+        (_OURS, None, 0),
+        (_OURS, Gap(Cause.RECREATED, 50), 50),
+        (_OURS, Gap(Cause.RETENTION, 50, 9), 0),
+        (Position("ours", 50, again=70), Gap(Cause.RECREATED, 50), 70),
+        (Position("ours", 50, again=70), None, 70),
+    ],
+)
+def test_up_to_where_answers_may_be_of_two_readings_is_kept(
+    kept: Kept, gap: Gap | None, expected: int
+) -> None:
+    assert read_again(kept, gap) == expected

@@ -1,11 +1,16 @@
 """The state topic is the memory: whose it is, and what happens when it is not whole."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from jetworker.core.resumption import Position
+from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import offsets_of
+from jetworker.kafka.ownership import last_kept, put_back
 from jetworker.kafka.topics import create
 from tests.support.invariants import judge
 from tests.support.operating import (
@@ -94,6 +99,40 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     judge(events, first + more, system.jet)
     metrics = (await worker.get("/metrics")).text
     assert 'jetworker_input_gaps_total{cause="recreated"} 0.0' in metrics
+    await audited(system)
+
+
+async def test_a_log_that_ends_before_the_offset_is_read_from_its_beginning(
+    system: System,
+) -> None:
+    """Truncated or restored: the same topic, and the group stands beyond its end."""
+    first = [a_command(f"s-{n}") for n in range(8)]
+    worker = await (await system.worker()).ready()
+    await system.publish(*first, b"{poison")
+    await system.terminal(8)
+    await worker.stop()
+
+    ends = await stand_beyond_the_end(system, 5)
+    more = [a_command(f"s-{n}") for n in range(20, 28)]
+    await system.publish(*more)
+    worker = await (await system.worker()).ready()
+    events = await system.terminal(16)
+
+    async def is_read() -> bool:
+        return await offsets_of(system.config) == await ends_of(system)
+
+    await until(is_read, "a log that is read to its end")
+
+    judge(events, first + more, system.jet)
+    metrics = (await worker.get("/metrics")).text
+    assert 'jetworker_input_gaps_total{cause="recreated"} 4.0' in metrics
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
+    cut = [each for each in lines if "was cut" in each["event"]]
+    assert {each["partition"]: each["offset"] for each in cut} == {
+        number: end + 5 for number, end in ends.items()
+    }
+    answers = Counter(e.kind for e in await system.events() if "command." in e.kind)
+    assert answers == {"command.duplicate": 8, "command.rejected": 2}
     await audited(system)
 
 
@@ -247,6 +286,16 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
         return len(lags) == 4 and all(each.endswith(" 0.0") for each in lags)
 
     await until(says_so, "lags of 0")
+
+
+async def stand_beyond_the_end(system: System, by: int) -> dict[int, int]:
+    """Say in the state and to the group that more was read than there is."""
+    kafka = KafkaClients(system.config.kafka, system.config.topics)
+    ends = await ends_of(system)
+    for number, kept in (await last_kept(kafka, system.config.topics.state)).items():
+        assert isinstance(kept, Position)
+        await put_back(kafka, number, (), replace(kept, offset=ends[number] + by))
+    return ends
 
 
 async def ends_of(system: System) -> dict[int, int]:

@@ -6,7 +6,8 @@ from jetworker.core.resumption import Kept, Mark, Position
 from jetworker.wire import positions
 from jetworker.wire.snapshots import BARRIER
 
-_AT = Position("g", 7, "id", 4, 4, events=5, is_grown=True)
+_AT = Position("g", 7, "id", 4, 4, events=5, is_grown=True, again=3)
+_BARE = Position("g", 8)
 _OWNER = positions.encode_owner("g")
 
 
@@ -15,6 +16,7 @@ _OWNER = positions.encode_owner("g")
     [
         (Mark.EMPTY, positions.POSITION, positions.encode(_AT), _AT),
         (Mark.UNOWNED, positions.POSITION, positions.encode(_AT), _AT),
+        (_AT, positions.POSITION, positions.encode(_BARE), _BARE),
         (
             Mark.EMPTY,
             positions.POSITION,
