@@ -92,20 +92,22 @@ class Newest:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._jobs: dict[JobId, list[tuple[float, bytes]]] = {}
+        self._jobs: dict[JobId, list[tuple[float, CommandId, bytes]]] = {}
 
-    def add(self, job_id: JobId, made_at: float, value: bytes) -> None:
+    def add(
+        self, job_id: JobId, made_at: float, command_id: CommandId, value: bytes
+    ) -> None:
         """Keep one, for as long as it is among them."""
         kept = self._jobs.setdefault(job_id, [])
-        kept.append((made_at, value))
+        kept.append((made_at, command_id, value))
         if len(kept) >= 10 * self._number:  # rarely: that is what makes it cheap
             kept[:] = nlargest(self._number, kept)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield them, job by job."""
+    def __iter__(self) -> Iterator[tuple[CommandId, bytes]]:
+        """Yield them with whose they are, job by job."""
         for kept in self._jobs.values():
-            for _, value in nlargest(self._number, kept):
-                yield value
+            for _, command_id, value in nlargest(self._number, kept):
+                yield command_id, value
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,8 +251,9 @@ class Deliveries:
             if number % _MANY == 0:
                 gc.freeze()
             await slices.rest()
-        for value in newest:
-            self._note(snapshots.decode(value))
+        for command_id, value in newest:
+            with self._spared(command_id):
+                self.services.noted(snapshots.decode(value))
             await slices.rest()
 
     def _take_up(self, value: bytes, newest: Newest) -> None:
@@ -260,7 +261,7 @@ class Deliveries:
         if brief is not None and not brief.is_doubted:
             self.memory.recall(brief)
             if brief.job_id is not None and brief.made_at is not None:
-                newest.add(brief.job_id, brief.made_at, value)
+                newest.add(brief.job_id, brief.made_at, brief.command_id, value)
             return
         snapshot = snapshots.decode(value)
         self._note(snapshot)

@@ -286,10 +286,15 @@ def test_where_the_row_of_an_ended_one_is_is_remembered(
 def test_the_newest_of_each_job_are_kept_in_whatever_order_they_come() -> None:
     newest, other = Newest(3), JobId("other")
     for number in (*range(40), *reversed(range(40, 80))):
-        newest.add(JOB, number, b"%d" % number)
-    newest.add(other, 7, b"the only one")
+        newest.add(JOB, number, CommandId(f"c-{number}"), b"%d" % number)
+    newest.add(other, 7, CommandId("o"), b"the only one")
 
-    assert list(newest) == [b"79", b"78", b"77", b"the only one"]
+    assert list(newest) == [
+        (CommandId("c-79"), b"79"),
+        (CommandId("c-78"), b"78"),
+        (CommandId("c-77"), b"77"),
+        (CommandId("o"), b"the only one"),
+    ]
 
 
 def test_the_same_content_is_recognised_by_its_fingerprint() -> None:

@@ -151,9 +151,12 @@ PLACES = (
         job=SEEN_BY_NOBODY,
     ),
     Place(
+        "b-newest", snapshots, "decode", named("b-newest"), DONE, None, 1, job="job-1"
+    ),
+    Place(
         "b-kept",
         snapshots,
-        "decode",
+        "brief",
         named("b-kept"),
         REJECTED,
         INTERNAL,
