@@ -132,7 +132,8 @@ async def _notified(
         yield
         return
     secret = given.secret.get_secret_value()
-    server = NotificationServer(parts.hint, secret, Clock(), metrics)
+    miss = parts.follower.miss_notification
+    server = NotificationServer(parts.hint, miss, secret, Clock(), metrics)
     try:
         port = await server.start(config.http.host, given.port)
     except OSError as exc:

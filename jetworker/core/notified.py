@@ -2,10 +2,10 @@
 How far a job's notifications may make questions rarer.
 
 What a notification says is never believed; that notifications *come* is learned from
-Jet's own answers. One is confirmed where Jet, asked for it, shows a change. While they
-are, questions that nobody gave a reason for may wait. Where Jet shows an end that none
-has announced (another worker behind the same URL got it, or it was lost), none is relied
-on for a while.
+Jet's own answers. One is confirmed where Jet, asked later, shows a change of the delivery
+that it named. While they are, questions about deliveries of which one was may wait, the
+older the longer (`polling.Pace.put_off`). Where Jet shows an end that none has announced
+(another worker behind the same URL got it, or it was lost), none is relied on for a while.
 """
 
 from collections.abc import Mapping
@@ -46,8 +46,14 @@ class Notified:
         rest = {x: at for x, at in self.awaited.items() if x != delivery_id}
         return replace(self.settled(now), awaited=rest, confirmed_at=now)
 
+    def missed(self, now: float) -> "Notified":
+        """Return it after one that came and was not taken: nobody knows whose."""
+        return replace(self, doubted_at=now)
+
     def settled(self, now: float) -> "Notified":
         """Return it with what was awaited in vain."""
+        if not self.awaited:
+            return self
         rest = {x: at for x, at in self.awaited.items() if now - at <= _LATE}
         if len(rest) == len(self.awaited):
             return self

@@ -131,10 +131,15 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A delivery that a notification names: somebody says that it is worth a question."""
+    """
+    A delivery that a notification names: somebody says that it is worth a question.
+
+    *is_running*: it says as well that the delivery has not ended, so that no hurry is.
+    """
 
     job_id: JobId
     delivery_id: DeliveryId
+    is_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,13 +319,16 @@ class Pace:
         least, most = self.minimum.total_seconds(), self.maximum.total_seconds()
         return min(max(wanted, least), most)
 
-    def put_off(self, usual: float, relied_on: float) -> float:
+    def put_off(self, usual: float, age: float, relied_on: float) -> float:
         """
         Return a longer wait than the *usual* one where notifications are relied on.
 
         *relied_on*: for so many seconds more, so that all is asked when that is over.
+        Half of the delivery's *age* at most: an end that none announces is seen late by
+        a part of what the delivery took, and short ones lose nothing.
         """
-        return max(usual, min(relied_on, self.maximum.total_seconds()))
+        longest = min(age / 2, relied_on, self.maximum.total_seconds())
+        return max(usual, longest)
 
 
 def spread(seconds: float, jitter: float) -> float:

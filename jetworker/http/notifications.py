@@ -26,12 +26,22 @@ _SLOWEST = 5.0  # seconds for a body
 
 
 class NotificationServer:
-    """Listens for notifications; *take* is told of each delivery that one names."""
+    """
+    Listens for notifications; *take* is told of each delivery that one names.
+
+    *miss* is told of one that had the secret and was not read.
+    """
 
     def __init__(
-        self, take: Callable[[Hint], bool], secret: str, clock: Clock, metrics: Metrics
+        self,
+        take: Callable[[Hint], bool],
+        miss: Callable[[], None],
+        secret: str,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._take = take
+        self._miss = miss
         self._secret = secret.encode()
         self._clock = clock
         self._metrics = metrics
@@ -66,6 +76,7 @@ class NotificationServer:
         if (request.content_length or 0) > wire.LONGEST:
             return self._refuse(413)
         if not self._has_turn():
+            self._miss()
             return self._refuse(429)
         try:
             async with asyncio.timeout(_SLOWEST):
@@ -73,6 +84,7 @@ class NotificationServer:
         except asyncio.IncompleteReadError as exc:
             body = exc.partial
         except TimeoutError:
+            self._miss()
             return self._refuse(408)
         if len(body) > wire.LONGEST:
             return self._refuse(413)

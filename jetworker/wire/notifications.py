@@ -2,7 +2,8 @@
 What Jet notifies of, to hints: which deliveries somebody says are worth a question.
 
 Notifications carry no signature, so that nothing in one is a fact: not its state, not
-its time, not even that Jet sent it. Two names are read, and everything else is left.
+its time, not even that Jet sent it. Two names are read, and whether the question may
+wait: it may where the state that is told is one of a delivery that has not ended.
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from jetworker.wire.jet import is_jet_id
 
 LONGEST = 64 << 10  # bytes of a body
 _MOST = 100
+_RUNNING = frozenset({"CREATED", "QUEUED", "SCHEDULED", "IN_PROGRESS"})
 
 
 def decode(body: bytes) -> tuple[Hint, ...]:
@@ -26,8 +28,12 @@ def decode(body: bytes) -> tuple[Hint, ...]:
     events = told.get("events") if isinstance(told, dict) else None
     if not isinstance(events, list):
         return ()
-    hints = (_hint(each) for each in events[:_MOST])
-    return tuple(dict.fromkeys(each for each in hints if each is not None))
+    found: dict[tuple[JobId, DeliveryId], Hint] = {}
+    for hint in map(_hint, events[:_MOST]):
+        if hint is not None:
+            ids = hint.job_id, hint.delivery_id
+            found[ids] = found.get(ids, hint) if hint.is_running else hint
+    return tuple(found.values())
 
 
 def _hint(event: Any) -> Hint | None:
@@ -38,4 +44,6 @@ def _hint(event: Any) -> Hint | None:
     job_id, delivery_id = named.get("jobId"), named.get("deliveryId")
     if not is_jet_id(job_id) or not is_jet_id(delivery_id):
         return None
-    return Hint(JobId(job_id), DeliveryId(delivery_id))
+    state = named.get("state")
+    is_running = isinstance(state, str) and state in _RUNNING
+    return Hint(JobId(job_id), DeliveryId(delivery_id), is_running)

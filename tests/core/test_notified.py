@@ -46,4 +46,18 @@ def test_an_end_that_is_seen_again_is_awaited_since_it_was_seen_first() -> None:
 
 
 def test_questions_are_put_off_to_the_longest_interval_and_no_further() -> None:
-    assert [PACE.put_off(3, each) for each in (0, 20, 60, 3600)] == [3, 20, 60, 60]
+    put_off = [PACE.put_off(3, 1000, each) for each in (0, 20, 60, 3600)]
+
+    assert put_off == [3, 20, 60, 60]
+
+
+def test_questions_are_put_off_by_half_of_what_a_delivery_has_taken() -> None:
+    """So an end that none announces is seen late by a part of what it took."""
+    assert [PACE.put_off(2, age, 60) for age in (0, 10, 90, 600)] == [2, 5, 45, 60]
+
+
+def test_one_that_was_not_read_ends_the_reliance_for_a_while() -> None:
+    notified = Notified().confirmed(1000.0).missed(1001.0)
+
+    assert notified.relied_on(1001.0) == 0
+    assert notified.confirmed(1001.0 + DOUBTED_FOR).relied_on(1001.0 + DOUBTED_FOR) > 0

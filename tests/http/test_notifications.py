@@ -28,6 +28,7 @@ class Door:
     port: int
     metrics: Metrics
     taken: list[Hint] = field(default_factory=list)
+    missed: list[None] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return how often each outcome was counted."""
@@ -54,14 +55,18 @@ async def a_door(*, is_followed: bool = True) -> AsyncIterator[Door]:
     """Open a server whose clock stands still."""
     metrics = Metrics(CollectorRegistry())
     taken: list[Hint] = []
+    missed: list[None] = []
 
     def take(hint: Hint) -> bool:
         taken.append(hint)
         return is_followed
 
-    server = NotificationServer(take, SECRET, HandClock(), metrics)
+    def miss() -> None:
+        missed.append(None)
+
+    server = NotificationServer(take, miss, SECRET, HandClock(), metrics)
     try:
-        yield Door(await server.start("127.0.0.1", 0), metrics, taken)
+        yield Door(await server.start("127.0.0.1", 0), metrics, taken, missed)
     finally:
         await server.stop()
 
@@ -112,7 +117,7 @@ async def test_a_body_is_refused_unread_without_the_secret_or_beyond_the_limit()
 
     assert [each.split(b" ")[1] for each in refused] == [b"404", b"404", b"405", b"413"]
     assert all(SECRET.encode() not in each for each in refused)
-    assert door.taken == []
+    assert door.taken == door.missed == []
     assert door.counts()["refused"] == 4
 
 
@@ -140,3 +145,4 @@ async def test_of_a_flood_only_some_is_read() -> None:
     statuses = [answer.status_code for answer in found]
     assert statuses == [204] * 50 + [429] * 30
     assert len(door.taken) == 50
+    assert len(door.missed) == 30

@@ -1,5 +1,7 @@
 """Of a notification two names are read, and nothing else is believed."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -23,6 +25,28 @@ def test_each_delivery_that_is_named_is_a_hint_once() -> None:
     found = decode(orjson.dumps({"subscriptionId": "s", "events": events}))
 
     assert found == (HINT, Hint(JobId("j-1"), DeliveryId("d-2")))
+
+
+@pytest.mark.parametrize(
+    ("states", "is_running"),
+    [
+        (["QUEUED"], True),
+        (["CREATED", "QUEUED", "SCHEDULED", "IN_PROGRESS"], True),
+        (["IN_PROGRESS", "COMPLETED"], False),
+        (["FAILED", "IN_PROGRESS"], False),
+        (["anything"], False),
+        ([None], False),
+        ([["QUEUED"]], False),
+    ],
+)
+def test_a_question_may_wait_where_a_delivery_is_said_to_go_on_and_nothing_else(
+    states: list[object], *, is_running: bool
+) -> None:
+    events = [an_event(state=each) for each in states]
+
+    assert decode(orjson.dumps({"events": events})) == (
+        replace(HINT, is_running=is_running),
+    )
 
 
 @pytest.mark.parametrize(

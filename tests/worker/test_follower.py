@@ -293,19 +293,5 @@ async def test_a_forged_one_makes_no_question_rarer() -> None:
     assert due < 1
 
 
-async def test_while_they_are_borne_out_questions_are_put_off() -> None:
-    poll = ShowingPoll()
-    poll.state = "QUEUED"
-    async with following(poll) as (follower, owner):
-        follower.hint(D1)
-        await until(lambda: owner.delivery.jet_state == "QUEUED", "the change")
-        await until(lambda: not _is_asking(follower), "its end")
-
-        due = follower.next_due(owner.delivery.command_id)
-
-    assert due is not None
-    assert 30 < due <= 60
-
-
 def _is_asking(follower: Follower) -> bool:
     return bool(follower.asking)

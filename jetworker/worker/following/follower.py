@@ -11,8 +11,10 @@ listing that tells of nobody is asked for more rarely: the budget is for answers
 word on the delivery decides, however long a transfer is listed. Questions grow rarer
 with age and come closer again towards the estimated end. When the budget is short,
 answers get older and nothing else happens. A delivery that a notification names is asked
-for at once, and those that none names may wait longer, as long as Jet's answers bear the
-notifications out (`core.notified`).
+for at once, unless it is said to go on: then it waits no longer than it would without
+notifications. Those of which one was borne out by Jet's answers may wait longer, as long
+as they are (`core.notified`): so notifications make no question that there would not have
+been, but one for each end.
 
 What is due stands in one heap; a bounded number of askers take it from there, each the
 next when it is done with one.
@@ -25,7 +27,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import CommandId, JobId
+from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.notified import Notified
@@ -84,7 +86,7 @@ class Follower:
         self._followed: dict[CommandId, Followed] = {}
         self._jobs: dict[JobId, FollowedJob] = {}
         self._notified: dict[JobId, Notified] = {}
-        self._early: dict[Hint, None] = {}
+        self._early: dict[tuple[JobId, DeliveryId], Hint] = {}
         self._hinted_every = min(1.0, self._least)
         self._tick = self._least / 100  # what is due in it is handed over at once
         self._schedule: Schedule[Followed | FollowedJob] = Schedule()
@@ -129,9 +131,10 @@ class Follower:
 
     def _ask_first(self, job: FollowedJob, followed: Followed, now: float) -> None:
         """Let the job's next listing tell of a new one, if that is soon or can be."""
-        hint = Hint(followed.job_id, followed.delivery_id)
-        if hint in self._early:
-            del self._early[hint]
+        early = self._early.pop((followed.job_id, followed.delivery_id), None)
+        if early is not None:
+            followed.named_at = now
+        if early is not None and not early.is_running:
             followed.hinted_at = now
             self._put(followed, now)
             return
@@ -149,27 +152,67 @@ class Follower:
         """
         Ask for a delivery that a notification names; returns whether it is followed.
 
-        At once, but once a second at most: it may be forged. One that is not followed
-        yet is remembered for a while: Jet may be faster than we are.
+        At once, but once a second at most: it may be forged. One that is said to go on
+        is only put off no longer. One that is not followed yet is remembered for a
+        while: Jet may be faster than we are.
         """
         now = self._clock.monotonic()
         notified = self._notified.get(hint.job_id)
-        if notified is not None:
+        if notified is not None and not hint.is_running:
             self._notified[hint.job_id] = notified.announced(hint.delivery_id, now)
         job = self._jobs.get(hint.job_id)
         followed = job.deliveries.get(hint.delivery_id) if job else None
         if job is None or followed is None:
-            self._early[hint] = None
-            if len(self._early) > _EARLY:
-                del self._early[next(iter(self._early))]
+            self._remember(hint)
             return False
+        followed.named_at = now
+        if hint.is_running:
+            self._put_off_no_longer(job, followed, now)
+            return True
         followed.hinted_at = now
         if not followed.is_asking:
-            earliest = followed.tried_at + self._hinted_every
-            if job.relying.pop(followed.delivery_id, None) is None:
-                earliest = min(followed.due, earliest)
-            self._put(followed, max(now, earliest))
+            self._bring_forward(job, followed, now)
         return True
+
+    def _remember(self, hint: Hint) -> None:
+        """Keep one of what is not followed yet; that it has ended, rather than not."""
+        ids = hint.job_id, hint.delivery_id
+        self._early[ids] = self._early.get(ids, hint) if hint.is_running else hint
+        if len(self._early) > _EARLY:
+            del self._early[next(iter(self._early))]
+
+    def _bring_forward(self, job: FollowedJob, followed: Followed, now: float) -> None:
+        """Ask soon; whoever is found as he was is asked again when he would have been."""
+        is_relying = job.relying.pop(followed.delivery_id, None) is not None
+        due = float("inf") if is_relying else followed.due
+        soon = max(now, followed.tried_at + self._hinted_every)
+        if soon < due:
+            followed.resumes = due if followed.resumes is None else followed.resumes
+            self._put(followed, soon)
+
+    def miss_notification(self) -> None:
+        """Rely on none for a while: one came that nobody could read, of who knows what."""
+        now = self._clock.monotonic()
+        for job_id, notified in self._notified.items():
+            was_relied_on = notified.relied_on(now) > 0
+            self._notified[job_id] = notified.missed(now)
+            job = self._jobs.get(job_id)
+            if job is not None and was_relied_on:
+                for each in job.deliveries.values():
+                    self._put_off_no_longer(job, each, now)
+
+    def _put_off_no_longer(
+        self, job: FollowedJob, followed: Followed, now: float
+    ) -> None:
+        """Let one be asked when it would be without notifications, and no sooner."""
+        is_soon = followed.is_asking or followed.resumes is not None
+        if is_soon or not followed.is_announced:
+            return
+        usual = self._usual(followed, now)
+        if followed.delivery_id not in job.relying:
+            self._put(followed, max(now, min(followed.due, followed.tried_at + usual)))
+        elif job.queued_for is not None:
+            self._put(job, max(now, min(job.due, job.asked_at + usual)))
 
     def oldest_seen(self) -> datetime | None:
         """Return when the most stale delivery was last seen, None if none is open."""
@@ -289,21 +332,30 @@ class Follower:
 
     async def _ask_jet(self, followed: Followed, delivery: Delivery) -> None:
         """Ask for one delivery, and learn whether notifications announce what changes."""
-        hinted_at, before = followed.hinted_at, followed.shown
+        named_at, hinted_at = followed.named_at, followed.hinted_at
+        before = followed.shown
         try:
             await self._poll.ask(followed, delivery)
         finally:
             if followed.hinted_at == hinted_at:
                 followed.hinted_at = None
+        has_ended = is_final_in_jet(followed.shown)
+        if hinted_at is not None and not has_ended:  # what it said is not so
+            followed.is_announced = False
         if followed.shown is None or followed.shown in (before, delivery.jet_state):
             return
-        now, job_id = self._clock.monotonic(), followed.job_id
-        if hinted_at is not None:
-            notified = self._notified.get(job_id, Notified())
-            self._notified[job_id] = notified.confirmed(now)
-        elif job_id in self._notified and is_final_in_jet(followed.shown):
-            notified = self._notified[job_id]
-            self._notified[job_id] = notified.ended(followed.delivery_id, now)
+        is_told = hinted_at is not None if has_ended else named_at is not None
+        if is_told:
+            self._bear_out(followed)
+        elif has_ended and followed.job_id in self._notified:
+            now, notified = self._clock.monotonic(), self._notified[followed.job_id]
+            self._notified[followed.job_id] = notified.ended(followed.delivery_id, now)
+
+    def _bear_out(self, followed: Followed) -> None:
+        """Take note that an answer shows a change of what a notification had named."""
+        notified = self._notified.get(followed.job_id, Notified())
+        self._notified[followed.job_id] = notified.confirmed(self._clock.monotonic())
+        followed.named_at, followed.is_announced = None, True
 
     async def _ask_for_many(self, followed: Followed) -> bool:
         """
@@ -408,8 +460,7 @@ class Follower:
         unseen = [x for x in job.relying.values() if x.listed != job.number]
         self._let_go(job, unseen, now)
         if job.relying:
-            wait = self._put_off(job.job_id, job.wait, now)
-            self._put(job, now + spread(wait, self._clock.jitter()))
+            self._put(job, now + spread(job.wait, self._clock.jitter()))
         return is_telling
 
     def _tell_one(
@@ -443,6 +494,8 @@ class Follower:
             if latest is None or not latest.state.is_followed:
                 self._drop(followed)
                 return
+            if followed.named_at is not None and latest.jet_state != delivery.jet_state:
+                self._bear_out(followed)
         if not followed.is_asking:
             self._rely(job, followed, delivery, now, wall)
 
@@ -464,7 +517,14 @@ class Follower:
         job.relying[followed.delivery_id] = followed
         self._schedule.take_out(followed)
         if job.wait > self._least:
-            job.wait = min(job.wait, self._usual(followed, now))
+            usual = self._usual(followed, now)
+            job.wait = min(job.wait, self._put_off(followed, usual, now))
+        self._heed_deadline(followed, delivery, now, wall)
+
+    def _heed_deadline(
+        self, followed: Followed, delivery: Delivery, now: float, wall: datetime
+    ) -> None:
+        """Let one that relies on listings have a time of its own if it must end soon."""
         if delivery.deadline_at is not None:
             left = (delivery.deadline_at - wall).total_seconds()
             if left <= self._most:
@@ -494,24 +554,51 @@ class Follower:
         if not self._is_current(followed):
             return
         now = self._clock.monotonic()
+        due, followed.resumes = followed.resumes, None
+        if due is None or followed.failures or followed.is_unsettled:
+            due = self._next_time(followed, delivery, now)
+        elif not followed.is_announced and due < float("inf"):
+            due = min(due, now + self._usual(followed, now))
+        soon = now + self._hinted_every
+        if followed.hinted_at is not None and followed.denied is None and soon < due:
+            followed.resumes = due
+            self._put(followed, soon)
+        elif due == float("inf"):
+            self._rely_again(followed, delivery, now)
+        else:
+            self._put(followed, max(now, due))
+
+    def _next_time(self, followed: Followed, delivery: Delivery, now: float) -> float:
+        """Return when a delivery is asked for after a question that was due."""
         delay = self._delay(followed, now)
         if delivery.deadline_at is not None:
             left = (delivery.deadline_at - self._clock.now()).total_seconds()
             delay = min(delay, max(0.0, left))
-        self._put(followed, now + delay)
+        return now + delay
+
+    def _rely_again(self, followed: Followed, delivery: Delivery, now: float) -> None:
+        """Let the job's next listing tell of one that was asked for in between."""
+        job = self._jobs[followed.job_id]
+        job.relying[followed.delivery_id] = followed
+        self._schedule.take_out(followed)
+        self._heed_deadline(followed, delivery, now, self._clock.now())
+        if job.is_listing:
+            return
+        due = job.due if job.queued_for is not None else float("inf")
+        usual = job.asked_at + self._usual(followed, now)
+        if due == float("inf") or not followed.is_announced:
+            self._put(job, max(now, min(due, usual)))
 
     def _delay(self, followed: Followed, now: float) -> float:
         """Return the wait after a question about a delivery itself."""
         if followed.denied is not None:
             longest = min(_DENIED_AT_MOST, self._most)
             return max(self._least, min(followed.denied.lasted / 5, longest))
-        if followed.hinted_at is not None:
-            return self._hinted_every
-        if followed.wants_jets_word:
+        if followed.is_unsettled:
             return self._least
         usual = self._usual(followed, now)
         if not followed.failures:
-            usual = self._put_off(followed.job_id, usual, now)
+            usual = self._put_off(followed, usual, now)
         return spread(usual, self._clock.jitter())
 
     def _usual(self, followed: Followed, now: float) -> float:
@@ -519,12 +606,13 @@ class Follower:
         age = followed.seen.age(now - followed.began, followed.failures)
         return self._pace.next(age, followed.seen.remaining(now))
 
-    def _put_off(self, job_id: JobId, usual: float, now: float) -> float:
-        """Return the wait on a job; longer if what changes there is notified of."""
-        notified = self._notified.get(job_id)
-        if notified is None:
+    def _put_off(self, followed: Followed, usual: float, now: float) -> float:
+        """Return the wait for one; longer if what becomes of it is notified of."""
+        notified = self._notified.get(followed.job_id)
+        if notified is None or not followed.is_announced:
             return usual
-        return self._pace.put_off(usual, notified.relied_on(now))
+        age = now - followed.began
+        return self._pace.put_off(usual, age, notified.relied_on(now))
 
     def _is_current(self, followed: Followed) -> bool:
         return self._followed.get(followed.handle.command_id) is followed

@@ -65,9 +65,12 @@ class Followed:
     *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
     delivery that Jet has ended while a transfer still looks alive. *told* is what was
     told last. *is_overtaken*: a listing came while Jet was asked about the delivery
-    itself; no other is heard until that is answered. *hinted_at* is when a notification
-    named it that no question has followed yet, *shown* the state of the last answer,
-    *tried_at* when a question was last begun. *heard* is what a listing that brought no
+    itself; no other is heard until that is answered. *named_at* is when a notification
+    named it that no answer has borne out yet, *hinted_at* when one did that is worth a
+    question at once, *resumes* when it would have been asked without that (infinity: by
+    the job's next listing), None where no question was brought forward. *is_announced*:
+    Jet's answers bear out what notifications say of it. *shown* is the state of the last
+    answer, *tried_at* when a question was last begun. *heard* is what a listing that brought no
     news showed last, *heard_at* when; *listed* is the number of the job's listing that
     showed it last, 0 for none, *has_left* that a later one did not; *is_listed*: it has
     just been shown, so that its transfers need no question. *indexed* are the
@@ -89,7 +92,10 @@ class Followed:
     told: Told = field(default_factory=Told)
     is_overtaken: bool = False
     queued_for: float | None = None
+    named_at: float | None = None
     hinted_at: float | None = None
+    resumes: float | None = None
+    is_announced: bool = False
     shown: str | None = None
     tried_at: float = float("-inf")
     heard: tuple[JetTransfer, ...] = ()
@@ -101,10 +107,14 @@ class Followed:
     grew_at: float = float("-inf")
 
     @property
+    def is_unsettled(self) -> bool:
+        """Whether Jet's last word on the delivery left open what is to be known of it."""
+        return bool(self.asks) or self.denied is not None or self.is_overtaken
+
+    @property
     def wants_jets_word(self) -> bool:
         """Whether only Jet's word on the delivery itself is of use now."""
-        is_wanted = self.is_overtaken or self.hinted_at is not None
-        return bool(self.asks) or self.denied is not None or is_wanted
+        return self.is_unsettled or self.hinted_at is not None
 
     def observe(
         self, seen: StatusObserved, now: float
@@ -217,6 +227,8 @@ class StatusPoll:
     ) -> None:
         followed.told, seen = of_answer(followed.told, delivery, shown)
         _ = followed.observe(seen, self._clock.monotonic())
+        if followed.resumes is not None:  # a notification costs one question
+            return
         alive = self._unlisted(followed)[:_TRANSFERS_A_TIME]
         transfers = await self._transfers(followed, alive, Priority.POLL)
         self._tell_transfers(followed, transfers)
