@@ -211,8 +211,8 @@ async def test_of_two_workers_behind_one_url_the_follower_is_told_or_it_polls(
 ) -> None:
     ports = free_port(), free_port()
     polling = {
-        "JETWORKER_POLLING__MIN_INTERVAL": "3s",
-        "JETWORKER_POLLING__MAX_INTERVAL": "3s",
+        "JETWORKER_POLLING__MIN_INTERVAL": "8s",
+        "JETWORKER_POLLING__MAX_INTERVAL": "8s",
     }
     async with (
         balancing(*ports) as balancer,

@@ -1,7 +1,8 @@
 """
-Subscriptions, and the notifications that they ask for: told once, as they come.
+Subscriptions, and the notifications that they ask for: told once, some at a time.
 
-What Jet does where nobody answers is not documented; here it is told no second time.
+What Jet does where nobody answers is not documented; here it is told no second time. Nor
+is their order: whoever is slow to take one holds only a few others up.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ _WORDS: Mapping[DeliveryState, str] = {
     DeliveryState.FAILED: "failed",
 }
 _LONGEST_URL = 200
+_AT_ONCE = 8
 _PATIENCE = aiohttp.ClientTimeout(total=5)
 
 
@@ -62,7 +64,7 @@ class Notifier:
     def __init__(self) -> None:
         self._subscriptions: dict[str, _Subscription] = {}
         self._waiting: asyncio.Queue[tuple[str, Json]] = asyncio.Queue()
-        self._telling: asyncio.Task[None] | None = None
+        self._telling: list[asyncio.Task[None]] = []
 
     def add(self, body: Json) -> Json:
         """POST /v1/subscriptions, of a job's deliveries to a URL."""
@@ -109,13 +111,13 @@ class Notifier:
 
     async def close(self) -> None:
         """Stop telling."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        for each in self._telling:
+            each.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
 
     def _begin(self) -> None:
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._run(), name="notifier")
+        while len(self._telling) < _AT_ONCE:
+            self._telling.append(asyncio.create_task(self._run(), name="notifier"))
 
     async def _run(self) -> None:
         async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
