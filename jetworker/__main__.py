@@ -6,6 +6,7 @@ import sys
 from types import FrameType
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+_CONFIGURATION = 78  # as `cli.exit_codes`, without its imports
 
 
 def main() -> None:
@@ -16,6 +17,8 @@ def main() -> None:
     SIGTERM means that there is nothing to finish yet; Ctrl-C on another command ends it
     at once, and not in the middle of an import with a traceback.
     """
+    if "t" in sys.abiflags:
+        raise SystemExit(_refused())
     if "run" in sys.argv[1:2]:
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
@@ -32,6 +35,15 @@ def main() -> None:
     if is_heeded:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
+
+
+def _refused() -> int:
+    """Say that this Python has no lock of its own, and that nothing was tried on it."""
+    sys.stderr.write(
+        "configuration: this is a free-threaded build of Python, on which jetworker and"
+        " what it is made of were never tried: use the usual build\n"
+    )
+    return _CONFIGURATION
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 import jetworker
+from jetworker.__main__ import main as start
 from jetworker.cli.main import cli
 from tests.support.terminal import see
 
@@ -145,3 +146,19 @@ async def test_a_table_shows_names_with_brackets_and_colons_as_they_are() -> Non
     assert seen.code == 0
     assert "[bold]late[/bold] :fire: [demo]" in seen.text
     assert seen.text.endswith("[demo] :fire:\n")
+
+
+def test_a_free_threaded_python_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "abiflags", "t")
+    monkeypatch.setattr(sys, "argv", ["jetworker", "run"])
+
+    with pytest.raises(SystemExit) as left:
+        start()
+
+    assert left.value.code == 78
+    assert capsys.readouterr().err == (
+        "configuration: this is a free-threaded build of Python, on which jetworker and"
+        " what it is made of were never tried: use the usual build\n"
+    )
