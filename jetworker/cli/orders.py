@@ -134,7 +134,8 @@ def count(chosen: list[Place]) -> str:
 
 
 def _show(order: Order, chosen: list[Place]) -> None:
-    output.say(f"{order}: {count(chosen)} fit")
+    verb = "fits" if len(chosen) == 1 else "fit"
+    output.say(f"{order}: {count(chosen)} {verb}")
     routes = Counter(each.snapshot.route for each in chosen)
     for route, number in sorted(routes.items()):
         output.say(f"  {number} on {route}")

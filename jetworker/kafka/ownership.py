@@ -125,8 +125,7 @@ class Ownership:
         stands = {each: await self.source.committed(each) for each in empty}
         gone = lost(kept, stands, self.kafka.config.group_id)
         if partition in gone:
-            msg = f"state partition {partition}: {gone[partition]}"
-            raise StateLost(msg)
+            raise StateLost(gone[partition])
         new = [each for each in empty if each not in gone]
         if new:
             await mark_beginnings(self.kafka, new)
