@@ -128,11 +128,12 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         Return what is new of the partitions that are read, after a while if nothing is.
 
-        Where there are records, *ask* is awaited before any is taken. A batch without records passes over what no reader is given: control records,
-        and what was aborted. Raises Deaf if a new client is needed, StoreError if this
-        one may be asked again, and InputGap if a log is not what it was; what it has
-        read by then is read again. So it is if *ask* raises StoreError, and what is
-        begun anew while it is awaited comes from there only.
+        Where there are records, *ask* is awaited before any is taken. A batch without
+        records passes over what no reader is given: control records, and what was
+        aborted. Raises Deaf if a new client is needed, StoreError if this one may be
+        asked again, and InputGap if a log is not what it was; what it has read by then
+        is read again. So it is if *ask* raises StoreError, and what is begun anew while
+        it is awaited comes from there only.
         """
         if (deafness := self.deafness) is not None:
             raise Deaf(deafness)
