@@ -263,11 +263,19 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
     )
     await producer.start()
     commands = [a_command(f"q-{n}") for n in range(4)]
+
+    def is_hidden() -> bool:
+        return said in worker.log.read_text()
+
+    said = "an open transaction hides commands from every reader"
     try:
         for each in commands:
             async with producer.transaction():
                 value, key = json.dumps(each).encode(), each["commandId"].encode()
                 await producer.send(system.config.topics.commands, value, key)
+                if each == commands[-1]:
+                    await producer.flush()
+                    await until(is_hidden, "a line about the transaction")
     finally:
         await producer.stop()
     events = await system.terminal(4)
@@ -279,6 +287,7 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
 
     await until(has_no_lag, "a group that has read all there is")
     judge(events, commands, system.jet)
+    assert worker.log.read_text().count(said) == 1
 
     async def says_so() -> bool:
         lines = (await worker.get("/metrics")).text.splitlines()
