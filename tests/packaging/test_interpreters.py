@@ -1,15 +1,21 @@
-"""The pure tests on every other Python of this machine that the product is said to run on."""
+"""Every other Python of this machine that the product is said to run on."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.12", "3.13", "3.14")
+PURE = ("tests/core", "tests/wire")
+CORE = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in ("store", "reader", "scaling", "end_to_end")
+)
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
@@ -26,29 +32,41 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_pure_is_right_on_every_python_that_is_here(
-    version: str, tmp_path: Path
-) -> None:
-    """With the locked versions of everything else, in an environment of its own."""
-    found = interpreter(version)
+@pytest.fixture(scope="module", params=VERSIONS)
+def python(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[str, str]:
+    """Return a Python with the locked versions of everything else, and its version."""
+    found = interpreter(request.param)
     if found is None:
-        pytest.skip(f"there is no Python {version} on this machine")
-    environ = {
-        **os.environ,
-        "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv"),
-        "UV_SYSTEM_CERTS": "1",
-    }
+        pytest.skip(f"there is no Python {request.param} on this machine")
+    venv = tmp_path_factory.mktemp("python") / "venv"
     extras = ("--all-extras", "--no-extra", "kerberos")
-    commands = (
-        (find_uv_bin(), "sync", "--quiet", "--locked", *extras, "--python", found),
-        (
-            *(str(tmp_path / "venv" / "bin" / "python"), "-m", "pytest", "-q"),
-            *("-p", "no:cacheprovider", "tests/core", "tests/wire"),
-        ),
+    environ = {"UV_PROJECT_ENVIRONMENT": str(venv), "UV_SYSTEM_CERTS": "1"}
+    run(find_uv_bin(), "sync", "--quiet", "--locked", *extras, "-p", found, **environ)
+    return str(venv / "bin" / "python"), request.param
+
+
+def run(*command: str, **environ: str) -> str:
+    """Run a command of the project to its end; returns what it said."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    for command in commands:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environ, check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("tests", [PURE, CORE], ids=["pure", "core"])
+def test_every_python_that_is_here_is_right(
+    python: tuple[str, str], tests: tuple[str, ...]
+) -> None:
+    """What is pure, and the core of what needs a real Kafka."""
+    program, version = python
+
+    what = "import sys; print(sys.version)"
+    assert run(program, "-c", what).startswith(f"{version}.")
+    options = ("-q", "-p", "no:cacheprovider", "-m", "not nightly")
+    run(program, "-m", "pytest", *options, *tests)
