@@ -80,7 +80,13 @@ class Partition:
         self._task = asyncio.create_task(self._keep(), name=f"partition {number}")
 
     async def drain(self) -> None:
-        """Let what is in flight end, within the time that a stop may take."""
+        """
+        Let what is in flight end, within the time that a stop may take.
+
+        What is still being restored does not come to life any more: what it began,
+        nobody would let end.
+        """
+        self._is_ours = False
         if self.live is not None:
             await self.live.drain(self._drain_timeout)
 
@@ -186,6 +192,8 @@ class Partition:
             try:
                 await deliveries.restore(taken.latest)
                 taken.latest.clear()
+                if not self._is_ours:
+                    return
                 self._layout = store.layout
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(store.run(), name=f"committer {self._number}")

@@ -226,6 +226,14 @@ FOUND = (
         "case HighWatermarks() if not partitions:",
         first=40700,
     ),
+    Bug(
+        "a partition comes to life that is being given back",
+        "no start is doubted without a reason",
+        "worker/partition.py",
+        "                if not self._is_ours:\n                    return\n",
+        "",
+        first=70580,
+    ),
 )
 
 # Of other kinds, one for each part of the worker that keeps something from going wrong.

@@ -10,5 +10,6 @@ KEPT = {
     40115: "a start was held while Jet was looked at, and then found absent: a fall",
     10012: "a record that was read as the worker's look at Kafka failed: thrown away",
     40700: "the state grew between the question for its ends and the reading: KeyError",
+    70580: "a partition was restored as the worker left: what it began was cut off",
     193: "a start left while Jet held starts back: its turn had been taken before",
 }
