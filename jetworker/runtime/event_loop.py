@@ -17,8 +17,7 @@ def factory() -> Callable[[], asyncio.AbstractEventLoop]:
         import uvloop  # noqa: PLC0415 -- an extra
     except ImportError:
         return asyncio.new_event_loop
-    new: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return new
+    return uvloop.new_event_loop
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
