@@ -16,10 +16,10 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /src
 # The dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --extra uvloop --no-install-project
+RUN uv sync --locked --no-dev --no-install-project
 COPY README.md LICENSE ./
 COPY jetworker ./jetworker
-RUN uv sync --locked --no-dev --extra uvloop --no-editable
+RUN uv sync --locked --no-dev --no-editable
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0

@@ -76,11 +76,11 @@ schemas: install ## Write schemas/ anew from the models.
 	$(RUN)/jetworker schemas schemas
 
 sbom: install ## Software bill of materials (CycloneDX) from the lock, with licences.
-	$(RUN)/uv export --quiet --locked --no-dev --extra uvloop --format cyclonedx1.5 --output-file sbom.cdx.json
+	$(RUN)/uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file sbom.cdx.json
 	$(RUN)/python -m tests.packaging.sbom sbom.cdx.json
 
 audit-dependencies: install ## Known vulnerabilities of the locked dependencies; fails where it cannot tell.
-	$(RUN)/uv export --quiet --locked --no-dev --extra uvloop --no-emit-project --output-file requirements.audit.txt
+	$(RUN)/uv export --quiet --locked --no-dev --no-emit-project --output-file requirements.audit.txt
 	@# pip-audit brings authorities of its own; these are the system's.
 	REQUESTS_CA_BUNDLE=$${REQUESTS_CA_BUNDLE:-$$($(RUN)/python -c \
 		'import ssl; p = ssl.get_default_verify_paths(); print(p.cafile or p.capath or "")')} \

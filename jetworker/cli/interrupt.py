@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -11,23 +11,20 @@ from jetworker.cli.exit_codes import OK
 _AGAIN = 2.0  # seconds
 
 
-def run_until_interrupted(
-    coroutine: Coroutine[Any, Any, int],
-    run: Callable[[Coroutine[Any, Any, int]], int] = asyncio.run,
-) -> int:
+def run_until_interrupted(coroutine: Coroutine[Any, Any, int]) -> int:
     """
-    Run a command by *run* and return its exit code; Ctrl-C is no error.
+    Run a command and return its exit code; Ctrl-C is no error.
 
     A cancellation that comes while a Kafka client is being opened or closed may be
     swallowed by it: the command went on as if nothing had been pressed. So it is
     repeated until everything has ended.
     """
     with suppress(KeyboardInterrupt):  # before there is a loop to take the signal
-        return run(_until_interrupted(coroutine))
+        return asyncio.run(_run(coroutine))
     return OK
 
 
-async def _until_interrupted(coroutine: Coroutine[Any, Any, int]) -> int:
+async def _run(coroutine: Coroutine[Any, Any, int]) -> int:
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
     # A command that runs until it is stopped puts a handler of its own in its place.

@@ -89,13 +89,15 @@ def every_command(
 @cli.command("run")
 def run_worker() -> None:
     """Be a worker until SIGTERM."""
+    import asyncio
+
     from jetworker.cli import run as app
     from jetworker.config import load as settings
-    from jetworker.runtime import event_loop, logs
+    from jetworker.runtime import logs
 
     config = settings.load(os.environ)
     logs.configure(config.log.level, config.log.format)
-    event_loop.run(app.run(config, os.environ))
+    asyncio.run(app.run(config, os.environ))
 
 
 @cli.command()
@@ -461,18 +463,16 @@ def ui(
     ] = "",
 ) -> None:
     """Serve a page over the whole installation, from the topics alone."""
-    from jetworker.cli.interrupt import run_until_interrupted
     from jetworker.cli.ui.door import Options
     from jetworker.cli.ui.serve import serve
     from jetworker.config import load as settings
-    from jetworker.runtime import event_loop, logs
+    from jetworker.runtime import logs
 
     config = settings.load(os.environ)
     logs.configure(config.log.level, config.log.format)
     names = tuple(each.lower() for each in allow_host or ())
     options = Options(host, port, names, user_header, allow_actions)
-    serving = serve(config, os.environ, options)
-    raise typer.Exit(run_until_interrupted(serving, event_loop.run))
+    _leave(serve(config, os.environ, options))
 
 
 @topics_cli.command("create")

@@ -25,7 +25,6 @@ from jetworker.http.server import HttpServer
 from jetworker.jet.client import open_client
 from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients
-from jetworker.runtime import event_loop
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.tracing import open_tracing
@@ -63,8 +62,7 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
         port = await _listen(probes, config)
         if config.warning is not None:
             log.warning("a setting is unwise", because=config.warning)
-        served = "probes, metrics and status are served"
-        log.info(served, port=port, event_loop=event_loop.name())
+        log.info("probes, metrics and status are served", port=port)
         try:
             async with _notified(config, parts, metrics):
                 await _checked(config, stopping)
