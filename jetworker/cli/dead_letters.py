@@ -180,7 +180,7 @@ async def _publish(
                 batch = left[start : start + _AT_ONCE]
                 published |= await _transaction(producer, batch, topic)
     except Fenced as exc:
-        msg = f"another replay has begun; by this one were replayed: {len(published)}"
+        msg = f"another replay has begun; this one had replayed {len(published)}"
         raise StoreError(msg) from exc
     return published
 

@@ -71,7 +71,8 @@ def objects(
     if root is not None:
         sizes = [_size(root / each["relativePath"].lstrip("/")) for each in files]
     elif sizes and len(sizes) != len(files):
-        msg = f"{counted(len(files), 'file')}, and {counted(len(sizes), 'size')}"
+        given, wanted = counted(len(sizes), "size"), counted(len(files), "file")
+        msg = f"--size: {given} for {wanted}: give one for each, in their order"
         raise JetworkerError(msg)
     for each, size in zip(files, sizes, strict=False):
         each["sizeInBytes"] = size

@@ -56,6 +56,19 @@ class Told:
         """Take note of a record that was answered: so were all before it."""
         self.taken[partition] = max(offset + 1, self.taken.get(partition, 0))
 
+    def note_send(self, send: Send, partition: int, offset: int) -> None:
+        """
+        Keep the first record of a command that was accepted: it was taken.
+
+        Where retention took records, that is not known: the first one left may be a
+        repeat that nobody has answered, as those before it.
+        """
+        if send.command_id in self.sends:
+            return
+        self.sends[send.command_id] = (partition, send)
+        if not any(self.begins.values()):
+            self.note_taken(partition, offset)
+
     def partition(self, command_id: str, gone: Container[int]) -> int:
         """
         Return where a command was accepted; by its id if its record is gone.
@@ -157,9 +170,7 @@ def _note(told: Told, config: Config, record: Any) -> None:
         return
     if not isinstance(command, Send) or command.command_id not in told.events:
         return
-    if command.command_id not in told.sends:
-        told.sends[command.command_id] = (record.partition, command)
-        told.note_taken(record.partition, record.offset)
+    told.note_send(command, record.partition, record.offset)
 
 
 async def _made(
