@@ -15,6 +15,11 @@ from jetworker.wire import times
 from jetworker.wire.printed import ExplainedData, ListedData, listed
 from jetworker.wire.units import counted
 
+TURN = (
+    "after the starts before it on the route and on the job, and as the calls to Jet"
+    " allow (jet.requests_per_second)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Next:
@@ -59,7 +64,7 @@ def facts(command_id: str, place: Place) -> list[tuple[str, str]]:
     lines = [("command", command_id), ("partition", str(place.partition))]
     match place.snapshot:
         case Delivery():
-            lines += _open(place.snapshot)
+            lines += _open(place.snapshot, place.changed_at)
         case Finished():
             lines += _finished(place.snapshot)
         case _:
@@ -92,10 +97,12 @@ def _unknown(config: Config) -> Next:
     )
 
 
-def _open(delivery: Delivery) -> Iterator[tuple[str, str]]:
+def _open(delivery: Delivery, changed_at: datetime) -> Iterator[tuple[str, str]]:
     reason = delivery.reason
     yield "state", delivery.state
     yield "because", f"{reason.code}: {reason.message}" if reason else "-"
+    if reason is not None and delivery.state.is_startable:
+        yield "told", f"{times.encode(changed_at)}, and not told when it is over"
     yield "route", delivery.route
     yield "attempts", str(delivery.attempt)
     yield "accepted", times.encode(delivery.accepted_at)
@@ -151,22 +158,23 @@ def next_step(snapshot: Delivery | Finished, config: Config) -> Next:
     name = snapshot.command_id
     match snapshot.state:
         case State.ACCEPTED:
-            return Next("it is started at its turn on the route")
+            return Next(f"it is started at its turn: {TURN}")
         case State.WAITING if snapshot.reason is not None:
             return _waits(snapshot, snapshot.reason.code)
         case State.WAITING:
-            return Next("it is started at its turn on the route")
+            return Next(f"it is started at its turn: {TURN}")
         case State.CLEARED:
             if snapshot.reason is not None:
                 waits = _waits(snapshot, snapshot.reason.code)
                 return Next(f"it is started again: {waits.text}", waits.commands)
-            return Next("it is started again at its turn on the route")
+            return Next(f"it is started again at its turn: {TURN}")
         case State.STARTING:
             return Next("Jet's answer; if its worker died, it is looked up")
         case State.UNCERTAIN:
             return Next(
-                f"it is looked up {settle:g} s after it became uncertain, and held"
-                f" {2 * settle + 10:g} s after that if it could not be decided"
+                f"it is looked up from {settle:g} s after it became uncertain on; if it"
+                f" could not be decided {2 * settle + 10:g} s after it became uncertain,"
+                " it is held"
             )
         case State.HELD if snapshot.pending is not None:
             then = ", ".join(order.kind for order in snapshot.orders)
@@ -193,6 +201,20 @@ def next_step(snapshot: Delivery | Finished, config: Config) -> Next:
 
 
 def _waits(delivery: Delivery, code: ReasonCode) -> Next:
+    """
+    Return what ends a wait, and what it means if what was told is over by now.
+
+    That is not told, and so not on the topics: only its worker knows.
+    """
+    cure = _cure(delivery, code)
+    return Next(
+        f"{cure.text}. If that is over by now, it waits for its turn: {TURN}; its"
+        " worker's status page says what it waits for now",
+        cure.commands,
+    )
+
+
+def _cure(delivery: Delivery, code: ReasonCode) -> Next:
     """Return what ends a wait, for each thing that may be in the way."""
     cancel = f"jetworker cancel {delivery.command_id}"
     route = delivery.route

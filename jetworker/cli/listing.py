@@ -13,6 +13,10 @@ from jetworker.wire.listed_state import ListedState
 from jetworker.wire.printed import ListedData, listed
 
 _NAMED = 20
+_AS_TOLD = (
+    "why a command waits is as it was told when it last changed; if that is over by now,"
+    " it waits for its turn (explain)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ async def list_commands(
     else:
         columns = ("command", "route", "state", "why", "changed", "delivery")
         output.table(columns, [_row(row) for row in rows])
+        if any(row.state == State.WAITING.value and row.reason for row in rows):
+            output.remark(_AS_TOLD)
     if len(shown) < len(found):
         output.remark(f"{len(found) - len(shown)} of {len(found)} are not shown")
     return OK if len(known) == len(everything) else FAILED

@@ -146,10 +146,11 @@ class Page(Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why commands of a route wait, and how many of them."""
+    """Why commands of a route wait, as told *told_at* at the latest, and how many."""
 
     reason: Reason
     commands: int
+    told_at: datetime
 
 
 class Installation:
@@ -164,7 +165,7 @@ class Installation:
         self.parked = 0
         self._rows: dict[CommandId, Row] = {}
         self._counts: Counter[tuple[RouteName, State, str]] = Counter()
-        self._messages: dict[tuple[RouteName, str], Reason] = {}
+        self._messages: dict[tuple[RouteName, str], tuple[Reason, datetime]] = {}
         self._events: dict[CommandId, tuple[int, bytes]] = {}
         self._early: OrderedDict[CommandId, None] = OrderedDict()
         self._failed: dict[CommandId, FailedObjects] = {}
@@ -273,9 +274,10 @@ class Installation:
             if name == route and state is State.WAITING and number:
                 waiting[code] += number
         return tuple(
-            Obstacle(self._messages[RouteName(route), code], number)
+            Obstacle(reason, number, told_at)
             for code, number in waiting.most_common()
             if code
+            for reason, told_at in (self._messages[RouteName(route), code],)
         )
 
     def routes(self) -> frozenset[str]:
@@ -328,8 +330,9 @@ class Installation:
         self._counts[key] += number
         if not self._counts[key]:
             del self._counts[key]
-        if row.reason is not None:
-            self._messages[row.route, row.reason.code] = row.reason
+        if row.reason is not None and number > 0:
+            told = row.reason, row.changed_at
+            self._messages[row.route, row.reason.code] = told
 
     def _keep_early(self, command_id: CommandId) -> None:
         self._early[command_id] = None

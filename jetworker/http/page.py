@@ -52,7 +52,7 @@ _DELIVERIES = {
     "commandId": "command",
     "route": "route",
     "state": "state",
-    "reason": "why",
+    "why": "why",
     "jetState": "Jet says",
     "progress": "progress",
     "age": "age",
@@ -66,6 +66,7 @@ _ROUTES = {
     "limit": "limit",
     "waiting": "waiting",
     "obstacle": "in the way",
+    "awaited": "next start awaits",
     "completed": "completed",
     "failed": "failed",
     "cancelled": "cancelled",
@@ -96,8 +97,15 @@ class View:
 def render(
     status: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]], view: View
 ) -> str:
-    """Return the page for what `/api/status` and `/api/deliveries` say."""
+    """
+    Return the page for what `/api/status` and `/api/deliveries` say.
+
+    Of what waits it says what for: what was told of it may be over by now.
+    """
     counted = status["sinceStart"]
+    deliveries = [
+        {**each, "why": each["waitsFor"] or each["reason"]} for each in deliveries
+    ]
     routes = [r | counted["finished"].get(r["route"], {}) for r in status["routes"]]
     token = counted["tokenExpiresAt"] or "none yet"
     partitions = ", ".join(map(str, status["partitions"])) or "none"

@@ -76,6 +76,9 @@ class Standing(Protocol):
     def route(self, route: Route) -> Mapping[str, Any]:
         """Return how a route stands: its job, what is open on it, and what waits."""
 
+    def waits_for(self, name: RouteName) -> str:
+        """Return what keeps those that wait on a route from being started just now."""
+
     def deliveries(self) -> Iterator[Delivery]:
         """Yield every open delivery."""
 
@@ -199,6 +202,11 @@ class Report:
             "route": delivery.route,
             "state": delivery.state,
             "reason": f"{reason.code}: {reason.message}" if reason else None,
+            "waitsFor": (
+                self.worker.waits_for(delivery.route)
+                if delivery.state.is_startable
+                else None
+            ),
             "jetState": delivery.jet_state,
             "progress": _progress(delivery, self.clock.now()),
             "age": units.span(self.clock.now() - delivery.accepted_at),

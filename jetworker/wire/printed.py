@@ -203,7 +203,13 @@ class ListedData(Data):
     attempt: Count
     requested: RequestedData | None
     progress: ProgressData | None
-    reason: ReasonData | None
+    reason: Annotated[
+        ReasonData | None,
+        Field(
+            description="As told at changedAt. Of a command that waits it may be over by"
+            " now, which is not told: it waits for its turn then."
+        ),
+    ]
     failed_objects: FailedObjectsData | None
     metadata: dict[str, Any] | None
     accepted_at: Instant | None

@@ -112,6 +112,12 @@ class Standing:
             **self.starter.describe(route.name),
         }
 
+    def waits_for(self, name: RouteName) -> str:
+        """Return what keeps those that wait on a route from being started just now."""
+        found = self.starter.describe(name)
+        awaited = f", behind {found['awaited']}" if found["awaited"] else ""
+        return found["obstacle"] or f"its turn{awaited}"
+
     def _job(self, route: Route) -> JobId | None:
         return self.resolver.known(route)
 

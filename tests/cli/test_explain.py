@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from jetworker.cli.explain import next_step
+from jetworker.cli.explain import facts, next_step
 from jetworker.config.model import Config, JetConfig, KafkaConfig
 from jetworker.core.delivery import (
     Delivery,
@@ -18,6 +18,7 @@ from jetworker.core.delivery import (
     WaitingOrder,
 )
 from jetworker.core.finished import finish
+from jetworker.kafka.reader import Place
 from tests.support.builders import DELIVERY, NOW, a_delivery, an_origin
 
 CONFIG = Config(
@@ -52,6 +53,34 @@ def test_each_thing_in_the_way_has_its_own_cure(code: ReasonCode, state: State) 
 
     assert WAITS[code] in found.text
     assert found.commands
+
+
+@pytest.mark.parametrize("code", WAITS)
+def test_what_may_be_over_by_now_is_told_with_when_it_was_told(
+    code: ReasonCode,
+) -> None:
+    delivery = a_delivery(State.WAITING, reason=Reason(code, "?"))
+
+    told = dict(facts("c-1", Place(3, delivery, NOW)))
+    following = next_step(delivery, CONFIG)
+
+    assert told["told"] == "2026-11-23T10:00:00.000Z, and not told when it is over"
+    assert "If that is over by now, it waits for its turn" in following.text
+
+
+def test_what_is_so_until_somebody_acts_is_told_without_a_doubt() -> None:
+    held = a_delivery(State.HELD, reason=Reason(ReasonCode.HELD, "no witness"))
+
+    assert "told" not in dict(facts("c-1", Place(3, held, NOW)))
+
+
+def test_both_times_of_an_unknown_start_count_from_the_doubt() -> None:
+    said = next_step(a_delivery(State.UNCERTAIN), CONFIG).text
+
+    assert said == (
+        "it is looked up from 20 s after it became uncertain on; if it could not be"
+        " decided 50 s after it became uncertain, it is held"
+    )
 
 
 @pytest.mark.parametrize("code", ENDS)

@@ -162,7 +162,8 @@ async def test_the_overview_says_what_needs_an_operator_and_why_routes_wait(
 
     assert '<a href="/deliveries?state=held">1</a>' in page
     assert "no witness" in page
-    assert "1 command: the job is paused" in page
+    assert re.search(r"1 command: the job is paused <small>\(told <time .*ago", page)
+    assert "not when it is over" in page
     assert "<em>not in the routes file</em>" in page
     assert 'role="cell">0, 2</span>' in page
     assert "4 offsets of the commands topic not taken yet" in page

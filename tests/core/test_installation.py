@@ -21,7 +21,7 @@ from jetworker.core.installation import (
     Row,
     Told,
 )
-from tests.support.builders import NOW
+from tests.support.builders import NOW, SECOND
 
 PAUSED = Reason(ReasonCode.JOB_PAUSED, "the job is paused")
 LIMIT = Reason(ReasonCode.LIMIT, "max_active is reached")
@@ -139,13 +139,18 @@ def test_why_commands_of_a_route_wait_is_counted_most_first() -> None:
     made = filled(
         a_row("a", State.WAITING, reason=LIMIT),
         a_row("b", State.WAITING, reason=PAUSED),
-        a_row("c", State.WAITING, reason=PAUSED),
+        a_row("c", State.WAITING, reason=PAUSED, changed_at=NOW + SECOND),
         a_row("d", State.WAITING, reason=PAUSED, route=RouteName("other")),
         a_row("e", State.WAITING),
         a_row("f"),
     )
 
-    assert made.obstacles("archive") == (Obstacle(PAUSED, 2), Obstacle(LIMIT, 1))
+    made.put(a_row("a", State.WAITING, reason=LIMIT, changed_at=NOW + 2 * SECOND))
+
+    assert made.obstacles("archive") == (
+        Obstacle(PAUSED, 2, NOW + SECOND),
+        Obstacle(LIMIT, 1, NOW + 2 * SECOND),
+    )
     assert made.routes() == {"archive", "other"}
 
 

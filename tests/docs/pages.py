@@ -30,7 +30,10 @@ _MADE = "<!-- made by `make docs`: change what it describes, not this page -->\n
 
 EVENTS = {
     EventType.ACCEPTED: "Always the first; nothing is to be done.",
-    EventType.WAITING: "It cannot start yet; `reason` says why. Told once per reason.",
+    EventType.WAITING: (
+        "It cannot start yet; `reason` says why. Told once per reason, and not when it is"
+        " over: then it waits for its turn."
+    ),
     EventType.UNCERTAIN: "A start was sent and nobody knows whether Jet has it.",
     EventType.STARTED: "Jet has the delivery; `deliveryId` is known.",
     EventType.PROGRESSED: "Jet's state or counts changed.",

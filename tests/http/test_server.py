@@ -24,6 +24,7 @@ ROW = {
     "route": "archive",
     "state": "held",
     "reason": "held: look at job 7",
+    "waitsFor": None,
     "progress": None,
     "age": "7 s",
 }
@@ -197,8 +198,9 @@ async def test_one_delivery_is_told_or_said_to_be_unknown_here(
 async def test_the_page_escapes_everything(
     http: httpx.AsyncClient, facts: FakeFacts
 ) -> None:
-    evil = dict.fromkeys(["commandId", "route", "state", "reason", "jetState"], EVIL)
-    quoted = {"commandId": "' onload='x", "route": "\"' x='", "state": "held"}
+    columns = ["commandId", "route", "state", "reason", "waitsFor", "jetState"]
+    evil = dict.fromkeys(columns, EVIL)
+    quoted = evil | {"commandId": "' onload='x", "route": "\"' x='", "state": "held"}
     facts.rows = [evil, quoted]
 
     page = (await http.get("/", params={"text": EVIL, "route": "' x='"})).text
@@ -234,6 +236,19 @@ async def test_the_page_shows_what_needs_an_operator(
     assert "<a href='/?route=archive'>archive</a>" in page
     assert "(state held; <a href='/'>all</a>)" in page
     assert "<td role=cell class=failed data-label='failed'>2</td>" in page
+
+
+async def test_of_what_waits_the_page_says_what_for_and_not_what_is_over(
+    http: httpx.AsyncClient, facts: FakeFacts
+) -> None:
+    waits = {"state": "waiting", "reason": "route_paused: ?", "waitsFor": "its turn"}
+    facts.rows = [ROW, ROW | waits]
+
+    page = (await http.get("/")).text
+
+    assert "data-label='why'>held: look at job 7</td>" in page
+    assert "data-label='why'>its turn</td>" in page
+    assert "route_paused" not in page
 
 
 async def test_a_link_leads_to_exactly_what_it_names(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -141,6 +142,37 @@ async def test_a_paused_route_waits_before_its_job_is_asked_until_the_file_says_
         "waiting:job_paused",
         "started",
     ]
+
+
+async def test_what_is_over_is_not_told_as_being_in_the_way_by_a_worker(
+    system: System,
+) -> None:
+    worker = await (await system.worker()).ready()
+    routes = system.folder / "routes.yaml"
+    await system.publish(a_command("s-1", "shut"), a_command("s-2", "shut"))
+    await told(system, "s-1", "waiting:route_paused")
+    await told(system, "s-2", "waiting:route_paused")
+    row = (await worker.get("/api/deliveries?text=s-2")).json()["deliveries"][0]
+    paused = row["waitsFor"]
+
+    system.jet.delays["job-other"] = 5
+    routes.write_text(routes.read_text().replace("paused: true", "paused: false"))
+    found: dict[str, Any] = {}
+
+    async def is_one_in_flight() -> bool:
+        answer = await worker.get("/api/deliveries?route=shut")
+        found.update({row["state"]: row for row in answer.json()["deliveries"]})
+        return {"starting", "waiting"} <= found.keys()
+
+    await until(is_one_in_flight, "a start that waits behind another")
+    status = (await worker.get("/api/status")).json()
+    (route,) = [each for each in status["routes"] if each["route"] == "shut"]
+
+    assert paused.startswith("route_paused: ")
+    assert found["waiting"]["reason"].startswith("route_paused: ")
+    assert found["waiting"]["waitsFor"].startswith("its turn")
+    assert found["starting"]["waitsFor"] is None
+    assert route["obstacle"] is None
 
 
 async def test_a_route_s_limit_is_kept_and_told(system: System) -> None:

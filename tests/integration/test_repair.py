@@ -114,8 +114,11 @@ async def test_a_list_shows_every_command_of_all_partitions_and_what_became_of_i
     none = await run(served, "list", "--json", "--since", "1ms")
     limited = await run(served, "list", "--json", "--limit", "3")
     table = await run(served, "list")
+    held = await run(served, "list", "--state", "held")
     wrong = await run(served, "list", "--state", "lost")
 
+    assert "it waits for its turn" in table.err
+    assert held.err == ""
     assert {row["commandId"] for row in every} == {*many, "w", "s"}
     assert [row["changedAt"] for row in every] == sorted(r["changedAt"] for r in every)
     last = {e.key: e.data for e in await served.events() if "delivery." in e.kind}

@@ -195,6 +195,51 @@ async def test_a_paused_route_keeps_its_deliveries_and_tells_each_once(
     assert (lane.dispatcher.obstacle or "").startswith("route_paused: ")
 
 
+@pytest.mark.parametrize(
+    ("hindered", "free"),
+    [
+        ({"paused": True}, {"paused": False}),
+        ({"max_active": 0}, {"max_active": None}),
+        ({"job_id": None, "job_name": "nobody"}, {"job_id": JOB, "job_name": None}),
+    ],
+    ids=["route_paused", "limit", "job_unavailable"],
+)
+async def test_what_is_cured_is_in_the_way_no_more_while_a_start_waits_for_its_turn(
+    lane: Lane, hindered: dict[str, Any], free: dict[str, Any]
+) -> None:
+    lane.sender.open.clear()
+    lane.routes[NAME] = replace(lane.routes[NAME], **hindered)
+    owner = lane.put("c-1")
+    await until(lambda: owner.told, "what it waits for")
+    before = lane.dispatcher.obstacle, lane.dispatcher.awaited
+    lane.routes[NAME] = replace(lane.routes[NAME], **free)
+    lane.dispatcher.nudge()
+    await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    after = lane.dispatcher.obstacle, lane.dispatcher.awaited
+    lane.sender.open.set()
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    assert before[0] is not None
+    assert before[1] is None
+    assert after == (None, "the calls to Jet that are allowed")
+    assert (lane.dispatcher.obstacle, lane.dispatcher.awaited) == (None, None)
+
+
+async def test_what_a_start_waits_for_on_its_job_is_known(lane: Lane) -> None:
+    async with lane.locks.start(JOB):
+        lane.put("c-1")
+        await until(lambda: lane.dispatcher.awaited, "a start that waits")
+        beside = lane.dispatcher.awaited
+        lane.locks.hold(JOB, CommandId("lost"), NOW.replace(year=9999))
+    await until(
+        lambda: lane.dispatcher.awaited not in {beside, None},
+        "another thing to wait for",
+    )
+
+    assert beside == "another start on the job"
+    assert lane.dispatcher.awaited == "a start on the job whose outcome is unknown"
+
+
 async def test_a_full_route_goes_on_when_a_place_is_free(lane: Lane) -> None:
     lane.routes[NAME] = replace(lane.routes[NAME], max_active=1)
     first = lane.put("c-1")

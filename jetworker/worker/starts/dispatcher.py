@@ -9,8 +9,9 @@ A route that is blocked says so on every delivery that waits on it, once.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -53,6 +54,7 @@ _DEFECT = (
     "the worker failed on the route's job, which is a defect to be reported; it is tried"
     " again"
 )
+_CURED_HERE = frozenset({ReasonCode.LIMIT, ReasonCode.ROUTE_PAUSED})
 _ROUTE_PAUSED = Blocked(
     ReasonCode.ROUTE_PAUSED, "the route is paused; set paused: false in the routes file"
 )
@@ -105,6 +107,7 @@ class RouteDispatcher:
         self._queue = StartQueue()
         self._obstacle: Blocked | None = None
         self._told: Blocked | None = None
+        self._awaited: Counter[str] = Counter()
         self._is_pausing = False
         self._is_telling = False
         self._failures = 0
@@ -123,6 +126,11 @@ class RouteDispatcher:
         """What is in the way, None if nothing is."""
         found = self._obstacle
         return f"{found.code}: {found.message}" if found else None
+
+    @property
+    def awaited(self) -> str | None:
+        """What the next start waits for where nothing is in the way, None if nothing."""
+        return " and ".join(each for each, n in self._awaited.items() if n) or None
 
     def put(self, handle: DeliveryHandle) -> None:
         """Queue a delivery; one that is to be started again goes first."""
@@ -208,7 +216,7 @@ class RouteDispatcher:
         delay = self._backoff.delay(self._failures, self._clock.jitter())
         # Arrivals do not end a wait for Jet; a freed place ends a wait for one, and a
         # change of the routes file a wait for it.
-        if obstacle.code in {ReasonCode.LIMIT, ReasonCode.ROUTE_PAUSED}:
+        if obstacle.code in _CURED_HERE:
             await wait(self._wake, self._until_expiry(self._backoff.ceiling))
         else:
             await asyncio.sleep(self._until_expiry(delay))
@@ -260,6 +268,8 @@ class RouteDispatcher:
             return _ROUTE_PAUSED
         if self._is_full(route, handle):
             return Blocked(ReasonCode.LIMIT, "the route's max_active is reached")
+        if self._obstacle is not None and self._obstacle.code in _CURED_HERE:
+            self._overcome()
         try:
             job_id = await self._resolver.resolve(route)
         except JobUnavailable as exc:
@@ -272,7 +282,8 @@ class RouteDispatcher:
         places = self._locks.places(job_id, claim.at_once)
         if self._in_flight and self._in_flight >= places:
             self._landed.clear()
-            await self._landed.wait()
+            with self._awaiting("another start on the job"):
+                await self._landed.wait()
             return None
         handle, claim = self._next(handle, claim, route, job_id)
         if places > 1:
@@ -285,7 +296,7 @@ class RouteDispatcher:
             return None
         seconds = 0.0
         with self._sparing_others(handle):
-            async with self._locks.start(job_id, claim):
+            async with self._place(job_id, claim):
                 seconds = self._locks.blocked_for(
                     job_id, handle.command_id, self._sender.jet_time
                 )
@@ -294,7 +305,8 @@ class RouteDispatcher:
         if not seconds:
             return None
         # Not while it has the job: one that may go at once, or a settled doubt, ends it.
-        await wait(self._wake, seconds)
+        with self._awaiting("a start on the job whose outcome is unknown"):
+            await wait(self._wake, seconds)
         return None
 
     def _next(
@@ -367,7 +379,7 @@ class RouteDispatcher:
         """Start one while others are in flight; it goes first again if it was not sent."""
         try:
             with self._sparing_others(handle):
-                async with self._locks.start(job_id, claim):
+                async with self._place(job_id, claim):
                     obstacle = await self._start(handle, route, job_id, claim)
                 self._found = obstacle or self._found
         finally:
@@ -376,6 +388,28 @@ class RouteDispatcher:
                 self._queue.put(handle, first=True)
             self._landed.set()
             self._wake.set()
+
+    def _overcome(self) -> None:
+        """Have nothing in the way any more, though its start is yet to come."""
+        if not self._is_pausing:  # another start may have found something since
+            self._obstacle = None
+
+    @contextmanager
+    def _awaiting(self, what: str) -> Iterator[None]:
+        """Let others know what a start waits for."""
+        self._awaited[what] += 1
+        try:
+            yield
+        finally:
+            self._awaited[what] -= 1
+
+    @asynccontextmanager
+    async def _place(self, job_id: JobId, claim: Claim) -> AsyncIterator[None]:
+        """Have a place on the job."""
+        async with AsyncExitStack() as stack:
+            with self._awaiting("another start on the job"):
+                await stack.enter_async_context(self._locks.start(job_id, claim))
+            yield
 
     @contextmanager
     def _sparing_others(self, handle: DeliveryHandle) -> Iterator[None]:
@@ -408,8 +442,11 @@ class RouteDispatcher:
             return self._defect(exc)
         if obstacle is not None:
             return obstacle
-        await self._sender.turn(route)
-        await self._locks.writable(job_id, handle.owner, claim)
+        self._overcome()
+        with self._awaiting("the calls to Jet that are allowed"):
+            await self._sender.turn(route)
+        with self._awaiting("the answer before it to be kept"):
+            await self._locks.writable(job_id, handle.owner, claim)
         delivery = handle.delivery
         if delivery is None or not is_waiting(handle) or self._is_full(route, handle):
             return None

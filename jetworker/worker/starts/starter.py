@@ -35,11 +35,15 @@ class Starter:
         return sum(len(dispatcher) for dispatcher in self._dispatchers.values())
 
     def describe(self, route: RouteName) -> dict[str, Any]:
-        """Return what waits on a route, and what is in the way."""
+        """Return how many wait on a route, what is in the way, and else what for."""
         dispatcher = self._dispatchers.get(route)
         if dispatcher is None:
-            return {"waiting": 0, "obstacle": None}
-        return {"waiting": len(dispatcher), "obstacle": dispatcher.obstacle}
+            return {"waiting": 0, "obstacle": None, "awaited": None}
+        return {
+            "waiting": len(dispatcher),
+            "obstacle": dispatcher.obstacle,
+            "awaited": dispatcher.awaited,
+        }
 
     async def run(self) -> None:
         """Run every dispatcher, the ones that come later too."""
