@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import helm_python
-import yaml
+
+from tests.support import yaml_text
 
 CHART = Path(__file__).parents[2] / "helm" / "jetworker"
 GOLDEN = Path(__file__).parent / "golden"
@@ -22,7 +24,7 @@ def values(case: str) -> Tree:
 
 def read(path: Path) -> Tree:
     """Return a YAML file's mapping."""
-    tree = yaml.safe_load(path.read_text())
+    tree = yaml_text.read(path.read_text())
     assert isinstance(tree, dict)
     return tree
 
@@ -48,8 +50,14 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
 
 def rendered(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the texts that the templates make of values, by template."""
+    return dict(_rendered(json.dumps(given)))
+
+
+@cache
+def _rendered(given: str) -> dict[str, str]:
+    """Render once what many tests look at; values are named by their JSON."""
     texts = helm_python.Chart.load(str(CHART)).render(
-        dict(given), name="test", namespace="media"
+        json.loads(given), name="test", namespace="media"
     )
     return {name.removeprefix("jetworker/"): text for name, text in texts.items()}
 
@@ -61,7 +69,7 @@ def objects(given: Mapping[str, Any]) -> list[Tree]:
         each
         for name in sorted(texts)
         if not name.endswith("NOTES.txt")
-        for each in yaml.safe_load_all(texts[name])
+        for each in yaml_text.read_all(texts[name])
         if each
     ]
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ QUERIES: list[str] = [
 ] + [each["expr"] for each in DASHBOARD["annotations"]["list"]]
 
 
+@cache
 def _labels() -> dict[str, set[str]]:
     """Return the labels of every series that a worker shows, by name."""
     registry = CollectorRegistry()

@@ -1,6 +1,7 @@
 """What operators read is what their definitions allow: see crds/README.md."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,6 @@ from jsonschema import Draft202012Validator
 from tests.helm.charts import CASES, Tree, merged, objects, only, read, values
 
 CRDS = Path(__file__).parent / "crds"
-DEFINITIONS = {
-    (found["group"], *file.stem.split(".")): found["schema"]
-    for file in CRDS.glob("*.yaml")
-    for found in [read(file)]
-}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 METADATA = {
     "type": "object",
@@ -27,6 +23,16 @@ METADATA = {
         "annotations": TEXTS,
     },
 }
+
+
+@cache
+def _definitions() -> dict[tuple[str, ...], Any]:
+    """Return the schema of each by its group, kind and version."""
+    return {
+        (found["group"], *file.stem.split(".")): found["schema"]
+        for file in CRDS.glob("*.yaml")
+        for found in [read(file)]
+    }
 
 
 def _strict(node: Any) -> Any:
@@ -46,14 +52,14 @@ def _strict(node: Any) -> Any:
 
 def _problems(found: Tree) -> Iterator[str]:
     group, _, version = found["apiVersion"].partition("/")
-    schema = _strict(DEFINITIONS[group, found["kind"], version])
+    schema = _strict(_definitions()[group, found["kind"], version])
     schema["properties"]["metadata"] = METADATA
     for error in Draft202012Validator(schema).iter_errors(found):
         yield f"{error.json_path}: {error.message}"
 
 
 def _of_operators(given: Tree) -> list[Tree]:
-    groups = {group for group, _, _ in DEFINITIONS}
+    groups = {group for group, _, _ in _definitions()}
     return [e for e in objects(given) if e["apiVersion"].partition("/")[0] in groups]
 
 
@@ -71,7 +77,7 @@ def test_every_definition_is_one_that_some_example_is_checked_against() -> None:
         for each in _of_operators(given)
     }
 
-    assert {(g, v, k) for g, k, v in DEFINITIONS} == checked
+    assert {(g, v, k) for g, k, v in _definitions()} == checked
 
 
 BEFORE: Tree = {"strimzi": {"apiVersion": "kafka.strimzi.io/v1beta2"}}

@@ -6,13 +6,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pytest
 from aiohttp import web
 from jsonschema import Draft202012Validator, FormatChecker
 
-from jetworker.cli import schemas
 from tests.support import forked
+from tests.support.documents import SCHEMAS
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.terminal import see
@@ -22,7 +21,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 JETWORKER = (sys.executable, "-m", "jetworker")
 ONLY_IN_EVENTS = {"eventType", "eventTime"}
-DOCUMENTS = dict(schemas.documents())
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Ran:
 
 
 def valid(name: str, data: Any) -> Any:
-    schema = orjson.loads(DOCUMENTS[f"cli/{name}.v1.schema.json"])
+    schema = SCHEMAS[f"cli/{name}.v1.schema.json"]
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
     assert [error.message for error in validator.iter_errors(data)] == []
     assert data.keys() == schema["properties"].keys()

@@ -1,15 +1,13 @@
 """The rules for unknown starts, under every listing; each left out is noticed."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.model.bugs import NOTHING_AGAIN, ROWS, LeftOut
-from tests.simulation.process import ROOT
+from tests.simulation.process import ROOT, simulate
 
 SEEDS = 60
 ENOUGH = 40  # one that is found at once costs no more for it
@@ -17,16 +15,7 @@ ENOUGH = 40  # one that is found at once costs no more for it
 
 def run(*options: str, folder: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     """Run the model in a process of its own, on the package in *folder*."""
-    path = os.pathsep.join([str(folder), str(ROOT)])
-    return subprocess.run(
-        [sys.executable, "-m", "tests.model.evidence", *options],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    return simulate(*options, folder=folder, program="tests.model.evidence")
 
 
 @pytest.mark.timeout(600)

@@ -12,18 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from jetworker.cli import schemas
 from tests.schemas.compatibility import WIDER_PATTERNS, UnknownKeyword, problems
+from tests.support.documents import SCHEMAS
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 RELEASED = sorted(
     (FOLDER / "released").iterdir(), key=lambda folder: Version(folder.name)
 )
-NOW = {
-    name: orjson.loads(content)
-    for name, content in schemas.documents()
-    if name.endswith(".json")
-}
 FROZEN = [
     (folder.name, path.relative_to(folder).as_posix())
     for folder in RELEASED
@@ -59,7 +54,7 @@ def released(version: str, name: str) -> Any:
 @pytest.mark.parametrize(("version", "name"), FROZEN, ids=map("-".join, FROZEN))
 def test_what_was_released_is_still_understood(version: str, name: str) -> None:
     """Events are compared the other way round: what we write must fit what was read."""
-    then, now = released(version, name), NOW[name]
+    then, now = released(version, name), SCHEMAS[name]
     is_written = name.startswith(("events/", "cli/"))
 
     broken = problems(now, then) if is_written else problems(then, now)
@@ -77,7 +72,7 @@ def test_a_widened_pattern_takes_all_that_it_took(
 
 
 def test_no_schema_that_was_released_is_gone() -> None:
-    assert {name for _, name in FROZEN} <= set(NOW)
+    assert {name for _, name in FROZEN} <= set(SCHEMAS)
 
 
 COMMANDS: dict[str, Any] = {

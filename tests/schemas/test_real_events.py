@@ -8,31 +8,22 @@ from typing import Any
 
 import orjson
 import pytest
-import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import schemas
 from jetworker.core.command import CommandId, Origin, Resolution, Resolve
-from jetworker.wire import asyncapi
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from tests.support.demo import Shown
+from tests.support.documents import ASYNCAPI, SCHEMAS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 FOLDER = Path(__file__).parents[2] / "schemas"
-DOCUMENTS = {
-    name: orjson.loads(content)
-    for name, content in schemas.documents()
-    if name.endswith(".json")
-}
 MESSAGES = {
-    message["name"]: message
-    for message in yaml.safe_load(asyncapi.document())["components"][
-        "messages"
-    ].values()
+    message["name"]: message for message in ASYNCAPI["components"]["messages"].values()
 }
-HEADERS = yaml.safe_load(asyncapi.document())["components"]["schemas"]
+HEADERS = ASYNCAPI["components"]["schemas"]
 UNREADABLE = {"invalid_json", "invalid_command"}
 
 
@@ -79,7 +70,7 @@ def test_every_event_has_the_fields_of_its_schema_and_no_other(
 ) -> None:
     for event in demo.events:
         address = event.headers["ce_dataschema"]
-        schema = DOCUMENTS[address.removeprefix(schemas.BASE)]
+        schema = SCHEMAS[address.removeprefix(schemas.BASE)]
         assert problems(strict(schema), orjson.loads(event.value)) == [], event
 
 
@@ -107,7 +98,7 @@ def test_a_dead_letter_has_the_headers_that_are_described(demo: Shown) -> None:
 def test_the_schema_of_commands_takes_what_the_worker_takes_and_refuses_the_rest(
     demo: Shown,
 ) -> None:
-    schema = DOCUMENTS["commands/command.v1.schema.json"]
+    schema = SCHEMAS["commands/command.v1.schema.json"]
     refused = {
         event.headers["ce_id"]
         for event in demo.events
@@ -128,7 +119,7 @@ EXAMPLES = sorted((FOLDER / "examples" / "events").rglob("*.json"))
 def test_an_example_has_the_fields_of_its_schema_and_no_other(path: Path) -> None:
     name = f"events/{path.parent.name}.v1.schema.json"
 
-    assert problems(strict(DOCUMENTS[name]), orjson.loads(path.read_bytes())) == []
+    assert problems(strict(SCHEMAS[name]), orjson.loads(path.read_bytes())) == []
 
 
 def _shape(value: Any, path: str = "") -> Iterator[str]:
@@ -170,7 +161,7 @@ def test_an_example_has_the_fields_that_real_events_have(
 
 
 def test_a_field_that_no_schema_describes_is_found_by_these_tests() -> None:
-    schema = strict(DOCUMENTS["events/delivery.v1.schema.json"])
+    schema = strict(SCHEMAS["events/delivery.v1.schema.json"])
     example = orjson.loads((FOLDER / "examples/events/delivery/held.json").read_bytes())
     planted = deepcopy(example) | {"secret": 1}
 

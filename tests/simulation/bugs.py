@@ -172,7 +172,7 @@ PLANTED = (
         "worker/deliveries.py",
         "            self.memory.add(snapshot)\n",
         "            pass\n",
-        first=7,
+        first=60,
     ),
 )
 

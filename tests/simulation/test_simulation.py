@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.__main__ import Account
 from tests.simulation.kept import KEPT
-from tests.simulation.process import simulate
+from tests.simulation.process import simulate, simulate_from_nothing
 
 SEEDS = 250
 
@@ -48,7 +48,8 @@ def test_what_was_never_seen_or_checked_is_not_shown() -> None:
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:
-    first, second = (simulate("--seed", "7", hashing=each) for each in ("1", "2"))
+    """By whatever hashes, and of a process that is forked as of one that is not."""
+    first, second = (simulate_from_nothing("--seed", "7", hashing=h) for h in "12")
 
-    assert first.stdout == second.stdout
+    assert first.stdout == second.stdout == simulate("--seed", "7").stdout
     assert first.stdout.count("\n") > 10

@@ -5,15 +5,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support import yaml_text
 
 RULES = Path(__file__).parents[2] / "helm" / "jetworker" / "files" / "rules"
 ALERTS = {
     rule["alert"]
     for file in RULES.glob("*.yaml")
-    for group in yaml.safe_load(file.read_text())["groups"]
+    for group in yaml_text.read(file.read_text())["groups"]
     for rule in group["rules"]
     if "alert" in rule
 }

@@ -1,5 +1,5 @@
 """
-Processes of jetworker that begin with everything imported.
+Processes of jetworker, and of its simulation, that begin with everything imported.
 
 Importing takes a second of CPU, most of what a command of the command line takes, and
 the tests start some hundreds of them. So one process imports it all, once for each
@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +32,17 @@ UNSEEN = frozenset({"PYTHONPATH", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONWARNING
 _ROOT = Path(__file__).parents[2]
 _LONGEST = 1 << 18  # bytes of a request
 _NUMBER = 4  # bytes of a process id, and of a status
+
+
+@dataclass(frozen=True)
+class Forker:
+    """The module that imports a program and forks (`is_forked`), and its environment."""
+
+    module: str
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+_JETWORKER = Forker("tests.support.forked")
 
 
 class Process:
@@ -89,24 +101,26 @@ async def start(
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
+    cwd: Path | None = None,
+    forker: Forker = _JETWORKER,
 ) -> Process:
     """
     Start `jetworker` with these arguments, as `asyncio.create_subprocess_exec` does.
 
     It reads a descriptor or nothing, and writes to a pipe, a file or where we do. What
     Python itself looks at before the program (*UNSEEN*) would do nothing: it may not be
-    there.
+    there. *forker* makes its forks another program.
     """
     assert not UNSEEN & env.keys(), (
         "start it from nothing: a fork does not look at these"
     )
-    request = {"arguments": arguments, "env": dict(env), "cwd": str(Path.cwd())}
+    request = {"arguments": arguments, "env": dict(env), "cwd": str(cwd or Path.cwd())}
     ours, theirs = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     out, said = _output(stdout, 1)
     err, complained = (out, None) if stderr == STDOUT else _output(stderr, 2)
     fds = [nothing if stdin == subprocess.DEVNULL else stdin, out, err, theirs]
-    socket.send_fds(_server(), [json.dumps(request).encode()], fds)
+    socket.send_fds(_server(forker), [json.dumps(request).encode()], fds)
     os.close(theirs)
     os.close(nothing)
     if said is not None:
@@ -140,13 +154,14 @@ async def _reader(fd: int | None) -> asyncio.StreamReader | None:
 
 
 @cache
-def _server() -> socket.socket:
+def _server(forker: Forker) -> socket.socket:
     """Return the connection to the process that forks; it ends when this one does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
-            (sys.executable, "-m", "tests.support.forked", str(theirs.fileno())),
+            (sys.executable, "-m", forker.module, str(theirs.fileno())),
             cwd=_ROOT,
+            env=os.environ | dict(forker.environ),
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         ).returncode = 0  # nobody waits for it
@@ -160,15 +175,17 @@ def main() -> None:
     for module in pkgutil.iter_modules(package.__path__, "jetworker.cli."):
         importlib.import_module(module.name)
     program = importlib.import_module("jetworker.__main__")
-    gc.collect()
-    gc.freeze()
-    if _forked(socket.socket(fileno=int(sys.argv[1]))):
+    if is_forked():
         sys.modules["__main__"] = program
+        sys.argv[0] = str(program.__file__)
         program.main()
 
 
-def _forked(requests: socket.socket) -> bool:
-    """Return True in a fork, and False when nobody can ask any more."""
+def is_forked() -> bool:
+    """Fork for every request: True in a fork, and False when nobody can ask any more."""
+    gc.collect()
+    gc.freeze()
+    requests = socket.socket(fileno=int(sys.argv[1]))
     woken, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking)
@@ -217,7 +234,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.argv = [str(_ROOT / "jetworker" / "__main__.py"), *request["arguments"]]
+    sys.argv = [sys.argv[0], *request["arguments"]]
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, "utf-8", "backslashreplace", closefd=False)

@@ -4,25 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 
-from jetworker.cli import schemas
+from tests.support.documents import SCHEMAS
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import Event
 
-
-def _validators() -> dict[str, Draft202012Validator]:
-    made = {}
-    for name, content in schemas.documents():
-        if name.endswith(".json"):
-            schema = orjson.loads(content)
-            checker = FormatChecker()
-            made[schema["$id"]] = Draft202012Validator(schema, format_checker=checker)
-    return made
-
-
-VALIDATORS = _validators()
+VALIDATORS = {
+    schema["$id"]: Draft202012Validator(schema, format_checker=FormatChecker())
+    for schema in SCHEMAS.values()
+}
 
 
 def judge(

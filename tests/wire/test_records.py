@@ -56,6 +56,7 @@ from tests.support.builders import (
     a_progress,
     an_origin,
 )
+from tests.support.documents import SCHEMAS
 
 ENVELOPE = Envelope("jet.events", "/jetworker/g")
 ANSWERS = Answers(ENVELOPE, "jet.dead-letters")
@@ -90,8 +91,7 @@ def headers(record: Record) -> dict[str, str]:
 def body(record: Record) -> Any:
     data = orjson.loads(record.value or b"")
     name = headers(record)["ce_dataschema"].removeprefix(schemas.BASE)
-    schema = orjson.loads(dict(schemas.documents())[name])
-    Draft202012Validator(schema).validate(data)
+    Draft202012Validator(SCHEMAS[name]).validate(data)
     assert data["eventType"] == headers(record)["ce_type"]
     assert data["eventTime"] == headers(record)["ce_time"]
     return data
