@@ -203,7 +203,8 @@ class Metrics:
         )
         self.unexplained_deliveries_total = self._counter(
             "unexplained_deliveries_total",
-            "Deliveries seen on a job after an unknown start that nobody asked for.",
+            "Deliveries seen on a job after an unknown start that nobody asked for; each"
+            " worker that looks after the job counts one once, anew after a restart.",
             "route",
         )
 

@@ -40,6 +40,7 @@ from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.lessons import Lessons
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
+from jetworker.worker.reconciliation.unexplained import Unexplained
 from jetworker.worker.route_table import RouteTable
 from jetworker.worker.standing import Standing
 from jetworker.worker.starts.dispatcher import RouteDispatcher
@@ -142,11 +143,13 @@ def assemble(config: Config, outside: Outside) -> Parts:
         settle=config.starts.settle,
         routes_of=partial(_routes_of, book, resolver),
     )
+    nobodys = Unexplained(metrics)
     reconciler = Reconciler(
         views,
         observer,
         bindings,
         locks,
+        nobodys,
         clock=clock,
         metrics=metrics,
         settle=config.starts.settle,
@@ -155,6 +158,7 @@ def assemble(config: Config, outside: Outside) -> Parts:
     sweep = Sweep(
         observer,
         bindings,
+        nobodys,
         clock=clock,
         metrics=metrics,
         settle=config.starts.settle,

@@ -41,6 +41,7 @@ from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.lessons import Lessons
 from jetworker.worker.reconciliation.sweep import Sweep
+from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.benchmark.ratios import Ratio
 from tests.support.builders import NOW, SECOND, a_delivery, a_progress
 from tests.support.fakes import Performer
@@ -138,8 +139,8 @@ async def _taken_over(clients: KafkaClients) -> float:
     observer = cast(JobObserver, None)
     settle, day = timedelta(seconds=30), timedelta(days=1)
     common: Any = {"clock": clock, "metrics": restored.metrics, "settle": settle}
-    bindings = Bindings(clients)
-    noting.sweep = Sweep(observer, bindings, **common, remembered=day)
+    bindings, unexplained = Bindings(clients), Unexplained(restored.metrics)
+    noting.sweep = Sweep(observer, bindings, unexplained, **common, remembered=day)
     noting.lessons = Lessons(observer, **common)
     partition = restored.partition
     async with heart.beating():

@@ -31,6 +31,7 @@ from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
 from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.reconciler import Reconciler
+from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.support.builders import JOB, NOW, SECOND, a_delivery, an_origin
 from tests.support.fakes import HandClock, OneDelivery
 from tests.support.waiting import until
@@ -165,6 +166,7 @@ def a_reconciler(
         observer,
         bindings,
         locks,
+        Unexplained(metrics),
         clock=clock,
         metrics=metrics,
         settle=settle,

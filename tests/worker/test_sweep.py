@@ -9,14 +9,16 @@ from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
-from jetworker.core.command import DeliveryId, JobId
+from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import State
 from jetworker.core.errors import JetUnavailable
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
 from jetworker.worker.reconciliation.sweep import Sweep
+from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.support.builders import JOB, NOW, SECOND, a_delivery
 from tests.support.fakes import HandClock
 from tests.support.waiting import until
@@ -62,11 +64,14 @@ class Swept:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
+        metrics = Metrics(self.registry)
+        self.unexplained = Unexplained(metrics)
         self.sweep = Sweep(
             cast(JobObserver, self.jet),
             cast(Bindings, self.jet),
+            self.unexplained,
             clock=self.clock,
-            metrics=Metrics(self.registry),
+            metrics=metrics,
             settle=timedelta(milliseconds=1),
             remembered=self.remembered,
         )
@@ -96,6 +101,27 @@ async def test_a_job_is_looked_at_again_and_again_and_what_it_shows_told_once() 
         await until(lambda: len(swept.jet.looked) > 3, "looks")
 
     assert set(swept.jet.looked) == {JOB}
+    assert swept.told == 1
+
+
+async def test_what_a_look_up_has_come_upon_is_not_counted_by_the_sweep_again() -> None:
+    swept, route = Swept(Jet()), RouteName("archive")
+    swept.unexplained.tell(route, LATE, CommandId("resent"))
+    swept.sweep.touch(a_delivery(State.STARTED, doubted_at=NOW))
+
+    async with swept.running():
+        await until(lambda: len(swept.jet.looked) > 3, "looks")
+
+    assert swept.told == 1
+
+
+def test_who_left_a_delivery_behind_is_said_when_it_is_known_and_counted_once() -> None:
+    swept, route = Swept(Jet()), RouteName("archive")
+    with capture_logs() as logs:
+        for left_behind_by in (None, None, CommandId("c-1"), CommandId("c-1"), None):
+            swept.unexplained.tell(route, LATE, left_behind_by)
+
+    assert [line.get("left_behind_by") for line in logs] == [None, "c-1"]
     assert swept.told == 1
 
 

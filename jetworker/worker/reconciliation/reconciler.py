@@ -45,6 +45,7 @@ from jetworker.worker.job_locks import JobLocks
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.job_views import JobView, JobViews
+from jetworker.worker.reconciliation.unexplained import Unexplained
 
 log = structlog.get_logger()
 
@@ -127,6 +128,7 @@ class Reconciler:
         observer: JobObserver,
         bindings: Bindings,
         locks: JobLocks,
+        unexplained: Unexplained,
         *,
         clock: Clock,
         metrics: Metrics,
@@ -144,7 +146,7 @@ class Reconciler:
         self._jobs: dict[JobId, _Job] = {}
         self._new: asyncio.Queue[JobId | UnknownStart] = asyncio.Queue()
         self._reservations = Reservations()
-        self._reported: set[DeliveryId] = set()
+        self._unexplained = unexplained
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     def take(self, handle: DeliveryHandle) -> None:
@@ -543,9 +545,7 @@ class Reconciler:
     def _report(self, view: JobView, route: RouteName) -> None:
         """Tell of deliveries that a command which went on has left behind (R1)."""
         for delivery_id, command_id in unexplained(view.scene).items():
-            if delivery_id not in self._reported:
-                self._reported.add(delivery_id)
-                tell_unexplained(self._metrics, route, delivery_id, command_id)
+            self._unexplained.tell(route, delivery_id, command_id)
 
     def _count_held(self, route: RouteName, proof: Proof) -> None:
         self._metrics.held_starts_total.labels(route, proof).inc()
@@ -568,22 +568,6 @@ def _told(missing: Missing) -> str:
     return (
         f"{missing.message}; look at the job in Jet's console, then: jetworker resolve"
         " ID adopt --delivery-id … | resend | abandon"
-    )
-
-
-def tell_unexplained(
-    metrics: Metrics,
-    route: RouteName,
-    delivery_id: DeliveryId,
-    command_id: CommandId | None = None,
-) -> None:
-    """Count and log a delivery that is on a job and that no command is bound to."""
-    metrics.unexplained_deliveries_total.labels(route).inc()
-    log.error(
-        "a delivery that nobody asked for is on a job, see who started it",
-        route=route,
-        delivery_id=delivery_id,
-        **({"left_behind_by": command_id} if command_id else {}),
     )
 
 

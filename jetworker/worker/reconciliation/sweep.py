@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import DeliveryId, JobId, RouteName
+from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
@@ -22,7 +22,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
-from jetworker.worker.reconciliation.reconciler import tell_unexplained
+from jetworker.worker.reconciliation.unexplained import Unexplained
 
 log = structlog.get_logger()
 
@@ -47,6 +47,7 @@ class Sweep:
         self,
         observer: JobObserver,
         bindings: Bindings,
+        unexplained: Unexplained,
         *,
         clock: Clock,
         metrics: Metrics,
@@ -55,12 +56,12 @@ class Sweep:
     ) -> None:
         self._observer = observer
         self._bindings = bindings
+        self._unexplained = unexplained
         self._clock = clock
         self._metrics = metrics
         self._for = min(_FOR, remembered)  # what is forgotten looks like nobody's
         self._pause = min(settle * 5, _EVERY).total_seconds()
         self._jobs: dict[JobId, _Touched] = {}
-        self._reported: set[DeliveryId] = set()
 
     def touch(self, snapshot: Delivery | Finished) -> None:
         """Sweep the job of a delivery whose start was unknown, for a day after it."""
@@ -101,12 +102,12 @@ class Sweep:
         if bindings.doubt is not None:
             return  # what looks like nobody's may be theirs
         waiting = Posts(post for post in bindings.posts if not post.is_ghost)
-        unbound = look.named - bindings.known.keys() - self._reported
+        unknown = look.named - bindings.known.keys()
+        unbound = {x for x in unknown if not self._unexplained.is_told(x)}
         undated = [x for x in unbound if self._observer.created_on(x) is None]
         await self._observer.shown(job_id, undated, look.files)
         for delivery_id in sorted(unbound):
             at = self._observer.created_on(delivery_id)
             if at is None or at < touched.since or waiting.over(at):
                 continue  # not shown, it is asked for again; or not ours to tell
-            self._reported.add(delivery_id)
-            tell_unexplained(self._metrics, touched.route, delivery_id)
+            self._unexplained.tell(touched.route, delivery_id)
