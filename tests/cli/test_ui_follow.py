@@ -37,15 +37,15 @@ def test_what_cannot_be_read_is_named_and_shown_no_more_until_it_can() -> None:
             take(a_record(name, NEWER, 1 + number))
 
     assert seen.installation.row("a") is None
-    assert seen.trouble == {
-        "state": "a, b, c, d, e and 1 more cannot be read by this version of jetworker:"
-        " use the one that wrote it"
-    }
-    assert len(logged) == 1
+    assert list(seen.unreadable) == names
+    assert seen.trouble == {}
+    assert [line["command_id"] for line in logged] == ["a"]
 
+    version = seen.version
     for number, name in enumerate(names[1:]):
         take(a_record(name, None, 7 + number))
     take(a_record("a", readable, 12))
 
-    assert seen.trouble == {}
+    assert not seen.unreadable
+    assert seen.version > version
     assert seen.installation.row("a") is not None

@@ -183,6 +183,21 @@ async def test_nobody_in_the_group_is_told_as_trouble(ui: Ui) -> None:
     assert "Not up to date: routes file: cannot be read" in page
 
 
+async def test_what_another_version_wrote_is_named_beside_a_page_that_is_up_to_date(
+    ui: Ui,
+) -> None:
+    ui.seen.unreadable = dict.fromkeys(["c-1", "c:2", EVIL, "c-4", "c-5", "c-6", "c-7"])
+
+    for path in ("/", "/deliveries", "/dead-letters"):
+        page = await ui.text(path)
+
+        assert 'Not shown: <a href="/deliveries/c-1">c-1</a>, ' in page
+        assert "and 2 more, whose state cannot be read by this version" in page
+        assert "Not up to date" not in page
+        assert "<script>alert" not in page
+    assert "cannot be read by this version" in await ui.text("/deliveries/c:2", 404)
+
+
 async def test_it_is_ready_when_everything_was_read_once(ui: Ui) -> None:
     ui.seen.loading = {"jet.state"}
     assert (await ui.text("/readyz", 503)) == "still reading: jet.state\n"

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import structlog
@@ -27,7 +26,6 @@ log = structlog.get_logger()
 _LOOK_EVERY = 5.0
 _AGAIN_AFTER = 2.0
 _SLICE = 500
-_NAMED = 5
 
 
 @dataclass
@@ -35,7 +33,8 @@ class Seen:
     """
     All that is known now; *trouble* is what cannot be looked at, and why.
 
-    *unreadable* are the commands whose snapshot this version cannot read.
+    *unreadable* are the commands whose snapshot this version cannot read; nothing else is
+    the less up to date for them.
     """
 
     installation: Installation = field(default_factory=Installation)
@@ -108,12 +107,17 @@ class TopicsFollower:
         except UnreadableSnapshot:
             at = Position(record.partition, record.offset)
             self.seen.installation.forget(Gone(CommandId(name), at))
+            if not self.seen.unreadable:  # one line in the log is enough
+                log.warning(
+                    "a command is not shown: its state cannot be read by this version",
+                    command_id=name,
+                )
             self.seen.unreadable[name] = None
-            self._tell_unreadable()
+            self.seen.changes += 1
             return
         if name in self.seen.unreadable:
             del self.seen.unreadable[name]
-            self._tell_unreadable()
+            self.seen.changes += 1
         match found:
             case None:
                 pass
@@ -121,21 +125,6 @@ class TopicsFollower:
                 self.seen.installation.forget(found)
             case _:
                 self.seen.installation.put(found)
-
-    def _tell_unreadable(self) -> None:
-        """Say which commands are not shown, and what shows them."""
-        names, others = self.seen.unreadable, len(self.seen.unreadable) - _NAMED
-        if not names:
-            self._clear("state")
-            return
-        more = f" and {others} more" if others > 0 else ""
-        why = "cannot be read by this version of jetworker: use the one that wrote it"
-        text = f"{', '.join(islice(names, _NAMED))}{more} {why}"
-        if "state" not in self.seen.trouble:
-            self._complain("state", text)
-        elif self.seen.trouble["state"] != text:  # one line in the log is enough
-            self.seen.trouble["state"] = text
-            self.seen.changes += 1
 
     def _take_event(self, record: Any) -> None:
         found = rows.read_told(record)
