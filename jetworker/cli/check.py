@@ -14,6 +14,8 @@ from jetworker.core.command import RouteName
 from jetworker.core.errors import (
     ConfigurationError,
     JetError,
+    JetUnavailable,
+    JetworkerError,
     JobUnavailable,
     KafkaUnavailable,
 )
@@ -102,8 +104,8 @@ async def _check_topics(config: Config, checks: _Checks) -> None:
     try:
         layout = await topics.layout(config)
     except KafkaUnavailable as exc:
-        cure = "check bootstrap servers and credentials"
-        checks.tell("kafka", wrong=f"{exc}: {cure}")
+        settings_of_it = "kafka.bootstrap_servers and credentials"
+        checks.tell("kafka", wrong=_away(exc, settings_of_it))
         return
     checks.tell("kafka")
     wrong, note = "; ".join(layout.problems), "; ".join(layout.warnings)
@@ -159,5 +161,12 @@ async def _ask(
         note = await question
     except (JetError, JobUnavailable) as exc:
         repair = cure(exc, config)
+        if repair is None and isinstance(exc, JetUnavailable):
+            return checks.tell(name, wrong=_away(exc, "jet.base_url and jet.proxy"))
         return checks.tell(name, wrong=f"{exc}: {repair}" if repair else str(exc))
     return checks.tell(name, note=note)
+
+
+def _away(exc: JetworkerError, settings_of_it: str) -> str:
+    """Say of what did not answer that no setting need be wrong for that."""
+    return f"{exc}: a worker waits until it answers; if others reach it, check {settings_of_it}"

@@ -180,7 +180,12 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check settings, routes, Kafka, topics, token and jobs."""
+    """
+    Check settings, routes, Kafka, topics, token and jobs.
+
+    Each is a line: ok, or what to do. It ends with 78 if any is not ok, also where Kafka or
+    Jet only does not answer: the line says so, and a worker would wait for it.
+    """
     from jetworker.cli import check as checking
 
     _leave(checking.check(os.environ, offline=offline, as_json=as_json))

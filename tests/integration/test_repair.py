@@ -355,6 +355,7 @@ async def test_check_names_paused_jobs_and_those_that_would_be_made(
     lines = await run(system, "check")
     await system.jet.down()
     system.changes = {"JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    away = await run(system, "check")
     offline = await run(system, "check", "--offline", "--json")
     routes.write_text("routes: {a: {}}")
     wrong = await run(system, "check", "--offline", "--json")
@@ -368,6 +369,15 @@ async def test_check_names_paused_jobs_and_those_that_would_be_made(
     assert "route archive: ok\n" in lines.out
     assert "route waits: ok, the job other is paused" in lines.out
     assert system.jet.jobs.keys() == {"job-archive", "job-other", *_others(system)}
+    assert away.code == 78
+    told_away = dict(line.split(": ", 1) for line in away.out.splitlines())
+    assert told_away["settings"] == "ok"
+    for name, of_it in {
+        "kafka": "kafka.bootstrap_servers",
+        "token": "jet.base_url",
+    }.items():
+        assert "a worker waits until it answers" in told_away[name]
+        assert f"check {of_it}" in told_away[name]
     assert offline.code == 0
     names = [c["name"] for c in offline.document("check")["checks"]]
     assert names == ["settings", "routes (4)"]
