@@ -11,7 +11,7 @@ from typing import Any, Literal
 import typer
 from typing_extensions import override
 
-from jetworker.cli import output
+from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
 from jetworker.cli.listing import Selection, readable
 from jetworker.cli.publish import publish_all
@@ -25,7 +25,6 @@ from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import OrderedData, OrdersData, RefusalData
 from jetworker.wire.record import Record
 
-_ANSWERS_WITHIN = 60.0
 _SHOWN = 20
 
 
@@ -72,10 +71,14 @@ class _Answers:
                 self.told[event.data["partition"], event.data["offset"]] = event
                 self._new.set()
 
+    def missing(self, orders: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Return which of these have no answer."""
+        return set(orders) - self.told.keys()
+
     async def until_all(self, orders: Iterable[tuple[int, int]]) -> None:
         """Wait until each of these has an answer."""
         waiting = set(orders)
-        while waiting - self.told.keys():
+        while self.missing(waiting):
             self._new.clear()
             await self._new.wait()
 
@@ -152,19 +155,28 @@ async def _carry_out(
     listening = asyncio.Event()
     answers = _Answers()
     gathering = asyncio.create_task(answers.gather(tail(config, None, listening)))
+    tasks = [gathering]
     try:
         await bounded(listening.wait(), "listening for events")
         records = [_record(config, order, each) for each in chosen]
         where = await publish_all(config, records)
         waiting = asyncio.create_task(answers.until_all(where))
+        doubting = asyncio.create_task(
+            unanswered.say_why(config, lambda: answers.missing(where))
+        )
+        tasks += [waiting, doubting]
         await asyncio.wait(
             (waiting, gathering),
-            timeout=_ANSWERS_WITHIN,
+            timeout=unanswered.GIVEN_UP_AFTER,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        waiting.cancel()
+        if gathering.done():  # Kafka is away: what was answered by now is what is known
+            gathering.exception()
+        if missing := answers.missing(where):
+            await unanswered.give_up(config, missing)
     finally:
-        gathering.cancel()
+        for each in tasks:
+            each.cancel()
     return {
         place.snapshot.command_id: answers.told[each]
         for place, each in zip(chosen, where, strict=True)
@@ -191,9 +203,7 @@ def _tell(chosen: list[Place], answers: Mapping[str, ReadEvent]) -> None:
             output.say(f"refused: {name}: {why['code']}: {why['message']}")
     for each in chosen:
         if each.snapshot.command_id not in answers:
-            output.remark(
-                f"{each.snapshot.command_id}: no answer: is a worker running?"
-            )
+            output.remark(f"{each.snapshot.command_id}: no answer")
 
 
 def _document(

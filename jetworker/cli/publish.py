@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from jetworker.cli import output
+from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.cli.watch import Screen, screen
 from jetworker.config.model import Config
@@ -22,8 +22,6 @@ from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import SentData
 from jetworker.wire.record import Record
 from jetworker.wire.units import counted
-
-_ANSWER_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +118,8 @@ async def order(config: Config, command: dict[str, Any], *, as_json: bool) -> in
         output.remark("no command of this id is known")
         return REJECTED
     record = _Record(command["commandId"], value, found.partition, is_order=True)
-    try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
-            with screen(as_json=as_json) as shown:
-                return await _follow(config, record, shown)
-    except TimeoutError:
-        output.remark(f"no answer within {_ANSWER_WITHIN:.0f} s: is a worker running?")
-        return FAILED
+    with screen(as_json=as_json) as shown:
+        return await _follow(config, record, shown)
 
 
 def _encode(config: Config, command: dict[str, Any]) -> bytes | None:
@@ -145,20 +138,35 @@ async def _follow(config: Config, record: _Record, shown: Screen) -> int:
     listening = asyncio.Event()
     sent: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
     events = tail(config, record.command_id, listening)
+    heard = asyncio.Event()
     listener = asyncio.create_task(
-        _listen(events, sent, shown, is_order=record.is_order)
+        _listen(events, sent, heard, shown, is_order=record.is_order)
     )
+    doubting: asyncio.Task[None] | None = None
     try:
         await bounded(listening.wait(), "listening for events")
-        sent.set_result(await _produce(config, record))
-        return await listener
+        where = await _produce(config, record)
+        sent.set_result(where)
+        doubting = asyncio.create_task(
+            unanswered.say_why(config, lambda: () if heard.is_set() else (where,))
+        )
+        if not record.is_order:
+            return await listener
+        await asyncio.wait((listener,), timeout=unanswered.GIVEN_UP_AFTER)
+        if listener.done():
+            return listener.result()
+        await unanswered.give_up(config, (where,))
+        return FAILED
     finally:
         listener.cancel()
+        if doubting is not None:
+            doubting.cancel()
 
 
 async def _listen(
     events: AsyncIterator[ReadEvent],
     sent: "asyncio.Future[tuple[int, int]]",
+    heard: asyncio.Event,
     shown: Screen,
     *,
     is_order: bool,
@@ -167,6 +175,7 @@ async def _listen(
     async for event in events:
         code = _code(event, await sent, is_order=is_order)
         if code is not None or not is_order:
+            heard.set()
             shown.show(event)
         if code is not None:
             return code

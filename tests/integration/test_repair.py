@@ -10,6 +10,8 @@ import pytest
 from aiohttp import web
 from jsonschema import Draft202012Validator, FormatChecker
 
+from jetworker.cli import orders, publish, unanswered
+from jetworker.cli.listing import Selection
 from tests.support import forked
 from tests.support.documents import SCHEMAS
 from tests.support.jet.fake_server import JetServer
@@ -220,6 +222,66 @@ async def test_all_held_ones_are_decided_at_once_and_explained_before(
     assert answers == dict.fromkeys(names, "applied")
     assert "abandoned" in one.out
     assert "jetworker resend h-1" in one.out
+
+
+async def test_an_order_that_nobody_takes_says_so_early_and_what_becomes_of_it(
+    system: System,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    worker = await (await system.worker()).ready()
+    names = [f"s-{number}" for number in range(3)]
+    await system.publish(*(a_command(name, "shut") for name in names))
+    for name in names:
+        await told(system, name, "delivery.waiting")
+    assert await worker.stop() == 0
+    monkeypatch.setattr(unanswered, "SAID_AFTER", 0.1)
+    monkeypatch.setattr(unanswered, "GIVEN_UP_AFTER", 4.0)
+    one = {"commandId": "s-0", "type": "cancel"}
+    rest = Selection(route="shut")
+
+    single = await publish.order(system.config, one, as_json=True)
+    alone = capsys.readouterr()
+    bulk = await orders.order_all(
+        system.config,
+        orders.Order("cancel"),
+        rest,
+        dry_run=False,
+        yes=True,
+        as_json=False,
+    )
+    many = capsys.readouterr()
+    new = a_command("s-new", "shut")
+    sending = asyncio.create_task(
+        publish.send(system.config, new, wait=True, as_json=True)
+    )
+    said = ""
+
+    def is_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "still waiting" in said
+
+    await until(is_said, "why nothing comes")
+    await (await system.worker()).ready()
+    for name in names:
+        await told(system, name, "delivery.cancelled")
+    await run(system, "cancel", "s-new")
+
+    assert (single, bulk) == (1, 1)
+    assert (alone.out, many.out.splitlines()[-1]) == ("", "carried out: 0")
+    nobody = f"no worker runs, the group {system.name} has no members"
+    for each in (alone, many):
+        early, late = (
+            each.err.index("still waiting: "),
+            each.err.index("no answer within"),
+        )
+        assert early < late
+        assert each.err.count(nobody) == 2
+    assert "the order is not taken back: a worker that reads it later" in alone.err
+    assert "orders are not taken back: a worker that reads them later" in many.err
+    assert nobody in said
+    assert await sending == 1
 
 
 async def test_what_has_ended_is_sent_again_under_a_new_id(served: System) -> None:
