@@ -16,6 +16,7 @@ from jetworker.kafka import topics as layout
 from tests.support import dealing, programs
 from tests.support import demo as demos
 from tests.support.demo import Shown
+from tests.support.kafka import archive
 from tests.support.kafka import broker as brokers
 
 # Nothing here is judged by how long it takes: a machine may be busy.
@@ -37,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the place for what lives as long as the session."""
     config.stash[_KEPT] = ExitStack()
     config.stash[_LEFT_OUT] = {}
+    archive.use()
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from jetworker.config.model import Config, JetConfig, KafkaConfig, TopicsConfig
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
+from tests.support.kafka import archive
 
 
 def join(folder: Path, kept: ExitStack) -> str:
@@ -24,6 +25,7 @@ def join(folder: Path, kept: ExitStack) -> str:
         # Before the look at the address: a starter that leaves holds this exclusively.
         fcntl.flock(users, fcntl.LOCK_SH)
         if not address.exists():
+            archive.make()
             broker = kept.enter_context(EmbeddedKafka())
             kept.callback(address.unlink)
             kept.callback(fcntl.flock, users, fcntl.LOCK_EX)
