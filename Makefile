@@ -43,8 +43,11 @@ pure: install ## Tests of the pure parts, with 100 % branch coverage of core/ an
 		--cov=jetworker.core --cov=jetworker.wire --cov-branch --cov-fail-under=100 \
 		--cov-report=term-missing:skip-covered
 
-test: check pure ## Everything that must pass before a commit lands; Python, git and make do.
-	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 3 --dist=worksteal \
+# Mypy is one process: the pure tests fill the other core. Of four that run the rest, one has
+# what computes all the time, the others what mostly waits for Kafka: see tests/support/dealing.py.
+test: install ## Everything that must pass before a commit lands; Python, git and make do.
+	@$(MAKE) --no-print-directory -j 2 check pure
+	$(RUN)/pytest -q tests --ignore=tests/core --ignore=tests/wire -n 4 --dist=worksteal \
 		-m "not nightly and not platform"
 
 test-platform: ## What needs programs that the package index does not have: it names them.

@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(
         marked = (i for i in items if i.get_closest_marker("integration"))
         real = [item for item in marked if item not in simulated]
         short = [item for item in items if item not in {*simulated, *real}]
-        items[:] = dealing.deal([*simulated, *real], short, workers)
+        items[:] = dealing.deal(simulated, real, short, workers)
 
 
 def _is_simulated(item: pytest.Item) -> bool:
