@@ -27,6 +27,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.producer import sender
+from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import ConfigurationError, Fenced, NotAllowed, StoreError
@@ -99,7 +100,7 @@ class KafkaClients:
         who sends batches chooses for each. Raises StoreError.
         """
         timeout = self.config.transaction_timeout.total_seconds()
-        producer = AIOKafkaProducer(
+        producer = _TransactionalProducer(  # type: ignore[no-untyped-call]  # theirs has no types
             **self._options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=int(timeout * 1000),
@@ -109,10 +110,12 @@ class KafkaClients:
             max_request_size=_UNPACKED_LIMIT,
         )
         try:
-            await bounded(producer.start(), "opening the producer")
+            starting = producer.start()  # type: ignore[no-untyped-call]  # as above
+            await bounded(starting, "opening the producer")
             yield producer
         finally:
             await _close(producer)
+            producer.heed()
 
     @asynccontextmanager
     async def reader(
@@ -223,6 +226,39 @@ class KafkaClients:
             msg = f"{doing}: {error.__name__}"
             raise StoreError(msg)
         return bool(group[5])
+
+
+class _TransactionalProducer(AIOKafkaProducer):
+    """
+    A producer whose failures are told once, by the error that ends its use.
+
+    aiokafka keeps them in futures too, for who commits or waits for room. Nobody does
+    after a failure before that, and asyncio would complain of each once it is forgotten.
+    """
+
+    @override
+    async def begin_transaction(self) -> None:
+        """Begin one."""
+        await super().begin_transaction()  # type: ignore[no-untyped-call]  # theirs has no types
+        self._heed_end()
+
+    def heed(self) -> None:
+        """Take note of what is kept for nobody, when it is closed."""
+        self._heed_end()
+        for batches in self._message_accumulator._batches.values():  # noqa: SLF001 -- they are handed to nobody
+            for batch in batches:
+                batch._drain_waiter.add_done_callback(retrieve)  # noqa: SLF001 -- as above
+
+    def _heed_end(self) -> None:
+        end = self._txn_manager.wait_for_transaction_end()
+        if end is not None:  # None where none was begun
+            end.add_done_callback(retrieve)
+
+
+def retrieve(done: "asyncio.Future[Any]") -> None:
+    """Take note of an error that is told by another one, raised before it."""
+    if not done.cancelled():
+        done.exception()
 
 
 async def bounded(

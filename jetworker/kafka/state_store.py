@@ -33,7 +33,12 @@ from jetworker.core.resumption import (
     resume,
 )
 from jetworker.kafka.batches import batches, codec
-from jetworker.kafka.clients import KafkaClients, bounded, only_our_cancellation
+from jetworker.kafka.clients import (
+    KafkaClients,
+    bounded,
+    only_our_cancellation,
+    retrieve,
+)
 from jetworker.kafka.ownership import Ownership, Source, last_kept
 from jetworker.kafka.placing import place
 from jetworker.kafka.reader import Barrier, keep, read
@@ -349,7 +354,7 @@ class StateStore:
             how = codec(some, is_ours=where.topic == self._state.topic)
             for batch in batches(some, how):
                 sent.append(await self._send(batch, where))
-                sent[-1].add_done_callback(_retrieve)
+                sent[-1].add_done_callback(retrieve)
         answers: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
         errors = [each for each in answers if isinstance(each, BaseException)]
         if errors:
@@ -422,12 +427,6 @@ def _note_handed(
     handed.pop(key, None)
     if value is not None:
         handed[key] = value
-
-
-def _retrieve(sent: "asyncio.Future[Any]") -> None:
-    """Take note of an error that a record had after another one's was raised."""
-    if not sent.cancelled():
-        sent.exception()
 
 
 def _cause(errors: list[BaseException]) -> BaseException:

@@ -152,13 +152,17 @@ class System:
         return worker
 
     async def close(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs; nothing may have failed in it that nobody looked at."""
         for worker in self.workers:
             if worker.process.returncode is None:
                 worker.process.kill()
             await worker.process.wait()
         for reader in self.readers.values():
             await reader.close()
+        for worker in self.workers:
+            lines = worker.log.read_text(errors="replace").splitlines()
+            unseen = [line for line in lines if "never retrieved" in line]
+            assert not unseen, f"{worker.log}: {unseen[0]}"
 
     async def publish(
         self, *commands: dict[str, Any] | bytes, **headers: bytes

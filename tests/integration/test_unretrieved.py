@@ -1,0 +1,87 @@
+"""What fails in the client of Kafka is told by us, once, and by nobody after us."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+
+from jetworker.core.errors import StoreError
+from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.state_store import Write
+from jetworker.wire.record import Record
+from tests.integration.test_store import running, snapshot, store_kafka, taken_over
+
+__all__ = ["store_kafka"]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def complaints() -> AsyncIterator[list[str]]:
+    """Return what asyncio complains of: errors that nobody has looked at."""
+    found: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(str(context)))
+    yield found
+    loop.set_exception_handler(None)
+
+
+async def forget() -> None:
+    """Let what is over go, and with it what nobody has looked at."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+        gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("others", "offset"), [(0, None), (50, None), (50, 7)], ids=["one", "many", "all"]
+)
+async def test_a_fence_is_told_to_who_commits_alone(
+    store_kafka: KafkaClients, complaints: list[str], others: int, offset: int | None
+) -> None:
+    events = store_kafka.topics.events
+    more = [Record(events, str(n).encode(), b"{}") for n in range(others)]
+    async with running(store_kafka) as stale:
+        await stale.submit(Write((snapshot(store_kafka, b"before"),)))
+        async with running(store_kafka):
+            step = Write((snapshot(store_kafka, b"zombie"), *more), offset)
+            with pytest.raises(StoreError):
+                await stale.submit(step)
+    del stale
+    await forget()
+
+    assert complaints == []
+
+
+async def test_so_is_one_that_shows_by_the_offset_alone(
+    store_kafka: KafkaClients, complaints: list[str]
+) -> None:
+    async with running(store_kafka) as stale, running(store_kafka):
+        with pytest.raises(StoreError):
+            await stale.submit(Write((), offset=7))
+    del stale
+    await forget()
+
+    assert complaints == []
+
+
+async def test_so_is_one_in_the_midst_of_a_takeover(
+    store_kafka: KafkaClients, complaints: list[str]
+) -> None:
+    failed: list[StoreError] = []
+
+    async def take_over() -> None:
+        try:
+            async with taken_over(store_kafka):
+                pass
+        except StoreError as exc:
+            failed.append(exc)
+
+    await asyncio.gather(*(take_over() for _ in range(6)))
+    told = len(failed)
+    failed.clear()
+    await forget()
+
+    assert told > 0
+    assert complaints == []
