@@ -15,6 +15,9 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+_STOP = 12  # seconds of shutdown.timeout
+_GRACE = 30 / 20  # of the chart, to shutdown.timeout
+
 
 @pytest.fixture
 async def broker() -> AsyncIterator[EmbeddedKafka]:
@@ -73,3 +76,33 @@ async def test_a_broker_that_is_frozen_past_the_session_loses_nothing(
 
     judge(events, commands, own_system.jet)
     assert all(worker.process.returncode is None for worker in workers)
+
+
+@pytest.mark.parametrize("fault", ["freeze", "kill"])
+async def test_a_stop_without_kafka_ends_within_the_grace_that_a_chart_gives(
+    broker: EmbeddedKafka, own_system: System, fault: str
+) -> None:
+    """The chart gives half as much again as `shutdown.timeout` is by default."""
+    own_system.changes = {"JETWORKER_SHUTDOWN__TIMEOUT": f"{_STOP}s"}
+    workers = [await own_system.worker(), await own_system.worker()]
+    for worker in workers:
+        await worker.ready()
+    own_system.jet.seconds = 600.0
+    await own_system.publish(*(a_command(f"s-{n}") for n in range(20)))
+    await until(lambda: len(own_system.jet.deliveries) > 10, "ten that go on")
+
+    if fault == "freeze":
+        broker.freeze()
+    else:
+        broker.kill()
+    clock = asyncio.get_running_loop()
+    began = clock.time()
+    codes = await asyncio.gather(*(worker.stop() for worker in workers))
+    took = clock.time() - began
+    if fault == "freeze":
+        broker.thaw()
+
+    assert codes == [0, 0]
+    assert took / _STOP < _GRACE
+    for worker in workers:
+        assert "the worker has left" in worker.log.read_text()
