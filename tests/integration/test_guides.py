@@ -96,7 +96,16 @@ async def test_the_cookbook_s_scripts_publish_a_command_and_wait_for_its_end(
         ran(str(tmp_path / "wait.py"), kafka, topics.events, "order-1", "50"),
     )
 
+    in_vain = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(tmp_path / "wait.py")),
+        *(kafka, topics.events, "order-3", "1"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, why = await asyncio.wait_for(in_vain.communicate(), 60)
+
     assert said == "failed\n"
+    assert in_vain.returncode == 1
+    assert why == b"no end within 1 s; why: jetworker explain order-3\n"
     clients = KafkaClients(brokers.settings(kafka, topics).kafka, topics)
     found = [
         record
