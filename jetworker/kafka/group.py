@@ -33,6 +33,7 @@ log = structlog.get_logger()
 _POLL_MS = 200
 _PATIENCE = 5.0
 _RECORDS_AT_ONCE = 500
+_UNREAD_SESSIONS = 5  # until a partition that is not read is worth a rebalance of all
 
 
 class Assignee(Protocol):
@@ -59,7 +60,8 @@ class ConsumerGroup(ConsumerRebalanceListener):
 
     What is assigned is paused until somebody takes it: every rebalance makes it anew,
     and until it is restored nothing of it may be read. A client that is deaf for longer
-    than a session is given up: the next one reads settings and certificates anew.
+    than a session is given up: the next one reads settings and certificates anew. Where
+    it hears of some partitions and not of others, that is told, and it is given up later.
     """
 
     def __init__(self, kafka: KafkaClients, assignee: Assignee, clock: Clock) -> None:
@@ -71,6 +73,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._failing_since: float | None = None
         self._expected: dict[int, int] = {}
         self._readings: dict[int, object] = {}  # which are one as long as one goes on
+        self._read_since: dict[int, float] = {}
         self._topic_id: str | None = None
 
     @asynccontextmanager
@@ -104,11 +107,36 @@ class ConsumerGroup(ConsumerRebalanceListener):
         session = self._kafka.config.session_timeout.total_seconds()
         if self._pulse.silence > session:
             return f"no heartbeat was answered for {self._pulse.silence:.0f} s"
+        if self._pulse.has_given_up:
+            return "the client of Kafka has given up reading"
         if self._failing_since is not None:
             seconds = self._clock.monotonic() - self._failing_since
             if seconds > session:
                 return f"no commands could be read for {seconds:.0f} s"
         return None
+
+    @property
+    def unread(self) -> dict[int, float]:
+        """
+        Return the partitions of which nothing is heard, not even that there is nothing.
+
+        For how many seconds, if that is longer than a session. The group may be led by
+        another broker than they: heartbeats are answered all the while.
+        """
+        session = self._kafka.config.session_timeout.total_seconds()
+        silences = {
+            number: self._pulse.unread(self._commands(number), since)
+            for number, since in sorted(self._read_since.items())
+        }
+        return {number: each for number, each in silences.items() if each > session}
+
+    def check(self) -> None:
+        """Raise Deaf if a partition was not read for so long that a new client may help."""
+        session = self._kafka.config.session_timeout.total_seconds()
+        for number, seconds in self.unread.items():
+            if seconds > _UNREAD_SESSIONS * session:
+                msg = f"partition {number} could not be read for {seconds:.0f} s"
+                raise Deaf(msg)
 
     @override
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -117,11 +145,13 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._consumer.pause(*partitions)
         self._expected.clear()
         self._readings.clear()
+        self._read_since.clear()
         await self._assignee.on_assigned([each.partition for each in partitions])
 
     @override
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Say what is to be given back."""
+        self._read_since.clear()  # none is read until all are assigned anew
         await self._assignee.on_revoked([each.partition for each in sorted(revoked)])
 
     async def poll(self, ask: Callable[[], Awaitable[None]]) -> dict[int, Batch]:
@@ -230,7 +260,8 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         Return how many records of each partition are there to be taken, as of now.
 
-        Raises Deaf if the commands topic is another one by now, and StoreError.
+        Those whose broker does not say are left out. Raises Deaf if the commands topic is
+        another one by now, and StoreError.
         """
         topic_id = await self._kafka.topic_id(self._consumer)
         if topic_id != self._topic_id:
@@ -238,15 +269,39 @@ class ConsumerGroup(ConsumerRebalanceListener):
             raise Deaf(msg)
         ours = [self._commands(number) for number in self._expected]
         assigned = [each for each in ours if each in self._consumer.assignment()]
-        if not assigned:
-            return {}
-        ends = await bounded(
-            self._consumer.end_offsets(assigned), "asking for the ends"
-        )
+        ends = await self._ends(assigned)
         return {
             each.partition: max(0, end - self._expected.get(each.partition, end))
             for each, end in ends.items()
         }
+
+    async def _ends(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """
+        Return where the logs end, of those whose brokers say so.
+
+        They are asked for together; who is asked for one of them that has no broker says
+        nothing of the others either.
+        """
+        if not partitions:
+            return {}
+        doing = "asking for the ends"
+        try:
+            return dict(await bounded(self._consumer.end_offsets(partitions), doing))
+        except StoreError:
+            if len(partitions) == 1:
+                raise
+        asked = [
+            bounded(self._consumer.end_offsets([each]), doing) for each in partitions
+        ]
+        ends: dict[TopicPartition, int] = {}
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, dict):
+                ends |= answer
+            elif not isinstance(answer, StoreError):
+                raise answer
+        return ends
 
     def hidden(self) -> list[int]:
         """Return the partitions whose next records an open transaction hides."""
@@ -303,6 +358,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """Read a partition from an offset on."""
         self._expected[partition] = offset
         self._readings[partition] = object()
+        self._read_since[partition] = self._clock.monotonic()
         self._consumer.seek(self._commands(partition), offset)
         self._consumer.resume(self._commands(partition))
 
@@ -312,6 +368,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         is_read = commands in self._consumer.assignment() - self._consumer.paused()
         if is_read:
             self._consumer.pause(commands)
+        self._read_since.pop(partition, None)
         return is_read
 
     def resume(self, partition: int) -> None:
@@ -319,6 +376,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         commands = self._commands(partition)
         if commands in self._consumer.assignment() & self._consumer.paused():
             self._consumer.resume(commands)
+            self._read_since[partition] = self._clock.monotonic()
 
     def _commands(self, partition: int) -> TopicPartition:
         return TopicPartition(self._kafka.topics.commands, partition)

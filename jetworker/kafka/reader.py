@@ -26,6 +26,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import StoreError
 from jetworker.core.finished import Finished
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.pulse import has_given_up
 from jetworker.wire import events, snapshots, times
 
 log = structlog.get_logger()
@@ -165,6 +166,9 @@ async def _turns(
         if clock() - looked >= _GROWTH_EVERY:
             await _take_in(kafka, consumer, topic)
             looked = clock()
+        if has_given_up(consumer):
+            msg = f"reading {topic}: the client of Kafka has given up"
+            raise StoreError(msg)
         batches = await bounded(
             consumer.getmany(timeout_ms=_TURN_MS, max_records=_RECORDS_AT_ONCE),
             f"reading {topic}",

@@ -7,12 +7,19 @@ aiokafka speaks Metadata up to version 5; ids came with 10. What is needed of ve
 is written down here, until aiokafka asks for it itself.
 """
 
+import asyncio
 from io import BytesIO
 from typing import Any, ClassVar
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -27,6 +34,13 @@ from aiokafka.protocol.types import (
 from typing_extensions import override
 
 _NONE = UUID(int=0)
+_PATIENCE = 3.0  # seconds, until the next broker is asked
+_NOT_THERE = (
+    KafkaConnectionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    TimeoutError,
+)
 
 
 class _Uuid(AbstractType[UUID]):
@@ -120,12 +134,25 @@ class _MetadataRequest(Request[_MetadataStruct]):
         return request_struct_class(asked, False, False, {})  # noqa: FBT003 -- a protocol's flags
 
 
+async def _answer(client: AIOKafkaClient, request: _MetadataRequest) -> Any:
+    """Ask a broker, any one, and the others after it where it is not there."""
+    first = client.get_random_node()
+    others = {broker.nodeId for broker in client.cluster.brokers()} - {first}
+    failure: Exception | None = None
+    for node in (first, *others):
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await client.send(node, request)
+        except _NOT_THERE as exc:
+            failure = exc
+    assert failure is not None
+    raise failure
+
+
 async def ask(client: AIOKafkaClient, topic: str) -> str | None:
     """Return a topic's id; raises aiokafka's errors, None if the broker has no ids."""
     try:
-        answer: Any = await client.send(
-            client.get_random_node(), _MetadataRequest(topic)
-        )
+        answer = await _answer(client, _MetadataRequest(topic))
     except NotImplementedError:  # a broker before 2.8
         return None
     (found,) = answer.topics
@@ -139,9 +166,7 @@ async def ask(client: AIOKafkaClient, topic: str) -> str | None:
 async def count(client: AIOKafkaClient, *topics: str) -> tuple[int, ...]:
     """Return how many partitions topics have now; raises aiokafka's errors."""
     try:
-        answer: Any = await client.send(
-            client.get_random_node(), _MetadataRequest(*topics)
-        )
+        answer = await _answer(client, _MetadataRequest(*topics))
     except NotImplementedError:  # a broker before 2.8
         await client.force_metadata_update()
         return tuple(

@@ -12,7 +12,9 @@ Its life, in this order (each line is why the next is safe):
 """
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -26,7 +28,7 @@ from jetworker.core.errors import (
 from jetworker.core.growth import Layout
 from jetworker.core.rate import Backoff
 from jetworker.core.resumption import Cause, Gap
-from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.clients import KafkaClients, only_our_cancellation
 from jetworker.kafka.group import Batch, ConsumerGroup
 from jetworker.kafka.growth import Gathering, Homes, handed
 from jetworker.kafka.state_store import StateStore, TakenOver
@@ -145,15 +147,18 @@ class Partition:
         failures = 0
         # Asked, since a failing task group swallows a cancellation (before Python 3.13).
         while self._is_ours:
-            began = self._services.clock.monotonic()
+            began, pause = self._services.clock.monotonic(), 0.0
+            _forget_cancellations()
             try:
-                await self._live()
+                with only_our_cancellation("keeping a partition"):
+                    await self._live()
             except* Exception as group:  # noqa: BLE001 -- whatever it was, this life is over: what is not in Kafka did not happen
                 lasted = self._services.clock.monotonic() - began
                 failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004 -- a minute
                 delay = _BACKOFF.delay(failures, self._services.clock.jitter())
                 self._hinder(group, delay)
-                await asyncio.sleep(delay.total_seconds())
+                pause = delay.total_seconds()
+            await asyncio.sleep(pause)
 
     def _hinder(self, group: BaseExceptionGroup[Exception], delay: timedelta) -> None:
         """Say why it does not live: what lasts is said once a change, once a minute."""
@@ -196,22 +201,16 @@ class Partition:
                     return
                 self._layout = store.layout
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(store.run(), name=f"committer {self._number}")
-                    tasks.create_task(
-                        _keep_house(deliveries), name=f"house {self._number}"
-                    )
-                    tasks.create_task(
-                        self._until(failed, deliveries), name=f"input {self._number}"
-                    )
+                    self._go_on(tasks, "committer", store.run())
+                    self._go_on(tasks, "house", _keep_house(deliveries))
+                    self._go_on(tasks, "input", self._until(failed, deliveries))
                     self.live = deliveries
                     await deliveries.resume()
                     reach(Point.RESTORED)
                     if store.is_grown:
                         deliveries.homes = Homes(store.layout.state)
-                        tasks.create_task(
-                            self._take_handed(deliveries, taken),
-                            name=f"handed {self._number}",
-                        )
+                        handing = self._take_handed(deliveries, taken)
+                        self._go_on(tasks, "handed", handing)
                         deliveries.homes = await self._gather(store.layout)
                     self._takes = not failed.done()
                     self._group.begin(self._number, offset)
@@ -222,6 +221,12 @@ class Partition:
                 raise
             finally:
                 self._end(deliveries)
+
+    def _go_on(
+        self, tasks: asyncio.TaskGroup, name: str, loop: Coroutine[Any, Any, None]
+    ) -> None:
+        """Run a loop of this life; where a library cancels it, the life ends with it."""
+        tasks.create_task(_until_we_end_it(name, loop), name=f"{name} {self._number}")
 
     async def _gather(self, layout: Layout) -> Homes:
         """Wait until it is known which ids other partitions answer for."""
@@ -307,6 +312,25 @@ class Partition:
             remembered=len(deliveries.memory),
             seconds=round(seconds, 3),
         )
+
+
+async def _until_we_end_it(name: str, loop: Coroutine[Any, Any, None]) -> None:
+    with only_our_cancellation(name):
+        await loop
+
+
+def _forget_cancellations() -> None:
+    """
+    Take back what task groups that failed asked of this task (before Python 3.13).
+
+    They leave it behind. To a time-out (before Python 3.11.4) and to who asks whether a
+    cancellation is ours it would look as if this task were to end, and it would, without
+    a word, for as long as the worker lives.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    while task.cancelling():
+        task.uncancel()
 
 
 async def _keep_house(deliveries: Deliveries) -> None:

@@ -70,8 +70,16 @@ class Worker:
 
     @property
     def deafness(self) -> str | None:
-        """Why nothing was heard of Kafka for longer than a session."""
-        return self._outage or self._group.deafness
+        """Why nothing was heard of Kafka, or not of all partitions, for a session."""
+        return self._outage or self._group.deafness or self._unread
+
+    @property
+    def _unread(self) -> str | None:
+        unread = self._group.unread
+        if not unread:
+            return None
+        seconds = max(unread.values())
+        return f"partitions {[*unread]} could not be read for {seconds:.0f} s"
 
     async def run(self, stopping: asyncio.Event) -> None:
         """
@@ -148,28 +156,34 @@ class Worker:
 
     async def _read(self, stopping: asyncio.Event) -> None:
         """Read until *stopping*; raises Deaf if that needs a new client."""
-        looked_at = self._services.clock.monotonic()
-        while not stopping.is_set():
-            try:
-                # It may fail, and with it what was read by then would be gone: first.
-                if self._services.clock.monotonic() >= looked_at + _LOOK_EVERY:
-                    looked_at = self._services.clock.monotonic()
-                    await self._look()
-                batches = await self._group.poll(self._outgrow)
-            except Deaf:
-                raise
-            except InputGap as exc:
-                self._partitions[exc.partition].fail(exc)
-                continue
-            except StoreError as exc:
-                self._complain("kafka gave no records, asking again", exc)
-                await wait(stopping, 0.5)
-                continue
-            for number, batch in batches.items():
-                if number in self._partitions:
-                    self._partitions[number].receive(batch)
-            for partition in self._partitions.values():
-                partition.relieve()
+        looking = asyncio.create_task(self._look_on(), name="look at the group")
+        try:
+            while not stopping.is_set():
+                if looking.done():
+                    looking.result()
+                await self._read_once(stopping)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _read_once(self, stopping: asyncio.Event) -> None:
+        """Hand out what is new; raises Deaf if that needs a new client."""
+        try:
+            batches = await self._group.poll(self._outgrow)
+        except Deaf:
+            raise
+        except InputGap as exc:
+            self._partitions[exc.partition].fail(exc)
+            return
+        except StoreError as exc:
+            self._complain("kafka gave no records, asking again", exc)
+            await wait(stopping, 0.5)
+            return
+        for number, batch in batches.items():
+            if number in self._partitions:
+                self._partitions[number].receive(batch)
+        for partition in self._partitions.values():
+            partition.relieve()
 
     async def _outgrow(self) -> None:
         """
@@ -182,8 +196,32 @@ class Worker:
         for partition in self._partitions.values():
             partition.outgrow(layout)
 
+    async def _look_on(self) -> None:
+        """
+        Look beside the reading every few seconds, until that raises Deaf.
+
+        Not between two polls: a broker that is away lets who asks for it wait, and its
+        partitions would hold up all others.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self._look()
+            except Deaf:
+                raise
+            except StoreError as exc:
+                self._complain("kafka does not say how far we are behind", exc)
+
     async def _look(self) -> None:
         """Look at how far we are behind, and whether anything hides what is next."""
+        if unread := self._group.unread:
+            log.error(
+                "commands are not read: no broker answers for their partitions",
+                about="unread",
+                partitions=[*unread],
+                seconds=round(max(unread.values())),
+            )
+        self._group.check()
         await self._outgrow()
         lags = await self._group.lags()
         for number in self._lagging - lags.keys():

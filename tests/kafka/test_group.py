@@ -11,10 +11,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
-from jetworker.core.errors import InputGap, StoreError
+from jetworker.core.errors import Deaf, InputGap, StoreError
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import Batch, ConsumerGroup
+from jetworker.kafka.pulse import Pulse
 from jetworker.runtime.clock import Clock
+from tests.support.fakes import HandClock
 
 TOPICS = TopicsConfig()
 
@@ -33,6 +35,7 @@ class Consumer:
     begins: int = 0
     positions: dict[int, int] = field(default_factory=dict)
     while_asked: Any = None
+    silent: set[int] = field(default_factory=set)
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition(TOPICS.commands, number) for number in self.logs}
@@ -66,6 +69,14 @@ class Consumer:
             raise KafkaConnectionError
         return self.positions[partition.partition]
 
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        wanted = list(partitions)
+        if self.silent & {each.partition for each in wanted}:
+            raise KafkaConnectionError
+        return {each: len(self.logs[each.partition]) for each in wanted}
+
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -81,8 +92,10 @@ class Kafka:
         default_factory=lambda: KafkaConfig(bootstrap_servers="nowhere:9092")
     )
     topics: TopicsConfig = TOPICS
+    pulse: Pulse = field(init=False)
 
-    def member(self, _pulse: Any) -> Consumer:
+    def member(self, pulse: Pulse) -> Consumer:
+        self.pulse = pulse
         return self.consumer
 
     @asynccontextmanager
@@ -206,3 +219,51 @@ async def test_control_records_are_passed_over() -> None:
 
         assert await group.poll(nothing) == {1: Batch([], 3)}
         assert await group.poll(nothing) == {}
+
+
+async def test_how_far_we_are_behind_is_known_where_one_broker_does_not_say() -> None:
+    async with reading(Consumer({0: [0, 1], 1: [0]}, silent={1})) as group:
+        assert await group.lags() == {0: 2}
+
+
+async def test_where_no_broker_says_how_far_we_are_behind_that_is_an_error() -> None:
+    async with reading(Consumer({0: [0, 1]}, silent={0})) as group:
+        with pytest.raises(StoreError):
+            await group.lags()
+
+
+async def test_a_partition_of_which_nothing_is_heard_is_told_and_in_the_end_too_long() -> (
+    None
+):
+    clock, kafka = HandClock(), Kafka(Consumer({0: [], 1: []}))
+    session = kafka.config.session_timeout.total_seconds()
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+    async with group.joined():
+        group.begin(0, 0)
+        group.begin(1, 0)
+        clock.at += session + 1
+        kafka.pulse.fetched(0)
+        kafka.pulse.beat()
+
+        assert group.unread == {1: session + 1}
+        assert group.deafness is None
+        group.check()
+
+        clock.at += 4 * session
+        kafka.pulse.fetched(0)
+        with pytest.raises(Deaf, match="partition 1 could not be read for 151 s"):
+            group.check()
+
+        kafka.pulse.fetched(1)
+        assert group.unread == {}
+
+
+async def test_what_is_not_to_be_read_is_not_missed() -> None:
+    clock, kafka = HandClock(), Kafka(Consumer({0: []}))
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+    async with group.joined():
+        group.begin(0, 0)
+        group.pause(0)
+        clock.at += 1000
+
+        assert group.unread == {}

@@ -45,6 +45,14 @@ class Bug:
 
 PLANTED = (
     Bug(
+        "what failed task groups leave behind is taken for our end",
+        "no record is unanswered",
+        "worker/partition.py",
+        "            _forget_cancellations()\n",
+        "",
+        first=126,
+    ),
+    Bug(
         "record after POST",
         "a start has a committed intent",
         "worker/starts/dispatcher.py",

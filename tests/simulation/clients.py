@@ -99,7 +99,12 @@ class SimulatedKafka(KafkaClients):
         """Make a member of the group."""
         self._pulse = pulse
         return GroupMember(
-            self._broker, self._group, self._node, self.trouble, self.config.group_id
+            self._broker,
+            self._group,
+            self._node,
+            self.trouble,
+            self.config.group_id,
+            pulse,
         )
 
     async def _beat(self, pulse: Pulse) -> None:

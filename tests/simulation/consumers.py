@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
+from jetworker.kafka.pulse import Pulse
 from tests.simulation.broker import Broker, Entry, is_shown, wake
 from tests.simulation.group import Group
 from tests.simulation.node import Node
@@ -111,8 +112,10 @@ class GroupMember:
         node: Node,
         trouble: Trouble,
         name: str,
+        pulse: Pulse,
     ) -> None:
         self._name = name
+        self._pulse = pulse
         self.node = node
         self._trouble = trouble
         self.generation = -1
@@ -218,6 +221,8 @@ class GroupMember:
         """Return what is new as soon as anything is, nothing after a while."""
         await self.node.gate()
         self._trouble.strike()
+        for partition in self._positions.keys() - self._paused:
+            self._pulse.fetched(partition.partition)
         found = self._take(max_records)
         if not found:
             await self._something(timeout_ms / 1000)

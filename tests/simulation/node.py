@@ -60,10 +60,17 @@ class Node:
         """Pass only while this process is running."""
         while True:
             if self.is_dead:
-                raise asyncio.CancelledError
+                await self._end()
             if not self.is_frozen:
                 return
             await self._thawed.wait()
+
+    async def _end(self) -> None:
+        """End the task that asks, as one that is cancelled: nobody goes on from here."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.get_running_loop().create_future()
 
     async def call(
         self,

@@ -7,7 +7,7 @@ import signal
 import ssl
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,26 +168,33 @@ class System:
         self, *commands: dict[str, Any] | bytes, **headers: bytes
     ) -> None:
         """Publish commands, keyed by their ids."""
+        await self._publish([(None, each) for each in commands], list(headers.items()))
+
+    async def publish_to(
+        self, commands: Mapping[int, Sequence[dict[str, Any]]]
+    ) -> None:
+        """Publish commands to these partitions."""
+        placed = [(number, each) for number in commands for each in commands[number]]
+        await self._publish(placed, [])
+
+    async def _publish(
+        self,
+        commands: Sequence[tuple[int | None, dict[str, Any] | bytes]],
+        headers: list[tuple[str, bytes]],
+    ) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self.kafka)
         await producer.start()
         try:
+            topic = self.config.topics.commands
             sent = []
-            for command in commands:
-                value = (
-                    command
-                    if isinstance(command, bytes)
-                    else json.dumps(command).encode()
-                )
-                key = (
-                    b"?"
-                    if isinstance(command, bytes)
-                    else str(command["commandId"]).encode()
-                )
-                topic = self.config.topics.commands
+            for number, command in commands:
+                if isinstance(command, bytes):
+                    key, value = b"?", command
+                else:
+                    key = str(command["commandId"]).encode()
+                    value = json.dumps(command).encode()
                 sent.append(
-                    await producer.send(
-                        topic, value, key, headers=list(headers.items())
-                    )
+                    await producer.send(topic, value, key, number, headers=headers)
                 )
             for each in sent:
                 await each
