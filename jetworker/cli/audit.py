@@ -1,16 +1,17 @@
 """`jetworker audit`: the guarantees, judged from a live system's topics."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import httpx
-import orjson
 
 from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.model import Config
+from jetworker.core.answered import RecordKind
 from jetworker.core.audit import (
     CommandRow,
     CreationRow,
@@ -18,20 +19,25 @@ from jetworker.core.audit import (
     EventRow,
     History,
     Invariant,
+    Place,
     SnapshotRow,
     Verdict,
     judge,
     judge_creations,
 )
-from jetworker.core.errors import JetUnavailable
-from jetworker.core.resumption import Kept, Mark, Position
+from jetworker.core.command import Cancel, Resolve, Send
+from jetworker.core.delivery import Delivery
+from jetworker.core.errors import InvalidRecord, JetUnavailable
+from jetworker.core.finished import Finished
+from jetworker.core.resumption import Kept, Mark, Position, ReadAgain
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import offsets_of
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
-from jetworker.wire import dead_letters, positions, snapshots
+from jetworker.wire import commands, dead_letters, handing, positions, snapshots
 from jetworker.wire.dead_letters import Letter
 from jetworker.wire.events import read
+from jetworker.wire.handing import HANDED
 from jetworker.wire.printed import AuditData, InvariantData, ViolationData
 
 _SHOWN = 20
@@ -118,11 +124,34 @@ def compose(
         frozenset(changed),
         frozenset(hidden),
         read_again=_read_again(state),
+        waiting=frozenset(_handed(state)).union(
+            *(each.waiting for each in (*kept.values(), *after.values()))
+        ),
     )
 
 
-def _read_again(state: Iterable[Any]) -> dict[int, int]:
-    """Return before which offset each partition was read again, as it says last."""
+def _waiting(snapshot: Delivery | Finished) -> Iterator[Place]:
+    """Yield the places of orders that wait for Jet's word, or behind one that does."""
+    if isinstance(snapshot, Delivery):
+        pending = () if snapshot.pending is None else (snapshot.pending,)
+        for each in (*pending, *snapshot.orders):
+            yield each.origin.partition, each.origin.offset
+
+
+def _handed(state: Iterable[Any]) -> Iterator[Place]:
+    """Yield the places of records that wait for another partition to answer them."""
+    latest = {
+        (record.partition, record.key): record.value
+        for record in state
+        if record.key.startswith(HANDED)
+    }
+    for value in filter(None, latest.values()):
+        handed = handing.decode(value)
+        yield handed.partition, handed.offset
+
+
+def _read_again(state: Iterable[Any]) -> dict[int, ReadAgain]:
+    """Return what of each partition was read again, as it says last."""
     kept: dict[int, Kept] = {}
     for record in state:
         if snapshots.is_own(record.key):
@@ -155,34 +184,47 @@ def _keep(kept: dict[str, SnapshotRow], hidden: set[str], record: Any) -> None:
     except snapshots.UnreadableSnapshot:
         hidden.add(command_id)
     else:
-        kept[command_id] = SnapshotRow(snapshot.state, snapshot.sequence)
+        waiting = frozenset(_waiting(snapshot))
+        kept[command_id] = SnapshotRow(snapshot.state, snapshot.sequence, waiting)
 
 
 def _told(record: Any) -> EventRow:
     event = read(record)
-    return EventRow(event.kind, event.command_id, record.partition, event.data)
-
-
-def _asked(record: Any) -> CommandRow:
-    try:
-        body = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    command_id = body.get("commandId")
-    found = command_id if isinstance(command_id, str) else None
-    where = record.partition, record.offset
-    return CommandRow(
-        *where, found, record.value, record.key, _paths(body.get("objects"))
+    return EventRow(
+        event.kind, event.command_id, record.partition, event.data, record.timestamp
     )
 
 
-def _paths(objects: Any) -> tuple[str, ...]:
-    """Return what a record asks to send, nothing where it asks for nothing readable."""
-    if not isinstance(objects, list):
-        return ()
-    specs = [each for each in objects if isinstance(each, dict)]
-    return tuple(str(each.get("relativePath")) for each in specs)
+def _asked(record: Any) -> CommandRow:
+    """Return what a record asks for, read as a worker reads it."""
+    command_id, kind, paths = _read_command(record)
+    return CommandRow(
+        record.partition,
+        record.offset,
+        command_id,
+        record.value,
+        record.key,
+        paths,
+        kind,
+        record.timestamp,
+    )
+
+
+def _read_command(record: Any) -> tuple[str | None, RecordKind, tuple[str, ...]]:
+    try:
+        command = commands.decode(record.value, record.headers, max_objects=sys.maxsize)
+    except InvalidRecord as exc:
+        return exc.reject.command_id, RecordKind.UNREADABLE, ()
+    match command:
+        case Send():
+            paths = tuple(each.relative_path for each in command.objects)
+            return command.command_id, RecordKind.SEND, paths
+        case Cancel():
+            return command.command_id, RecordKind.CANCEL, ()
+        case Resolve():
+            return command.command_id, RecordKind.RESOLVE, ()
+        case never:
+            assert_never(never)
 
 
 async def _ledger(sandbox: str) -> list[CreationRow]:

@@ -15,7 +15,7 @@ from jetworker.core.command import Send
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import ConfigurationError, InvalidRecord
 from jetworker.core.growth import Layout, had_fewer
-from jetworker.core.resumption import Kept, Mark, Position, lost
+from jetworker.core.resumption import Kept, Left, Mark, Position, ReadAgain, lost
 from jetworker.kafka import topics
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.group import offsets_of
@@ -35,13 +35,22 @@ _ANSWERS = ("command.rejected", "command.duplicate", "command.applied")
 
 @dataclass
 class Told:
-    """What the commands and events topics still tell."""
+    """
+    What the commands and events topics still tell.
+
+    *accepted* is where the records are that a command can have been accepted from: the
+    first one on each partition that has no answer of its own.
+    """
 
     events: defaultdict[str, list[ReadEvent]] = field(
         default_factory=lambda: defaultdict(list)
     )
     answered: set[tuple[int, int]] = field(default_factory=set)
     sends: dict[str, tuple[int, Send]] = field(default_factory=dict)
+    accepted_at: dict[str, int] = field(default_factory=dict)
+    accepted: defaultdict[str, dict[int, int]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     begins: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
     taken: dict[int, int] = field(default_factory=dict)
@@ -49,25 +58,48 @@ class Told:
     is_grown: bool = False
 
     def goes_on(self, partition: int) -> int:
-        """Return where reading goes on if no offset tells: after what was answered."""
-        return self.taken.get(partition, self.begins[partition])
+        """
+        Return where reading goes on if no offset tells: after what was answered.
+
+        A command was accepted from its one record without another answer, so that was
+        read too. Where retention took records, or it came to another partition as well,
+        that is not known: it may be a repeat that nobody has answered, as those before.
+        """
+        taken = [self.taken.get(partition, self.begins[partition])]
+        if not any(self.begins.values()):
+            alone = (each for each in self.accepted.values() if len(each) == 1)
+            taken += (each[partition] + 1 for each in alone if partition in each)
+        return max(taken)
+
+    def again(
+        self, partition: int, offset: int | None, kept: Kept = Mark.EMPTY
+    ) -> ReadAgain | None:
+        """
+        Return what was read more than once, or perhaps will be.
+
+        With an *offset* that is known nothing is, beside what was *kept*.
+        """
+        before = kept.again if isinstance(kept, Position) else None
+        since = self.goes_on(partition)
+        read = [each.get(partition, -1) for each in self.accepted.values()]
+        ends = max(read, default=-1) + 1
+        if offset is not None or ends <= since:
+            return before
+        return ReadAgain(since, ends, 1, Left.ALL).and_(before)
 
     def note_taken(self, partition: int, offset: int) -> None:
         """Take note of a record that was answered: so were all before it."""
         self.taken[partition] = max(offset + 1, self.taken.get(partition, 0))
 
-    def note_send(self, send: Send, partition: int, offset: int) -> None:
+    def note_send(self, send: Send, partition: int, offset: int, at: int) -> None:
         """
-        Keep the first record of a command that was accepted: it was taken.
+        Keep the first record of a command that was accepted, published *at* a time.
 
-        Where retention took records, that is not known: the first one left may be a
-        repeat that nobody has answered, as those before it.
+        One that is younger than what it would have been answered is none of these.
         """
-        if send.command_id in self.sends:
-            return
-        self.sends[send.command_id] = (partition, send)
-        if not any(self.begins.values()):
-            self.note_taken(partition, offset)
+        self.sends.setdefault(send.command_id, (partition, send))
+        if at <= self.accepted_at.get(send.command_id, -1):
+            self.accepted[send.command_id].setdefault(partition, offset)
 
     def partition(self, command_id: str, gone: Container[int]) -> int:
         """
@@ -115,6 +147,7 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
             len(told.begins),
             len(kept),
             is_grown=told.is_grown,
+            again=told.again(number, offsets.get(number), kept[number]),
         )
         await put_back(kafka, number, _records(config, number, rebuilt), position)
     say(f"{partitions} rebuilt, workers may be started")
@@ -143,6 +176,8 @@ async def _told(kafka: KafkaClients, config: Config) -> Told:
                 told.answered.add((event.data["partition"], event.data["offset"]))
             elif event.command_id is not None:
                 told.events[event.command_id].append(event)
+                if event.kind == "delivery.accepted":
+                    told.accepted_at[event.command_id] = record.timestamp
     async with kafka.reader(config.topics.commands) as consumer:
         partitions = list(consumer.assignment())
         doing = "reading the commands"
@@ -170,7 +205,8 @@ def _note(told: Told, config: Config, record: Any) -> None:
         return
     if not isinstance(command, Send) or command.command_id not in told.events:
         return
-    told.note_send(command, record.partition, record.offset)
+    where = record.partition, record.offset
+    told.note_send(command, *where, record.timestamp)
 
 
 async def _made(

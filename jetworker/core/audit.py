@@ -10,20 +10,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NewType
 
+from jetworker.core.answered import (
+    DUPLICATE,
+    RecordKind,
+    are_possible,
+    may_be_accepted_amid,
+)
+from jetworker.core.command import Rejection
+from jetworker.core.resumption import Left, ReadAgain
+
+Place = tuple[int, int]
+"""A partition of the commands topic, and an offset."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event: its kind, whom it is about, its data and its partition."""
+    """
+    One event: its kind, whom it is about, its data and its partition.
+
+    *at* is when it was written, in ms; events of one partition are in its order.
+    """
 
     kind: str
     command_id: str | None
     partition: int
     data: Mapping[str, Any]
+    at: int = 0
+
+    @property
+    def answer(self) -> str:
+        """How it answers a record: by the reason, where that was rejected."""
+        if self.kind == "command.rejected":
+            return str(self.data["reason"]["code"])
+        return self.kind.removeprefix("command.")
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """One record of the commands topic; *paths* are the objects it asks for."""
+    """
+    One record of the commands topic, published *at* a time in ms.
+
+    *paths* are the objects that it asks for.
+    """
 
     partition: int
     offset: int
@@ -31,6 +59,13 @@ class CommandRow:
     value: bytes | None
     key: bytes | None = None
     paths: tuple[str, ...] = ()
+    kind: RecordKind = RecordKind.SEND
+    at: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.partition, self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +80,15 @@ class DeadLetterRow:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
-    """One snapshot: the state and sequence that the state topic has of a command."""
+    """
+    One snapshot: the state and sequence that the state topic has of a command.
+
+    Records *waiting* with it are not answered yet.
+    """
 
     state: str
     sequence: int
+    waiting: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +100,9 @@ class History:
     snapshots changed while the topics were read, *unreadable* those whose latest one
     this version cannot read: of neither the snapshot is judged. *earlier* are those that
     were accepted before anything that the commands topic holds was published: their
-    records went with a topic that was deleted and made anew. Of places before
-    *read_again* of their partition answers may be of two readings, as the state says.
+    records went with a topic that was deleted and made anew. *read_again* is which places
+    of each partition were read more than once, as the state says. Records at *waiting*
+    places are not answered yet: they wait for Jet's word, or for another partition.
     """
 
     events: Sequence[EventRow]
@@ -72,11 +113,24 @@ class History:
     moving: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
     earlier: frozenset[str] = frozenset()
-    read_again: Mapping[int, int] = field(default_factory=dict)
+    read_again: Mapping[int, ReadAgain] = field(default_factory=dict)
+    waiting: frozenset[Place] = frozenset()
 
-    def is_read_again(self, partition: int, offset: int) -> bool:
-        """Whether answers about a place may be of more than one reading."""
-        return offset < self.read_again.get(partition, 0)
+    def readings(self, place: Place) -> int:
+        """Return how often a place can have been read."""
+        again = self.read_again.get(place[0])
+        return 1 + again.times if again is not None and place[1] in again else 1
+
+    def is_certain(self, record: CommandRow, answers: Iterable[EventRow]) -> bool:
+        """Whether all that was answered about its place was answered to this record."""
+        if self.readings(record.place) == 1:
+            return True
+        is_other = self.read_again[record.partition].left is Left.NOTHING
+        return not is_other and all(record.at <= each.at for each in answers)
+
+    def is_taken(self, record: CommandRow) -> bool:
+        """Whether the group has passed it."""
+        return record.offset < self.answered_below.get(record.partition, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +258,12 @@ def _ends(event: EventRow) -> bool:
 def _judge_origins(
     verdict: Verdict, told: Mapping[str, Iterable[EventRow]], history: History
 ) -> None:
-    """Where nothing was taken yet, every command is there."""
+    """Where nothing was taken or cut off yet, every command is there."""
     firsts = {r.partition: r.offset for r in reversed(history.commands)}
-    if any(firsts.values()):
+    read = (number for number, below in history.answered_below.items() if below)
+    are_taken = any(firsts.values()) or any(each not in firsts for each in read)
+    is_cut = any(each.left is Left.PART for each in history.read_again.values())
+    if are_taken or is_cut:
         return
     asked = {record.command_id for record in history.commands}
     for command_id in told.keys() - history.earlier if asked else ():
@@ -228,77 +285,193 @@ def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[EventRow]]) ->
 
 def _judge_answers(verdict: Verdict, history: History) -> None:
     """
-    Judge records below the group's offset: as many answers as records.
+    Judge records below the group's offset: one answer to each, for each reading.
 
     An answer names its record; `delivery.accepted` answers one of the command's.
     """
-    answers: defaultdict[tuple[Any, Any], int] = defaultdict(int)
-    accepted: set[str | None] = set()
+    answers = _answers(history)
+    accepted: dict[str | None, EventRow] = {}
+    for event in history.events:
+        if event.kind == "delivery.accepted":
+            accepted.setdefault(event.command_id, event)
+    of: defaultdict[str, list[_Read]] = defaultdict(list)
+    for record in filter(history.is_taken, history.commands):
+        read = _Read.of(record, answers.get(record.place, ()), history)
+        if record.command_id is not None and record.command_id in accepted:
+            of[record.command_id].append(read)
+        else:
+            number = len(read.answers)
+            what = f"partition {record.partition}, offset {record.offset}: {number}"
+            verdict.check(ANSWERED, holds=read.is_answered, what=f"{what}{read.told}")
+    whole = {record.partition for record in history.commands if not record.offset}
+    untaken = _read_before(history)
+    for command_id, found in of.items():
+        partitions = {each.record.partition for each in found}
+        is_whole = partitions <= whole and not (
+            command_id in history.earlier or command_id in untaken
+        )
+        places = ", ".join(str(each) for each in sorted(partitions))
+        numbers = [len(each.answers) for each in found[:20]]
+        told = "".join(each.told for each in found[:20])
+        what = f"partition {places}, {command_id}: {numbers}{told}"
+        is_there = is_whole and _must_show(history, found, accepted[command_id])
+        verdict.check(ANSWERED, holds=_are_right(found, is_there), what=what)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """
+    One record that was read, and what it was answered as far as answers name it.
+
+    *is_certain* is whether all *answers* about its place are its own; *may_be_accepted*
+    is whether it can be the one that `delivery.accepted` answered.
+    """
+
+    record: CommandRow
+    answers: Sequence[EventRow]
+    is_certain: bool
+    is_answered: bool
+    may_be_accepted: bool
+
+    @classmethod
+    def of(
+        cls, record: CommandRow, answers: Sequence[EventRow], history: History
+    ) -> "_Read":
+        """Judge the answers about the record's place."""
+        is_certain = history.is_certain(record, answers)
+        readings, kind = history.readings(record.place), record.kind
+        names = [each.answer for each in answers if _is_about(each, record)]
+        if is_certain:
+            are_its = len(names) == len(answers)
+            is_right = are_its and bool(names) and are_possible(kind, names)
+            is_open = are_its and may_be_accepted_amid(kind, names)
+        else:
+            is_right = any(are_possible(kind, [each]) for each in names)
+            is_open = kind is RecordKind.SEND
+        is_waiting = not answers and record.place in history.waiting
+        return cls(
+            record,
+            answers,
+            is_certain,
+            is_answered=is_waiting or (is_right and len(answers) <= readings),
+            may_be_accepted=is_open and len(answers) < readings,
+        )
+
+    @property
+    def begins_known(self) -> bool:
+        """Whether its id was known when it was answered first, if it was by name."""
+        known = {DUPLICATE, Rejection.CONFLICT.value}
+        return all(each.answer in known for each in self.answers[:1])
+
+    @property
+    def told(self) -> str:
+        """The answers in words, where there are any."""
+        names = ", ".join(each.answer for each in self.answers)
+        return f" ({names})" if names else ""
+
+
+def _are_right(found: Sequence[_Read], is_there: bool) -> bool:  # noqa: FBT001 -- passed on
+    """
+    Whether an accepted command's records were each answered, or one of them accepted.
+
+    They are on one partition, and on others too after the topic has grown. The one that
+    was accepted *is there*, or may have been taken.
+    """
+    candidates = _candidates(found)
+    others = [each for each in found if not each.is_answered]
+    if is_there and not candidates:
+        return False
+    return len(others) <= 1 and all(each in candidates for each in others)
+
+
+def _candidates(found: Sequence[_Read]) -> list[_Read]:
+    """Return which may be the one that was accepted: none after one that was known."""
+    candidates: list[_Read] = []
+    known: set[int] = set()
+    for each in found:
+        if each.may_be_accepted and each.record.partition not in known:
+            candidates.append(each)
+        if each.is_certain and each.answers and each.begins_known:
+            known.add(each.record.partition)
+    return candidates
+
+
+def _must_show(history: History, found: Sequence[_Read], accepted: EventRow) -> bool:
+    """
+    Whether the record that was accepted is one of those that are there.
+
+    Where a log was cut it may have been cut off, unless one of them is older and was
+    known from the first: one that comes earlier is accepted earlier.
+    """
+    partitions = {each.record.partition for each in found}
+    again = [history.read_again[n] for n in partitions if n in history.read_again]
+    if all(each.left is Left.ALL for each in again):
+        return True
+    return min(each.record.at for each in found) <= accepted.at and all(
+        each.is_certain and each.begins_known for each in found
+    )
+
+
+def _read_before(history: History) -> frozenset[str]:
+    """Return the commands that have a record which is being read again just now."""
+    return frozenset(
+        each.command_id
+        for each in history.commands
+        if each.command_id is not None
+        and not history.is_taken(each)
+        and history.readings(each.place) > 1
+    )
+
+
+def _answers(history: History) -> dict[Place, list[EventRow]]:
+    found: dict[Place, list[EventRow]] = {}
     for event in history.events:
         if event.kind.startswith("command."):
-            answers[event.data.get("partition"), event.data.get("offset")] += 1
-        elif event.kind == "delivery.accepted":
-            accepted.add(event.command_id)
-    records: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    twice: set[str] = set()
-    for record in history.commands:
-        if record.offset < history.answered_below.get(record.partition, 0):
-            number = answers[record.partition, record.offset]
-            is_again = history.is_read_again(record.partition, record.offset)
-            if record.command_id is not None and record.command_id in accepted:
-                records[record.command_id].append((record.partition, number))
-                if is_again:
-                    twice.add(record.command_id)
-            else:
-                what = f"partition {record.partition}, offset {record.offset}: {number}"
-                holds = number == 1 or (is_again and number > 1)
-                verdict.check(ANSWERED, holds=holds, what=what)
-    whole = {record.partition for record in history.commands if not record.offset}
-    for command_id, found in records.items():
-        partitions = {partition for partition, _ in found}
-        numbers = [number for _, number in found]
-        is_whole = partitions <= whole and command_id not in history.earlier
-        if command_id in twice:
-            what = f"{command_id}, read again: {numbers[:20]}"
-            holds = sum(numbers) >= len(numbers) - 1
-            verdict.check(ANSWERED, holds=holds, what=what)
-        else:
-            _judge_records(verdict, command_id, numbers, partitions, is_whole)
+            place = event.data.get("partition", -1), event.data.get("offset", -1)
+            found.setdefault(place, []).append(event)
+    return found
 
 
-def _judge_records(
-    verdict: Verdict,
-    command_id: str,
-    numbers: list[int],
-    partitions: set[int],
-    is_whole: bool,  # noqa: FBT001 -- passed on
-) -> None:
-    """
-    Judge the answers of one accepted command's records.
-
-    They are on one partition, and on others too after the topic has grown.
-    """
-    places = ", ".join(str(each) for each in sorted(partitions))
-    what = f"partition {places}, {command_id}: {numbers[:20]}"
-    # The record that was accepted may have been taken.
-    expected = {len(numbers) - 1} if is_whole else {len(numbers) - 1, len(numbers)}
-    holds = sum(numbers) in expected and max(numbers) <= 1
-    verdict.check(ANSWERED, holds=holds, what=what)
+def _is_about(answer: EventRow, record: CommandRow) -> bool:
+    """Whether it says so; where our own code fails, an id may not be read."""
+    is_ours = answer.answer == Rejection.INTERNAL_ERROR.value
+    return answer.command_id == record.command_id or (
+        is_ours and answer.command_id is None
+    )
 
 
 def _judge_dead_letters(verdict: Verdict, history: History) -> None:
-    asked = {(r.partition, r.offset): (r.key, r.value) for r in history.commands}
-    parked: dict[tuple[int, int], list[tuple[bytes | None, bytes | None]]] = {}
+    asked = {each.place: each for each in history.commands}
+    parked: defaultdict[Place, list[DeadLetterRow]] = defaultdict(list)
     for letter in history.dead_letters:
-        where = (letter.partition, letter.offset)
-        parked.setdefault(where, []).append((letter.key, letter.value))
-    for event in (e for e in history.events if e.kind == "command.rejected"):
-        where = (int(event.data["partition"]), int(event.data["offset"]))
-        found = parked.get(where, [])
-        same = len(found) == 1 and found[0] == asked.get(where, found[0])
-        same |= bool(found) and history.is_read_again(*where)
-        what = f"partition {where[0]}, offset {where[1]}: {len(found)} dead letters"
-        verdict.check(PARKED, holds=same, what=what)
+        parked[letter.partition, letter.offset].append(letter)
+    for place, answers in _answers(history).items():
+        rejected = sum(each.kind == "command.rejected" for each in answers)
+        letters, readings = parked[place], history.readings(place)
+        # Where a place was read again, the events of the first time may be gone.
+        are_more = readings > 1 and rejected < len(letters)
+        are_all = are_more or rejected == len(letters)
+        holds = are_all and len(letters) <= readings
+        if place in asked and letters:
+            holds &= _are_its(letters, asked[place], answers, history)
+        if rejected or not holds:
+            what = f"partition {place[0]}, offset {place[1]}: {len(letters)}"
+            verdict.check(PARKED, holds=holds, what=f"{what} dead letters")
+
+
+def _are_its(
+    letters: Sequence[DeadLetterRow],
+    record: CommandRow,
+    answers: Sequence[EventRow],
+    history: History,
+) -> bool:
+    """Whether what was parked from a place is the record there, or one before it."""
+    is_same = [(e.key, e.value) == (record.key, record.value) for e in letters]
+    if history.is_certain(record, answers):
+        return all(is_same)
+    # A record of before may have been taken for that; the last reading was of this one.
+    is_its = history.is_taken(record) and record.kind is RecordKind.UNREADABLE
+    return any(is_same) or not is_its
 
 
 def judge_creations(

@@ -21,8 +21,46 @@ transactions) and what the log is now. The rows of the table, in this order:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TypeAlias, assert_never
+
+
+class Left(IntEnum):
+    """How much is left of a log that is read again, of what was there before."""
+
+    ALL = 0  # the offset was lost
+    PART = 1  # it was cut
+    NOTHING = 2  # it was remade; or Kafka tells no ids, and nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """
+    Which offsets were read again: *since* to *before* - 1, and how many *times* more.
+
+    They may have been answered about so many times more, of as many records as stood
+    there.
+    """
+
+    since: int
+    before: int
+    times: int
+    left: Left
+
+    def __contains__(self, offset: int) -> bool:
+        """Whether a place may have been read again."""
+        return self.since <= offset < self.before
+
+    def and_(self, earlier: "ReadAgain | None") -> "ReadAgain":
+        """Return both as one, which allows for more than either, never for less."""
+        if earlier is None:
+            return self
+        return ReadAgain(
+            min(self.since, earlier.since),
+            max(self.before, earlier.before),
+            self.times + earlier.times,
+            max(self.left, earlier.left),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +72,8 @@ class Position:
     Kafka does not tell ids) with so many *partitions*. So many partitions *of* the
     state topic have been begun. The *events* topic had so many when this was kept first:
     a command whose snapshot does not say where its events are was accepted under it.
-    *is_grown* is whether the topics ever had fewer partitions (`growth`). Offsets
-    before *again* may have been answered about twice: the topic was remade or cut, and
-    read from its beginning.
+    *is_grown* is whether the topics ever had fewer partitions (`growth`). *again* is
+    what of it was read more than once.
     """
 
     owner: str
@@ -46,7 +83,7 @@ class Position:
     of: int = 0
     events: int = 0
     is_grown: bool = False
-    again: int = 0
+    again: ReadAgain | None = None
 
 
 class Mark(StrEnum):
@@ -149,11 +186,14 @@ def _recreated(since: int, found: Input) -> GoOn:
     return GoOn(found.begins, Gap(Cause.RECREATED, since))
 
 
-def read_again(kept: Kept, gap: Gap | None) -> int:
-    """Return before which offset answers may name a place of now and of before."""
-    before = kept.again if isinstance(kept, Position) else 0
-    is_anew = gap is not None and gap.cause is Cause.RECREATED
-    return max(before, gap.since) if gap is not None and is_anew else before
+def read_again(kept: Kept, gap: Gap | None, found: Input) -> ReadAgain | None:
+    """Return what was read more than once by now, with what is after this *gap*."""
+    before = kept.again if isinstance(kept, Position) else None
+    if gap is None or gap.cause is not Cause.RECREATED:
+        return before
+    is_cut = isinstance(kept, Position) and kept.topic_id == found.topic_id is not None
+    left = Left.PART if is_cut else Left.NOTHING
+    return ReadAgain(found.begins, gap.since, 1, left).and_(before)
 
 
 def lost(

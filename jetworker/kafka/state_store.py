@@ -268,7 +268,7 @@ class StateStore:
                     if isinstance(kept, Position) and kept.events
                     else self._events,
                     is_grown=await self._has_grown(kafka, kept, layout),
-                    again=read_again(kept, gap),
+                    again=read_again(kept, gap, found),
                 )
                 await self._commit([Write((), offset)])
                 return TakenOver(self, latest, handed, barrier, gap)

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from jetworker.core.resumption import Kept, Mark, Position
+from jetworker.core.resumption import Kept, Left, Mark, Position, ReadAgain
 from jetworker.wire.handing import HANDED
 from jetworker.wire.snapshots import BARRIER, is_own
 
@@ -41,7 +41,7 @@ def encode(position: Position) -> bytes:
         "events": position.events,
         "grown": position.is_grown,
     }
-    if position.again:
+    if position.again is not None:
         fields["again"] = position.again
     return orjson.dumps(fields)
 
@@ -71,5 +71,13 @@ def _decode(value: bytes) -> Position:
         of=fields.get("of", 0),
         events=fields.get("events", 0),
         is_grown=fields.get("grown", False),
-        again=fields.get("again", 0),
+        again=_again(fields.get("again")),
     )
+
+
+def _again(fields: Any) -> ReadAgain | None:
+    """Read what was read again; what a later version says otherwise is not known."""
+    if not isinstance(fields, dict):
+        return None
+    left = Left(min(fields["left"], Left.NOTHING))
+    return ReadAgain(fields["since"], fields["before"], fields["times"], left)

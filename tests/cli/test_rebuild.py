@@ -2,24 +2,56 @@
 
 from jetworker.cli.rebuild import Told
 from jetworker.core.command import CommandId, ObjectSpec, RouteName, Send
+from jetworker.core.resumption import Left, Position, ReadAgain
 
 SEND = Send(CommandId("c-1"), RouteName("a"), (ObjectSpec("/a.mov"),), b"f", None, None)
 
 
-def test_it_goes_on_behind_the_first_record_of_what_was_accepted() -> None:
-    told = Told(begins={0: 0, 1: 0})
+def told_of(accepted_at: int, begins: dict[int, int]) -> Told:
+    return Told(accepted_at={SEND.command_id: accepted_at}, begins=begins)
 
-    told.note_send(SEND, 0, 7)
-    told.note_send(SEND, 0, 9)
+
+def test_it_goes_on_behind_the_first_record_of_what_was_accepted() -> None:
+    told = told_of(5, begins={0: 0, 1: 0})
+
+    told.note_send(SEND, 0, 7, at=5)
+    told.note_send(SEND, 0, 9, at=5)
 
     assert (told.goes_on(0), told.goes_on(1)) == (8, 0)
+    assert told.again(0, None) is None
 
 
 def test_where_retention_took_records_only_an_answer_moves_it() -> None:
     """What is left first may be a repeat: unanswered commands would be passed over."""
-    told = Told(begins={0: 3, 1: 0})
+    told = told_of(5, begins={0: 3, 1: 0})
 
     told.note_taken(0, 4)
-    told.note_send(SEND, 0, 7)
+    told.note_send(SEND, 0, 7, at=5)
 
     assert told.goes_on(0) == 5
+    assert told.again(0, None) == ReadAgain(5, 8, 1, Left.ALL)
+    assert told.again(0, 5) is None, "an offset that is known is right"
+    older = Position("g", 4, again=ReadAgain(0, 2, 1, Left.PART))
+    assert told.again(0, 5, older) == ReadAgain(0, 2, 1, Left.PART)
+    assert told.again(0, None, older) == ReadAgain(0, 8, 2, Left.PART)
+
+
+def test_a_record_that_is_younger_than_its_acceptance_was_not_accepted() -> None:
+    """The topic was made anew, and commands are published once more: nobody read them."""
+    told = told_of(5, begins={0: 0})
+
+    told.note_send(SEND, 0, 7, at=6)
+
+    assert told.goes_on(0) == 0
+    assert told.again(0, None) is None
+
+
+def test_a_repeat_that_came_elsewhere_after_a_growth_moves_nothing() -> None:
+    """Which of both was accepted is not told: before the other nobody may have read."""
+    told = told_of(5, begins={0: 0, 4: 0})
+
+    told.note_send(SEND, 4, 3, at=5)
+    told.note_send(SEND, 0, 7, at=5)
+
+    assert (told.goes_on(0), told.goes_on(4)) == (0, 0)
+    assert told.again(4, None) == ReadAgain(0, 4, 1, Left.ALL)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from jetworker.core.answered import RecordKind
 from jetworker.core.audit import (
     ACCEPTED,
     ANSWERED,
@@ -24,6 +25,19 @@ from jetworker.core.audit import (
     SnapshotRow,
     judge,
 )
+from jetworker.core.resumption import Left, ReadAgain
+
+
+def rejected(
+    offset: int, reason: str, command_id: str | None = None, at: int = 0
+) -> EventRow:
+    data = {"partition": 0, "offset": offset, "reason": {"code": reason}}
+    return EventRow("command.rejected", command_id, 0, data, at)
+
+
+def duplicate(offset: int, command_id: str = "c-1", at: int = 0) -> EventRow:
+    data = {"partition": 0, "offset": offset}
+    return EventRow("command.duplicate", command_id, 0, data, at)
 
 
 def told(kind: str, sequence: int, command_id: str = "c-1", **data: object) -> EventRow:
@@ -35,13 +49,13 @@ GOOD = History(
         told("delivery.accepted", 1),
         told("delivery.started", 2, deliveryId="d-1"),
         told("delivery.completed", 3, deliveryId="d-1"),
-        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
-        EventRow("command.rejected", None, 0, {"partition": 0, "offset": 2}),
+        duplicate(1),
+        rejected(2, "invalid_json"),
     ),
     commands=(
         CommandRow(0, 0, "c-1", b"{}"),
         CommandRow(0, 1, "c-1", b"{}"),
-        CommandRow(0, 2, None, b"?"),
+        CommandRow(0, 2, None, b"?", kind=RecordKind.UNREADABLE),
         CommandRow(0, 3, "c-9", b"not read yet"),
     ),
     dead_letters=(DeadLetterRow(0, 2, b"?"),),
@@ -94,6 +108,17 @@ def test_what_retention_took_is_not_missed() -> None:
     assert not verdict.checked[ORIGIN]
 
 
+def test_where_retention_took_all_of_a_partition_nothing_is_missed() -> None:
+    other = replace(told("delivery.accepted", 1, "c-8"), partition=1)
+    kept = {**GOOD.snapshots, "c-8": SnapshotRow("accepted", 1)}
+    empty = replace(GOOD, events=(*GOOD.events, other), snapshots=kept)
+
+    assert [each for each, _ in judge(empty).violations] == [ORIGIN]
+    assert judge(replace(empty, answered_below={0: 3, 1: 4})).violations == []
+    unread = replace(empty, answered_below={0: 3, 1: 0})
+    assert [each for each, _ in judge(unread).violations] == [ORIGIN]
+
+
 def test_what_went_with_a_commands_topic_that_was_deleted_is_not_missed() -> None:
     """Its records are gone, and offset 0 is there: of another topic."""
     answer = EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 0})
@@ -112,26 +137,241 @@ def test_what_went_with_a_commands_topic_that_was_deleted_is_not_missed() -> Non
     assert judge(replace(other, earlier=frozenset({"c-1"}))).violations == []
 
 
-def test_what_was_read_again_may_be_answered_and_parked_once_more() -> None:
-    """The log was cut, and is read from its beginning: the state says up to where."""
-    again = (
-        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 0}),
-        EventRow("command.duplicate", "c-1", 0, {"partition": 0, "offset": 1}),
-        EventRow("command.rejected", None, 0, {"partition": 0, "offset": 2}),
-    )
-    cut = replace(
+def read_again(left: Left, *more: EventRow, before: int = 3, times: int = 1) -> History:
+    """A log of which what is before an offset was read once more, and answered so."""
+    parked = sum(each.kind == "command.rejected" for each in more)
+    return replace(
         GOOD,
-        events=(*GOOD.events, *again),
-        dead_letters=(*GOOD.dead_letters, *GOOD.dead_letters),
+        events=(*GOOD.events, *more),
+        dead_letters=tuple(GOOD.dead_letters) * (1 + parked),
+        read_again={0: ReadAgain(0, before, times, left)},
     )
 
-    assert {each for each, _ in judge(cut).violations} == {ANSWERED, PARKED}
-    assert judge(replace(cut, read_again={0: 3})).violations == []
-    missed = replace(GOOD, events=GOOD.events[:3], read_again={0: 3})
-    assert [what for _, what in judge(missed).violations] == [
+
+AGAIN = (duplicate(0, at=9), duplicate(1, at=9), rejected(2, "invalid_json", at=9))
+
+
+@pytest.mark.parametrize("left", Left)
+def test_what_was_read_again_is_answered_and_parked_once_more(left: Left) -> None:
+    """The log was cut, and is read from its beginning: the state says up to where."""
+    once_more = read_again(left, *AGAIN)
+
+    assert judge(once_more).violations == []
+    assert {e for e, _ in judge(replace(once_more, read_again={})).violations} == {
+        ANSWERED,
+        PARKED,
+    }
+    assert judge(read_again(left, *AGAIN, *AGAIN[:2], times=2)).violations == []
+    # The offset was lost, and with it how far was read: it may have been less.
+    assert judge(read_again(left)).violations == []
+
+
+def test_what_nobody_answered_at_all_is_missed_where_it_was_read_again_too() -> None:
+    missed = replace(GOOD, events=GOOD.events[:3])
+    again = replace(missed, read_again={0: ReadAgain(0, 3, 1, Left.PART)})
+
+    assert [what for _, what in judge(again).violations] == [
         "partition 0, offset 2: 0",
-        "c-1, read again: [0, 0]",
+        "partition 0, c-1: [0, 0]",
     ]
+
+
+def parked(history: History, *values: bytes) -> History:
+    letters = tuple(DeadLetterRow(0, 2, each) for each in values)
+    return replace(history, dead_letters=letters)
+
+
+WRONG_AGAIN: list[tuple[str, Invariant, Callable[[Left], History]]] = [
+    (
+        "an answer more than readings",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN, duplicate(1, at=9)),
+    ),
+    (
+        "an answer more than readings to what cannot be read",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN, rejected(2, "invalid_json", at=9)),
+    ),
+    (
+        "a second answer where nothing was read again",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN[:2], duplicate(1, at=9), before=1),
+    ),
+    (
+        "answered only as if it were another record",
+        ANSWERED,
+        lambda left: replace(
+            read_again(left),
+            events=(*GOOD.events[:4], duplicate(2, "c-7"), duplicate(2, "c-8")),
+        ),
+    ),
+    (
+        "a dead letter more than readings",
+        PARKED,
+        lambda left: parked(read_again(left, *AGAIN), b"?", b"?", b"?"),
+    ),
+    (
+        "a rejection whose record is not parked",
+        PARKED,
+        lambda left: parked(read_again(left, *AGAIN), b"?"),
+    ),
+    (
+        "no dead letter has the bytes of what is there",
+        PARKED,
+        lambda left: parked(read_again(left, *AGAIN), b"!", b"!"),
+    ),
+]
+# What only shows where the records are known to be those that stood there before.
+WRONG_OF_THE_SAME: list[tuple[str, Invariant, Callable[[Left], History]]] = [
+    (
+        "a conflict of the bytes that were a duplicate",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN[::2], rejected(1, "conflict", "c-1", 9)),
+    ),
+    (
+        "a duplicate of what cannot be read",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN[:2], duplicate(2, "c-2", 9)),
+    ),
+    (
+        "another reason for the same bytes",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN[:2], rejected(2, "invalid_command")),
+    ),
+    (
+        "a refused order, and there is none",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN[::2], rejected(1, "not_held", "c-1", 9)),
+    ),
+    (
+        "a second answer about somebody else",
+        ANSWERED,
+        lambda left: read_again(left, AGAIN[0], duplicate(1, "c-2", 9), AGAIN[2]),
+    ),
+    (
+        "more answers than one reading of each left, beside the accepted one",
+        ANSWERED,
+        lambda left: read_again(left, *AGAIN, duplicate(0, at=9)),
+    ),
+    (
+        "a dead letter of other bytes",
+        PARKED,
+        lambda left: parked(read_again(left, *AGAIN), b"?", b"!"),
+    ),
+    (
+        "an accepted command whose records were all known before",
+        ANSWERED,
+        lambda left: replace(
+            read_again(left),
+            events=(*GOOD.events, duplicate(0, at=9), duplicate(0, at=9)),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("left", Left)
+@pytest.mark.parametrize(("name", "invariant", "wrong"), WRONG_AGAIN)
+def test_what_was_read_again_is_judged(
+    name: str, invariant: Invariant, wrong: Callable[[Left], History], left: Left
+) -> None:
+    assert invariant in {each for each, _ in judge(wrong(left)).violations}, name
+
+
+@pytest.mark.parametrize("left", [Left.ALL, Left.PART])
+@pytest.mark.parametrize(("name", "invariant", "wrong"), WRONG_OF_THE_SAME)
+def test_what_was_read_again_and_is_still_there_is_judged_by_what_may_follow(
+    name: str, invariant: Invariant, wrong: Callable[[Left], History], left: Left
+) -> None:
+    assert invariant in {each for each, _ in judge(wrong(left)).violations}, name
+
+
+def test_where_other_records_stand_now_each_answer_may_be_of_another() -> None:
+    """The topic was remade: at the places of the former one stand others."""
+    now = (
+        CommandRow(0, 0, "c-5", b"{5}", at=5),
+        CommandRow(0, 1, None, b"now", at=5, kind=RecordKind.UNREADABLE),
+        CommandRow(0, 2, "c-6", b"{6}", at=5),
+    )
+    remade = replace(
+        GOOD,
+        events=(
+            *GOOD.events,
+            told("delivery.accepted", 1, "c-5"),
+            rejected(1, "invalid_command", at=9),
+            rejected(2, "unknown_route", "c-6", 9),
+        ),
+        commands=now,
+        dead_letters=(
+            *GOOD.dead_letters,
+            DeadLetterRow(0, 1, b"now"),
+            DeadLetterRow(0, 2, b"{6}"),
+        ),
+        snapshots={**GOOD.snapshots, "c-5": SnapshotRow("accepted", 1)},
+        earlier=frozenset({"c-1"}),
+        read_again={0: ReadAgain(0, 3, 1, Left.NOTHING)},
+    )
+    cut = replace(remade, read_again={0: ReadAgain(0, 3, 1, Left.PART)})
+    unread = replace(remade, events=remade.events[:-1])
+
+    assert judge(remade).violations == []
+    assert judge(cut).violations == [], "what is younger than an answer is another"
+    assert [what for _, what in judge(unread).violations] == [
+        "partition 0, offset 2: 1 (invalid_json)"
+    ]
+
+
+def test_what_was_cut_off_is_not_missed() -> None:
+    """The tail is lost: a command that was accepted from it, and its first record."""
+    rest = replace(GOOD, commands=(CommandRow(0, 0, "c-5", b"{5}", at=5),))
+    later = (told("delivery.accepted", 1, "c-5"), duplicate(0, "c-5", 9))
+    snapshots = {**GOOD.snapshots, "c-5": SnapshotRow("accepted", 1)}
+    again = replace(rest, events=(*GOOD.events, *later), snapshots=snapshots)
+    cut = replace(again, read_again={0: ReadAgain(0, 9, 1, Left.PART)})
+
+    assert {each for each, _ in judge(again).violations} == {ANSWERED, ORIGIN}
+    assert judge(cut).violations == []
+    assert not judge(cut).checked[ORIGIN]
+
+
+def test_while_a_log_is_read_again_what_is_not_reached_yet_is_not_missed() -> None:
+    half = replace(
+        read_again(Left.PART, duplicate(0, at=9), duplicate(1, at=9)),
+        answered_below={0: 0},
+    )
+
+    assert judge(half).violations == []
+
+
+def test_an_answer_about_another_record_is_none() -> None:
+    """The state of a partition was mixed up, say: each place has its answer."""
+    mixed = replace(GOOD, events=(*GOOD.events[:3], duplicate(1, "c-2"), duplicate(2)))
+
+    assert [what for _, what in judge(mixed).violations] == [
+        "partition 0, offset 2: 1 (duplicate)",
+        "partition 0, c-1: [0, 1] (duplicate)",
+        "partition 0, offset 2: 1 dead letters",
+    ]
+
+
+def test_where_our_own_code_failed_no_id_is_needed() -> None:
+    aside = replace(
+        GOOD,
+        events=(*GOOD.events[:3], rejected(1, "internal_error"), GOOD.events[4]),
+        dead_letters=(*GOOD.dead_letters, DeadLetterRow(0, 1, b"{}")),
+    )
+
+    assert judge(aside).violations == []
+
+
+def test_an_order_that_waits_for_jet_is_not_answered_yet() -> None:
+    order = replace(GOOD.commands[1], kind=RecordKind.RESOLVE)
+    unanswered = replace(
+        without_event(3), commands=(GOOD.commands[0], order, *GOOD.commands[2:])
+    )
+
+    assert [each for each, _ in judge(unanswered).violations] == [ANSWERED]
+    waiting = replace(unanswered, waiting=frozenset({order.place}))
+    assert judge(waiting).violations == []
 
 
 def test_after_a_growth_a_repeat_is_answered_on_another_partition() -> None:

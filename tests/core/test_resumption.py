@@ -1,5 +1,7 @@
 """Where a new owner goes on: the table, row by row."""
 
+from dataclasses import replace
+
 import pytest
 
 from jetworker.core.resumption import (
@@ -8,9 +10,11 @@ from jetworker.core.resumption import (
     GoOn,
     Input,
     Kept,
+    Left,
     Lost,
     Mark,
     Position,
+    ReadAgain,
     lost,
     read_again,
     resume,
@@ -134,19 +138,45 @@ def test_what_is_lost_is_told_from_what_is_new(
     assert lost(kept, stands, "ours") == expected
 
 
+_BEFORE = ReadAgain(20, 70, 2, Left.PART)
+_CUT = Gap(Cause.RECREATED, 50)
+
+
 @pytest.mark.parametrize(
-    ("kept", "gap", "expected"),
+    ("kept", "gap", "found", "expected"),
     [
-        (Mark.EMPTY, None, 0),
-        (Mark.UNOWNED, Gap(Cause.RECREATED, 50), 50),
-        (_OURS, None, 0),
-        (_OURS, Gap(Cause.RECREATED, 50), 50),
-        (_OURS, Gap(Cause.RETENTION, 50, 9), 0),
-        (Position("ours", 50, again=70), Gap(Cause.RECREATED, 50), 70),
-        (Position("ours", 50, again=70), None, 70),
+        (Mark.EMPTY, None, _log(None), None),
+        (Mark.UNOWNED, _CUT, _log(None), ReadAgain(0, 50, 1, Left.NOTHING)),
+        (_OURS, None, _log(50), None),
+        (_OURS, _CUT, _log(50, begins=3), ReadAgain(3, 50, 1, Left.PART)),
+        (_OURS, _CUT, _log(50, topic_id="t2"), ReadAgain(0, 50, 1, Left.NOTHING)),
+        (
+            Position("ours", 50),
+            _CUT,
+            _log(50, topic_id=None),
+            ReadAgain(0, 50, 1, Left.NOTHING),
+        ),
+        (_OURS, Gap(Cause.RETENTION, 50, 9), _log(50), None),
+        (replace(_OURS, again=_BEFORE), None, _log(50), _BEFORE),
+        (
+            replace(_OURS, again=_BEFORE),
+            _CUT,
+            _log(50, begins=3),
+            ReadAgain(3, 70, 3, Left.PART),
+        ),
+        (
+            replace(_OURS, again=_BEFORE),
+            Gap(Cause.RECREATED, 90),
+            _log(50, topic_id="t2"),
+            ReadAgain(0, 90, 3, Left.NOTHING),
+        ),
     ],
 )
-def test_up_to_where_answers_may_be_of_two_readings_is_kept(
-    kept: Kept, gap: Gap | None, expected: int
+def test_what_was_read_again_is_kept_and_how_much_of_it_is_left(
+    kept: Kept, gap: Gap | None, found: Input, expected: ReadAgain | None
 ) -> None:
-    assert read_again(kept, gap) == expected
+    assert read_again(kept, gap, found) == expected
+
+
+def test_a_place_is_read_again_from_the_first_to_before_the_last() -> None:
+    assert [n for n in range(80) if n in _BEFORE] == [*range(20, 70)]

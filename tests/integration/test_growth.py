@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from jetworker.cli.audit import history
-from jetworker.core.audit import judge as judge_topics
 from tests.support.invariants import judge
-from tests.support.operating import grow, publish
+from tests.support.operating import audited, grow, publish
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -77,7 +75,7 @@ async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
     twice = once | {"command.duplicate": 2 * again + len(fresh)}
     await answered(system, twice)
     judge(await system.events(), [*ended, *shut, *backlog, *fresh], system.jet)
-    assert judge_topics(await history(system.config)).violations == []
+    await audited(system)
     told = await system.read(system.config.topics.events)
     latest = {each.key: (each.partition, each.value) for each in told if _is_row(each)}
     rows = await system.read(table)

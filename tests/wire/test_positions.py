@@ -2,11 +2,12 @@
 
 import pytest
 
-from jetworker.core.resumption import Kept, Mark, Position
+from jetworker.core.resumption import Kept, Left, Mark, Position, ReadAgain
 from jetworker.wire import positions
 from jetworker.wire.snapshots import BARRIER
 
-_AT = Position("g", 7, "id", 4, 4, events=5, is_grown=True, again=3)
+_AGAIN = ReadAgain(1, 3, 2, Left.PART)
+_AT = Position("g", 7, "id", 4, 4, events=5, is_grown=True, again=_AGAIN)
 _BARE = Position("g", 8)
 _OWNER = positions.encode_owner("g")
 
@@ -21,6 +22,18 @@ _OWNER = positions.encode_owner("g")
             Mark.EMPTY,
             positions.POSITION,
             b'{"v":9,"owner":"g","offset":7,"later":1}',
+            Position("g", 7),
+        ),
+        (
+            _AT,
+            positions.POSITION,
+            b'{"owner":"g","offset":7,"again":{"since":1,"before":3,"times":2,"left":9}}',
+            Position("g", 7, again=ReadAgain(1, 3, 2, Left.NOTHING)),
+        ),
+        (
+            _AT,
+            positions.POSITION,
+            b'{"owner":"g","offset":7,"again":3}',
             Position("g", 7),
         ),
         # a partition is begun once: who is late to mark it changes nothing
