@@ -1,7 +1,7 @@
 """Waits of the tests: a condition, and a deadline."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 _SHORTEST, _LONGEST = 0.02, 0.16  # a look takes from what is waited for
@@ -22,3 +22,19 @@ async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) 
             raise AssertionError(f"never happened: {what}")
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST)
+
+
+async def shown_within(
+    seconds: Sequence[int], missing: Callable[[int], Awaitable[str]]
+) -> None:
+    """
+    Try with the first of *seconds*, and with longer ones as long as something is missing.
+
+    For what one time must outlast another: a busy machine adds to one of the two.
+    """
+    said = ""
+    for each in seconds:
+        said = await missing(each)
+        if not said:
+            return
+    raise AssertionError(f"not even with {seconds[-1]} s: {said}")
