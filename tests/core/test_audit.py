@@ -229,6 +229,11 @@ WRONG_OF_THE_SAME: list[tuple[str, Invariant, Callable[[Left], History]]] = [
         lambda left: read_again(left, *AGAIN[::2], rejected(1, "conflict", "c-1", 9)),
     ),
     (
+        "a conflict of the bytes that were accepted",
+        ANSWERED,
+        lambda left: read_again(left, rejected(0, "conflict", "c-1", 9), *AGAIN[1:]),
+    ),
+    (
         "a duplicate of what cannot be read",
         ANSWERED,
         lambda left: read_again(left, *AGAIN[:2], duplicate(2, "c-2", 9)),
@@ -312,7 +317,10 @@ def test_where_other_records_stand_now_each_answer_may_be_of_another() -> None:
     )
     cut = replace(remade, read_again={0: ReadAgain(0, 3, 1, Left.PART)})
     unread = replace(remade, events=remade.events[:-1])
+    # From a back-up, say: each is as old as it was, and stands elsewhere.
+    restored = replace(remade, commands=tuple(replace(each, at=0) for each in now))
 
+    assert judge(restored).violations == []
     assert judge(remade).violations == []
     assert judge(cut).violations == [], "what is younger than an answer is another"
     assert [what for _, what in judge(unread).violations] == [
@@ -333,13 +341,50 @@ def test_what_was_cut_off_is_not_missed() -> None:
     assert not judge(cut).checked[ORIGIN]
 
 
+def test_a_repeat_of_what_was_cut_off_need_not_be_what_was_accepted() -> None:
+    """It was published when its first record was gone, and is known."""
+    repeat = CommandRow(0, 3, "c-5", b"{5}", at=5)
+    later = (told("delivery.accepted", 1, "c-5"), duplicate(3, "c-5", 9))
+    cut = replace(
+        read_again(Left.PART),
+        events=(*GOOD.events, *later),
+        commands=(*GOOD.commands[:3], repeat),
+        snapshots={**GOOD.snapshots, "c-5": SnapshotRow("accepted", 1)},
+        answered_below={0: 4},
+    )
+    whole = replace(cut, read_again={0: ReadAgain(0, 3, 1, Left.ALL)})
+
+    assert judge(cut).violations == []
+    assert [each for each, _ in judge(whole).violations] == [ANSWERED]
+
+
 def test_while_a_log_is_read_again_what_is_not_reached_yet_is_not_missed() -> None:
+    """The second record was accepted, and only the first one is read again by now."""
     half = replace(
-        read_again(Left.PART, duplicate(0, at=9), duplicate(1, at=9)),
-        answered_below={0: 0},
+        GOOD,
+        events=(
+            *GOOD.events[:3],
+            rejected(0, "unknown_route", "c-1"),
+            duplicate(0, at=9),
+        ),
+        dead_letters=(DeadLetterRow(0, 0, b"{}"),),
+        answered_below={0: 1},
+        read_again={0: ReadAgain(0, 3, 1, Left.ALL)},
     )
 
     assert judge(half).violations == []
+    whole = replace(half, answered_below={0: 2}, commands=GOOD.commands[:2])
+    assert judge(whole).violations == []
+    assert [
+        each
+        for each, _ in judge(
+            replace(
+                whole,
+                answered_below={0: 1},
+                read_again={0: ReadAgain(0, 1, 1, Left.ALL)},
+            )
+        ).violations
+    ] == [ANSWERED]
 
 
 def test_an_answer_about_another_record_is_none() -> None:

@@ -252,6 +252,18 @@ def test_the_topics_job_needs_nothing_that_is_installed_after_it() -> None:
     ]
 
 
+def test_the_topics_job_begins_a_state_anew_only_where_its_loss_is_accepted() -> None:
+    """It runs before each upgrade: what is lost must not be made empty by itself."""
+    given = values("sasl")
+    job = {"topicsJob": given["topicsJob"] | {"acceptLoss": True}}
+    arguments = [
+        only(each, "Job")["spec"]["template"]["spec"]["containers"][0]["args"]
+        for each in (given, given | job)
+    ]
+
+    assert ["--accept-loss" in each for each in arguments] == [False, True]
+
+
 def test_the_kafka_user_may_do_what_a_worker_does_and_no_more() -> None:
     acls = only(values("strimzi"), "KafkaUser")["spec"]["authorization"]["acls"]
 

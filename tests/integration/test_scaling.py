@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -164,18 +165,17 @@ async def test_events_stay_on_their_partition_when_their_topic_has_grown(
 
 
 async def test_two_workers_with_one_instance_id_say_so(system: System) -> None:
-    one = {"JETWORKER_KAFKA__GROUP_INSTANCE_ID": "worker-0"}
+    one, began = {"JETWORKER_KAFKA__GROUP_INSTANCE_ID": "worker-0"}, monotonic()
     workers = [await (await system.worker(**one)).ready(), await system.worker(**one)]
     commands = [a_command(f"i-{n}") for n in range(4)]
     await system.publish(*commands)
 
-    def is_told() -> bool:
-        return any(
-            "another worker has the same kafka.group_instance_id"
-            in each.log.read_text()
-            for each in workers
-        )
+    def told() -> list[int]:
+        said = "another worker has the same kafka.group_instance_id"
+        return [each.log.read_text().count(said) for each in workers]
 
-    await until(is_told, "a line that says so")
+    await until(lambda: any(told()), "a line that says so")
     await workers[1].stop()
+    minutes = 1 + (monotonic() - began) / 60
+    assert max(told()) <= minutes, "each says so once a minute at the most"
     judge(await system.terminal(4), commands, system.jet)

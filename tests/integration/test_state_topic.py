@@ -324,7 +324,10 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
     def is_hidden() -> bool:
         return said in worker.log.read_text()
 
-    said = "an open transaction hides commands from every reader"
+    said = (
+        "an open transaction hides commands from every reader:"
+        " look at Kafka's PartitionsWithLateTransactionsCount"
+    )
     try:
         for each in commands:
             async with producer.transaction():
@@ -352,6 +355,44 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
         return len(lags) == 4 and all(each.endswith(" 0.0") for each in lags)
 
     await until(says_so, "lags of 0")
+
+
+async def test_a_restore_that_an_open_transaction_holds_up_is_told_with_what_to_look_at(
+    system: System,
+) -> None:
+    """What is unwise of the topics is told at the start as well, each once."""
+    topics = system.config.topics
+    worker = await (await system.worker()).ready()
+    await system.publish(a_command("h-1"))
+    await system.terminal(1)
+    await worker.stop()
+    foreign = AIOKafkaProducer(
+        bootstrap_servers=system.kafka, transactional_id=f"{system.name}-foreign"
+    )
+    await foreign.start()
+    try:
+        await foreign.begin_transaction()
+        for number in range(system.partitions):
+            await foreign.send(topics.state, b"{}", b" foreign", number)
+        await foreign.flush()
+        worker = await system.worker()
+        said = "the end of a topic is not visible, an open transaction may hide it"
+        await until(lambda: said in worker.log.read_text(), "a line about it")
+        assert not await worker._is_ready()  # noqa: SLF001 -- it is asked once
+        await foreign.abort_transaction()
+    finally:
+        await foreign.stop()
+    await worker.ready()
+    await system.publish(a_command("h-2"))
+
+    judge(await system.terminal(2), [a_command("h-1"), a_command("h-2")], system.jet)
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
+    hidden = [each for each in lines if said in each["event"]]
+    assert {each["topic"] for each in hidden} == {topics.state}
+    assert all("PartitionsWithLateTransactionsCount" in e["event"] for e in hidden)
+    unwise = [each["because"] for each in lines if "unwise" in each["event"]]
+    assert len(unwise) == len(set(unwise)) > 0
+    assert unwise[0].startswith("one broker alone has")
 
 
 async def stand_beyond_the_end(system: System, by: int) -> dict[int, int]:
