@@ -78,6 +78,7 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
             ],
         )
     )
+    handler.addFilter(held_back(OnceAMinute(time.monotonic)))
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in _NOISY:  # httpx logs every URL at INFO
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
@@ -115,6 +116,29 @@ def _renderer(form: Literal["json", "console"]) -> Any:
 def without(part: str) -> Callable[[logging.LogRecord], bool]:
     """Keep out what a library calls an error and is none, or is told by us."""
     return lambda record: part not in record.getMessage()
+
+
+def held_back(once: OnceAMinute) -> Callable[[logging.LogRecord], bool]:
+    """
+    Let a library's line through as ours, *once* a minute.
+
+    It is known by all that it is made of, which is not put together for that: a line of
+    theirs that cannot be is no reason to fail where it was written.
+    """
+
+    def is_let_through(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        about = f"{record.name} {record.args!r} {error!r}"
+        fields: dict[str, Any] = {"event": str(record.msg), "about": about}
+        try:
+            once(None, record.levelname, fields)
+        except structlog.DropEvent:
+            return False
+        if "not_repeated" in fields:
+            record.msg = f"{record.msg} (not repeated: {fields['not_repeated']})"
+        return True
+
+    return is_let_through
 
 
 def _once(part: str) -> Callable[[logging.LogRecord], bool]:

@@ -1,6 +1,7 @@
 """Logs: every line on stderr is one JSON object, and no secret is in any of them."""
 
 import json
+import logging
 import subprocess
 import sys
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from jetworker.runtime.logs import OnceAMinute
+from jetworker.runtime.logs import OnceAMinute, held_back
 
 HEAD = "import logging, structlog, warnings; from jetworker.runtime import logs; "
 CONFIGURE = "logs.configure({level!r}, {form!r}); log = structlog.get_logger()\n"
@@ -156,6 +157,43 @@ def test_the_same_complaint_about_the_same_thing_comes_once_a_minute() -> None:
     assert other == ({"event": "no token"}, {"event": "gone"})
     assert plain == ({"event": "no token"}, {"event": "no token"})
     assert later == {"event": "no token", "error": "401", "not_repeated": 3}
+
+
+def test_a_library_s_complaint_comes_once_a_minute_too() -> None:
+    code = """
+theirs = logging.getLogger("aiokafka")
+for _ in range(5):
+    theirs.error("Unable connect to %s", "a:1")
+theirs.error("Unable connect to %s", "b:1")
+logging.getLogger("aiohttp").error("Unable connect to %s", "a:1")
+for word in ("one", "one", "other"):
+    theirs.error("failed", exc_info=OSError(word))
+theirs.error("%d of them", "not a number")
+"""
+    said = [json.loads(line) for line in written(code).splitlines() if line[0] == "{"]
+
+    assert [line["event"] for line in said[:5]] == [
+        "Unable connect to a:1",
+        "Unable connect to b:1",
+        "Unable connect to a:1",
+        "failed",
+        "failed",
+    ]
+
+
+def test_what_was_held_back_of_a_library_is_counted_when_it_comes_again() -> None:
+    now = 100.0
+    is_let_through = held_back(OnceAMinute(lambda: now))
+
+    def say() -> str | None:
+        record = logging.makeLogRecord({"msg": "no %s", "args": ("broker",)})
+        return record.getMessage() if is_let_through(record) else None
+
+    first, *again = [say() for _ in range(3)]
+    now += 60
+
+    assert (first, again) == ("no broker", [None, None])
+    assert say() == "no broker (not repeated: 2)"
 
 
 def test_complaints_about_very_many_things_do_not_fill_the_memory() -> None:
