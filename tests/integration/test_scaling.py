@@ -16,6 +16,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from tests.support.invariants import judge
+from tests.support.operating import audited
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
@@ -162,6 +163,7 @@ async def test_events_stay_on_their_partition_when_their_topic_has_grown(
     old = {number for each in before for number in places[each["commandId"]]}
     new = {number for each in after for number in places[each["commandId"]]}
     assert max(old) < system.partitions <= max(new)
+    await audited(system)
 
 
 async def test_two_workers_with_one_instance_id_say_so(system: System) -> None:

@@ -48,7 +48,7 @@ async def test_another_group_waits_for_the_owner_and_goes_on_where_it_was(
     events = await system.terminal(7)
 
     judge(events, [*first, a_command("g-last")], system.jet)
-    await audited(system)
+    await audited(system, JETWORKER_KAFKA__GROUP_ID=other)
     assert [e.kind for e in events if e.kind.startswith("command.")] == []
 
 
@@ -72,6 +72,7 @@ async def test_a_group_that_takes_over_does_so_at_once_and_the_former_stands_bac
     judge(events, first + more, system.jet)
     assert [e.kind for e in events if e.kind.startswith("command.")] == []
     await says(former, f"the state belongs to group {system.name}-2")
+    await audited(system, JETWORKER_KAFKA__GROUP_ID=f"{system.name}-2")
 
 
 async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
@@ -297,6 +298,7 @@ async def test_only_where_its_loss_is_accepted_a_state_that_is_gone_is_begun_ane
     assert (refused.code, "--accept-loss" in refused.error) == (78, True)
     assert accepted.code == 0, accepted.error
     judge(events, [a_command("a-1"), a_command("a-2")], system.jet)
+    await audited(system)
     assert [e.kind for e in events if e.kind.startswith("command.")] == []
 
 
@@ -355,6 +357,7 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
         return len(lags) == 4 and all(each.endswith(" 0.0") for each in lags)
 
     await until(says_so, "lags of 0")
+    await audited(system)
 
 
 async def test_a_restore_that_an_open_transaction_holds_up_is_told_with_what_to_look_at(
@@ -393,6 +396,7 @@ async def test_a_restore_that_an_open_transaction_holds_up_is_told_with_what_to_
     unwise = [each["because"] for each in lines if "unwise" in each["event"]]
     assert len(unwise) == len(set(unwise)) > 0
     assert unwise[0].startswith("one broker alone has")
+    await audited(system)
 
 
 async def stand_beyond_the_end(system: System, by: int) -> dict[int, int]:

@@ -148,9 +148,9 @@ async def command(system: System, *arguments: str, **changes: str) -> Done:
     return Done(process.returncode, output.decode(), error.decode())
 
 
-async def audited(system: System) -> None:
+async def audited(system: System, **changes: str) -> None:
     """Fail unless `jetworker audit` finds every guarantee kept."""
-    done = await command(system, "audit", "--seconds", "0")
+    done = await command(system, "audit", "--seconds", "0", **changes)
     assert done.code == 0, done.output + done.error
 
 
