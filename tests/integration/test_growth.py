@@ -1,12 +1,13 @@
 """The commands topic grows: what is known stays known, wherever it arrives from then on."""
 
 from collections import Counter
+from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
 
 from tests.support.invariants import judge
-from tests.support.operating import audited, grow, publish
+from tests.support.operating import audited, grow, publish, says
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -81,6 +82,30 @@ async def test_what_was_accepted_before_a_growth_is_known_wherever_it_arrives(
     rows = await system.read(table)
     assert {row.key: (row.partition, row.value) for row in rows} == latest
     assert len(rows) == sum(_is_row(each) for each in told)
+
+
+async def test_while_a_partition_has_not_taken_note_of_a_growth_readyz_says_so(
+    system: System,
+) -> None:
+    """Those of a worker that is frozen take no note until it wakes up or is left out."""
+    workers = [await system.worker(), await system.worker()]
+    for each in workers:
+        await each.ready()
+    first = [a_command(f"n-{n}") for n in range(8)]
+    await publish(system, first, before)
+    await system.terminal(len(first))
+
+    workers[0].process.send_signal(SIGSTOP)
+    await grow(system, _MORE, system.config.topics.commands, system.config.topics.state)
+    await says(workers[1], "the topics have grown, and commands wait until every")
+    workers[0].process.send_signal(SIGCONT)
+    for each in workers:
+        await each.ready()
+    await publish(system, first, after)
+
+    await answered(system, {"command.duplicate": len(first)})
+    judge(await system.events(), first, system.jet)
+    await audited(system)
 
 
 def _is_row(event: Any) -> bool:
