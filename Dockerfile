@@ -20,6 +20,10 @@ RUN uv sync --locked --no-dev --no-install-project
 COPY README.md LICENSE ./
 COPY jetworker ./jetworker
 RUN uv sync --locked --no-dev --no-editable
+# What is in it, with hashes and licences, for whoever has only the image.
+COPY tests/packaging/sbom.py ./
+RUN uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file /opt/venv/sbom.cdx.json \
+    && /opt/venv/bin/python sbom.py /opt/venv/sbom.cdx.json
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
@@ -28,7 +32,8 @@ LABEL org.opencontainers.image.title="jetworker" \
       org.opencontainers.image.description="Moves files with Signiant Jet when a Kafka message says so" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.cyclonedx.sbom="/opt/venv/sbom.cdx.json"
 COPY --from=build /opt/venv /opt/venv
 # Nothing is written at run time: the root file system may be read-only.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -1,12 +1,14 @@
 """The image is what a cluster wants of one: small, plain, of one user, and a good PID 1."""
 
 import asyncio
+import json
 import os
 import signal
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,37 @@ def test_its_labels_say_what_it_is(image: Image) -> None:
     assert labels["licenses"] == project["license"]
     assert labels["revision"] == "tested"
     assert labels["description"]
+
+
+def test_it_has_its_bill_of_materials_with_hashes_and_licences(
+    image: Image, files: Path
+) -> None:
+    labels = image.config["Labels"]
+    place = labels["org.cyclonedx.sbom"]
+    bill = json.loads((files / place.removeprefix("/")).read_text())
+    named = {each["name"]: each for each in bill["components"]}
+    installed = {
+        each.metadata["Name"].lower().replace("_", "-")
+        for each in metadata.distributions(
+            path=[
+                str(each) for each in (files / VENV).glob("lib/python*/site-packages")
+            ]
+        )
+    }
+
+    assert len(installed) > 20
+    assert installed - named.keys() == {"jetworker"}
+    assert {
+        name for name in named.keys() & installed if not named[name].get("licenses")
+    } == set()
+    assert {
+        name for name in named.keys() & installed if not _hashes(named[name])
+    } == set()
+
+
+def _hashes(component: dict[str, Any]) -> list[Any]:
+    references = component.get("externalReferences", ())
+    return [each for reference in references for each in reference.get("hashes", ())]
 
 
 def _paths(root: Path) -> set[str]:
