@@ -109,6 +109,7 @@ def test_without_the_extra_the_demo_says_how_to_install_it() -> None:
 
 CTRL_C_ON_IMPORT = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 class Press:
     def find_spec(self, name, path=None, target=None):
         if name == "jetworker.cli.main":

@@ -18,6 +18,7 @@ from tests.integration.conftest import ROUTES
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
 from tests.support.kafka.acls import USER, asking
+from tests.support.operating import audited
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -116,3 +117,5 @@ async def test_all_that_proves_who_one_is_is_replaced_under_load(
         assert worker.process.returncode is None
         await worker.ready()
         assert "canary" not in worker.log.read_text()
+    system.changes, system.without = {}, frozenset()
+    await audited(system)

@@ -312,6 +312,12 @@ async def test_a_state_that_kafka_would_delete_is_not_begun_with(
     said = f"topic {system.config.topics.state} has cleanup.policy=compact,delete"
     assert (refused.code, refused.error.count(said)) == (78, 1), refused.error
 
+    await set_policy(system, "compact")
+    await (await system.worker()).ready()
+    await system.publish(a_command("kept"))
+    judge(await system.terminal(1), [a_command("kept")], system.jet)
+    await audited(system)
+
 
 async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
     system: System,
