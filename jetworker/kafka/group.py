@@ -97,6 +97,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
             log.error(
                 "another worker has the same kafka.group_instance_id: each throws the"
                 " other out, give every worker one of its own",
+                about="replaced",
                 group_instance_id=instance,
             )
         self._pulse.is_replaced = False

@@ -22,8 +22,9 @@ _OPTIONS = "JDK_JAVA_OPTIONS"
 
 
 def use() -> None:
-    """Let every Java that is started from now on look for it."""
-    os.environ.setdefault(_OPTIONS, f"-XX:AOTCache={_kept()}")
+    """Let every Java that is started from now on look for it; an older one cannot."""
+    options = f"-XX:+IgnoreUnrecognizedVMOptions -XX:AOTCache={_kept()}"
+    os.environ.setdefault(_OPTIONS, options)
 
 
 def make() -> None:
