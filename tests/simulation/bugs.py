@@ -227,6 +227,14 @@ FOUND = (
         first=6,
     ),
     Bug(
+        "a start in flight is told why its route waits",
+        "no code of ours fails",
+        "worker/starts/dispatcher.py",
+        "            if is_waiting(handle):\n                handle.tell(obstacle)\n",
+        "            handle.tell(obstacle)\n",
+        first=211428,
+    ),
+    Bug(
         "a partition comes to life that is being given back",
         "no start is doubted without a reason",
         "worker/partition.py",

@@ -252,7 +252,9 @@ class RouteDispatcher:
             commands=len(self._queue),
         )
         for handle in self._queue:
-            handle.tell(obstacle)
+            # Asked anew: one beside may have begun in a rest, and is told by Jet's answer.
+            if is_waiting(handle):
+                handle.tell(obstacle)
             await slices.rest()
         self._is_telling = False
 
