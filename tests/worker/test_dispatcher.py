@@ -13,7 +13,14 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.core.command import CommandId, JobId, ObjectSpec, RouteName
-from jetworker.core.delivery import Delivery, ReasonCode, Requested, State
+from jetworker.core.delivery import (
+    Delivery,
+    Intent,
+    ReasonCode,
+    Requested,
+    State,
+    Terms,
+)
 from jetworker.core.lifecycle import transition
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
@@ -43,11 +50,13 @@ class Waiting(OneDelivery):
 
     counts: DeliveryCounts | None = None
     in_flight: int = 0
+    then: Callable[[], Any] = lambda: None
 
     @override
     def apply(self, command_id: CommandId, trigger: Any) -> "asyncio.Future[None]":
         before = self.delivery
         durable = super().apply(command_id, trigger)
+        self.then()
         if self.counts is not None:
             self.counts.move(before, self.delivery)
         return durable
@@ -193,6 +202,19 @@ async def test_a_paused_route_keeps_its_deliveries_and_tells_each_once(
     assert len(lane.dispatcher) == 3
     assert lane.jet.count("start_delivery") == 0
     assert (lane.dispatcher.obstacle or "").startswith("route_paused: ")
+
+
+async def test_what_begins_while_a_route_tells_why_it_waits_is_not_told(
+    lane: Lane,
+) -> None:
+    """It would go back to waiting, with its intent on the way."""
+    lane.routes[NAME] = replace(lane.routes[NAME], paused=True)
+    first, second, third = (lane.put(f"c-{n}") for n in range(3))
+    begun = Begun(Intent(JOB, NOW), Terms())
+    first.then = lambda: second.apply(second.delivery.command_id, begun)
+    await until(lambda: bool(third.told), "the last one told")
+
+    assert (second.told, second.delivery.state) == ([begun], State.STARTING)
 
 
 @pytest.mark.parametrize(
