@@ -2,7 +2,9 @@
 Which answers a record may have: what may follow what, where it is read again.
 
 A record is read once, or again where the log was cut or the offset was lost. It is
-answered each time, by what is known of its id by then. The rows of the table:
+answered each time, by what is known of its id by then, and an answer of ours that says
+nothing (a defect, a limit) makes none before it forgotten: each must be one that may
+follow every one before it. The rows of the table:
 
     record        answered            and when it is read again
     -----------   -----------------   ------------------------------------------
@@ -26,7 +28,6 @@ answered each time, by what is known of its id by then. The rows of the table:
 
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import pairwise
 from typing import Final
 
 from jetworker.core.command import Rejection
@@ -105,19 +106,20 @@ _FOLLOWS = {
 _ALWAYS = {RecordKind.SEND: frozenset({_INTERNAL, _TOO_MANY})}
 
 
-def follows(kind: RecordKind, before: str, after: str) -> bool:
-    """Whether a record of this kind that was answered *before* may be so *after*."""
-    if after not in ANSWERS[kind]:
-        return False
-    if after in _ALWAYS.get(kind, {_INTERNAL}):
-        return True
-    return after in _FOLLOWS.get((kind, before), ANSWERS[kind])
+def following(kind: RecordKind, before: str) -> frozenset[str]:
+    """Return what a record of this kind that was answered *before* may be answered."""
+    always = _ALWAYS.get(kind, frozenset({_INTERNAL}))
+    return _FOLLOWS.get((kind, before), ANSWERS[kind]) | always
 
 
 def are_possible(kind: RecordKind, answers: Sequence[str]) -> bool:
     """Whether these may be the answers to one record, one a reading, in order."""
-    first = all(each in ANSWERS[kind] for each in answers[:1])
-    return first and all(follows(kind, *each) for each in pairwise(answers))
+    possible = ANSWERS[kind]
+    for each in answers:
+        if each not in possible:
+            return False
+        possible &= following(kind, each)
+    return True
 
 
 def may_be_accepted_amid(kind: RecordKind, answers: Sequence[str]) -> bool:
