@@ -18,7 +18,7 @@ stateDiagram-v2
     cleared --> waiting : Blocked
     cleared --> starting : Begun
     cleared --> failed : Refused
-    starting --> waiting : Blocked
+    starting --> waiting : Deferred
     starting --> failed : Refused
     starting --> started : StartConfirmed
     starting --> uncertain : Lost
@@ -48,7 +48,8 @@ stateDiagram-v2
     in_progress --> failed : DeadlinePassed
 ```
 
-A final state is final: late news about a finished delivery changes nothing.
+A final state is final: late news about a finished delivery changes nothing. Nor does
+what is in a route's way change one that does not wait on it any more.
 
 `set_aside` stands beside the table: it ends or holds a delivery on which our own code
 failed, from any state, without asking the code that may be what fails.
@@ -71,6 +72,7 @@ from jetworker.core.trigger import (
     Blocked,
     CancelOrdered,
     DeadlinePassed,
+    Deferred,
     Found,
     Lost,
     Missing,
@@ -154,11 +156,12 @@ def transition(
     match delivery.state, trigger:
         case state, _ if state.is_final:
             return Transition(delivery)
-        case (
-            State.ACCEPTED | State.WAITING | State.CLEARED | State.STARTING,
-            Blocked(),
-        ):
+        case state, Blocked() if not state.is_startable:
+            return Transition(delivery)
+        case State.ACCEPTED | State.WAITING | State.CLEARED, Blocked():
             return transitions.wait(delivery, trigger)
+        case State.STARTING, Deferred(obstacle):
+            return transitions.wait(delivery, obstacle)
         case (
             State.ACCEPTED | State.WAITING | State.CLEARED | State.STARTING,
             Refused(code, message),

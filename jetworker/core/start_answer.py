@@ -11,7 +11,7 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
-from jetworker.core.trigger import Blocked, Lost, Refused, StartConfirmed
+from jetworker.core.trigger import Blocked, Deferred, Lost, Refused, StartConfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class RenewToken:
 
 
 StartMeaning: TypeAlias = (
-    StartConfirmed | Blocked | Refused | Lost | AskJob | RenewToken
+    StartConfirmed | Deferred | Refused | Lost | AskJob | RenewToken
 )
 
 _REFUSED = frozenset({403, 405, 413, 415, 422})
@@ -43,13 +43,17 @@ def meaning(answer: StartAnswer) -> StartMeaning:
         case StartAccepted(delivery_id):
             return StartConfirmed(delivery_id)
         case StartNotSent(message):
-            return Blocked(ReasonCode.JET_UNAVAILABLE, message)
+            return _unavailable(message)
         case StartLost(message):
             return Lost(message)
         case StartAnswered(status, message, is_jets):
             return _by_status(status, message, is_jets=is_jets)
         case _:
             assert_never(answer)
+
+
+def _unavailable(message: str) -> Deferred:
+    return Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, message))
 
 
 def _by_status(status: int, message: str, *, is_jets: bool) -> StartMeaning:
@@ -64,9 +68,9 @@ def _by_status(status: int, message: str, *, is_jets: bool) -> StartMeaning:
         return RenewToken(is_jets=is_jets)
     if 400 <= status < 500 and not is_jets and status not in _UNKNOWN:  # noqa: PLR2004
         said = f"something in front of Jet answered {status}: {message}"
-        return Blocked(ReasonCode.JET_UNAVAILABLE, said)
+        return _unavailable(said)
     if status == 429:  # noqa: PLR2004
-        return Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests")
+        return _unavailable("Jet says: too many requests")
     if status in {400, 404}:
         return AskJob(status, message)
     if status in _REFUSED:

@@ -86,9 +86,9 @@ class Transition:
     effect: Effect | None = None
 
 
-def wait(delivery: Delivery, trigger: Blocked) -> Transition:
-    """Go back to waiting; the same reason in a row is told once."""
-    reason = Reason(trigger.code, trigger.message)
+def wait(delivery: Delivery, obstacle: Blocked) -> Transition:
+    """Wait, or go back to waiting; the same reason in a row is told once."""
+    reason = Reason(obstacle.code, obstacle.message)
     same = delivery.reason is not None and delivery.reason.code is reason.code
     told = delivery.published is State.WAITING and same
     if told and delivery.state is State.WAITING:

@@ -17,10 +17,21 @@ from jetworker.core.observation import JetDelivery, JetTransfer
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """It cannot start yet, or the start was plainly refused for now."""
+    """
+    Something is in the way of its route.
+
+    That concerns those that wait: one that has begun meanwhile is told by Jet's answer.
+    """
 
     code: ReasonCode
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The start was written down, and plainly refused, or not sent, for now."""
+
+    obstacle: Blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,7 @@ class DeadlinePassed:
 
 Trigger: TypeAlias = (
     Blocked
+    | Deferred
     | Refused
     | Begun
     | StartConfirmed

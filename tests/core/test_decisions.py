@@ -55,6 +55,7 @@ from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meanin
 from jetworker.core.transitions import Effect, effect_of
 from jetworker.core.trigger import (
     Blocked,
+    Deferred,
     Lost,
     Refused,
     StartConfirmed,
@@ -162,12 +163,14 @@ def test_what_is_held_for_a_defect_is_bound_to_its_own_delivery() -> None:
     ("answer", "means"),
     [
         (StartAccepted(DELIVERY), StartConfirmed(DELIVERY)),
-        (StartNotSent("x"), Blocked(ReasonCode.JET_UNAVAILABLE, "x")),
+        (StartNotSent("x"), Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, "x"))),
         (StartLost("x"), Lost("x")),
         (StartAnswered(401, ""), RenewToken()),
         (
             StartAnswered(429, ""),
-            Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests"),
+            Deferred(
+                Blocked(ReasonCode.JET_UNAVAILABLE, "Jet says: too many requests")
+            ),
         ),
         (StartAnswered(400, "m"), AskJob(400, "m")),
         (StartAnswered(404, "m"), AskJob(404, "m")),
@@ -194,7 +197,7 @@ def test_a_refusal_that_is_not_jet_s_own_word_decides_nothing(status: int) -> No
     answer = StartAnswered(status, "default backend - 404", is_jets=False)
 
     said = f"something in front of Jet answered {status}: default backend - 404"
-    assert meaning(answer) == Blocked(ReasonCode.JET_UNAVAILABLE, said)
+    assert meaning(answer) == Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, said))
 
 
 @pytest.mark.parametrize("status", [408, 409, 500, 502])

@@ -38,6 +38,7 @@ from jetworker.core.trigger import (
     Blocked,
     CancelOrdered,
     DeadlinePassed,
+    Deferred,
     Found,
     Lost,
     Missing,
@@ -66,6 +67,7 @@ POLICY = Policy(max_attempts=3, progress_interval=10 * SECOND)
 OTHER = DeliveryId("other")
 TRIGGERS: tuple[Trigger, ...] = (
     Blocked(ReasonCode.LIMIT, "full"),
+    Deferred(Blocked(ReasonCode.JOB_PAUSED, "paused")),
     Refused(ReasonCode.EXPIRED, "too late"),
     Begun(Intent(JOB, NOW), Terms()),
     StartConfirmed(DELIVERY),
@@ -98,18 +100,25 @@ def deliveries() -> list[Delivery]:
     return every
 
 
+def _concerns(delivery: Delivery, trigger: Trigger) -> bool:
+    """Whether a trigger is of any concern to a delivery: none that comes too late is."""
+    if isinstance(trigger, Blocked):
+        return delivery.state.is_startable
+    return not delivery.state.is_final
+
+
 def edges() -> set[str]:
     """Try every state with every trigger, and draw what happens."""
     drawn = {"[*] --> accepted : accept"}
     for delivery in deliveries():
         for trigger in TRIGGERS:
             try:
-                after = transition(delivery, trigger, NOW, POLICY).delivery
+                step = transition(delivery, trigger, NOW, POLICY)
             except IllegalTransition:
                 continue
-            if not delivery.state.is_final:
+            if _concerns(delivery, trigger):
                 name = type(trigger).__name__
-                drawn.add(f"{delivery.state} --> {after.state} : {name}")
+                drawn.add(f"{delivery.state} --> {step.delivery.state} : {name}")
     return drawn
 
 
@@ -128,6 +137,18 @@ def test_a_final_state_is_final() -> None:
 
             step = transition(delivery, trigger, NOW, POLICY)
 
+            assert step == Transition(delivery)
+
+
+def test_what_is_in_a_route_s_way_changes_none_that_does_not_wait_on_it() -> None:
+    """One that has begun meanwhile would be begun no more while Jet starts it."""
+    obstacle = Blocked(ReasonCode.LIMIT, "full")
+    for delivery in deliveries():
+        step = transition(delivery, obstacle, NOW, POLICY)
+
+        if delivery.state.is_startable:
+            assert step.delivery.state is State.WAITING
+        else:
             assert step == Transition(delivery)
 
 
@@ -188,7 +209,7 @@ def test_a_refused_start_that_waits_again_for_the_same_reason_is_not_told_again(
     waiting = transition(a_delivery(), busy, NOW, POLICY).delivery
     begun = transition(waiting, Begun(Intent(JOB, NOW), Terms()), NOW, POLICY).delivery
 
-    again = transition(begun, busy, NOW, POLICY)
+    again = transition(begun, Deferred(busy), NOW, POLICY)
 
     assert again.events == ()
     assert again.effect is Effect.QUEUE_START

@@ -229,9 +229,18 @@ FOUND = (
     Bug(
         "a start in flight is told why its route waits",
         "no code of ours fails",
-        "worker/starts/dispatcher.py",
-        "            if is_waiting(handle):\n                handle.tell(obstacle)\n",
-        "            handle.tell(obstacle)\n",
+        "core/lifecycle.py",
+        """\
+        case state, Blocked() if not state.is_startable:
+            return Transition(delivery)
+        case State.ACCEPTED | State.WAITING | State.CLEARED, Blocked():
+""",
+        """\
+        case (
+            State.ACCEPTED | State.WAITING | State.CLEARED | State.STARTING,
+            Blocked(),
+        ):
+""",
         first=211428,
     ),
     Bug(
@@ -253,9 +262,9 @@ OTHERS = (
         "DeliveryHandle(self, delivery.command_id).tell(Lost(message))",
         """\
 from jetworker.core.delivery import ReasonCode
-                from jetworker.core.trigger import Blocked
+                from jetworker.core.trigger import Blocked, Deferred
 
-                unsent = Blocked(ReasonCode.JET_UNAVAILABLE, message)
+                unsent = Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, message))
                 DeliveryHandle(self, delivery.command_id).tell(unsent)""",
         first=3,
     ),

@@ -11,7 +11,7 @@ from jetworker.core.finished import finish
 from jetworker.core.lifecycle import transition
 from jetworker.core.observation import JetDelivery, JetTransfer
 from jetworker.core.transitions import Policy
-from jetworker.core.trigger import Blocked, StatusObserved, Trigger
+from jetworker.core.trigger import Blocked, Deferred, StatusObserved, Trigger
 from jetworker.wire import snapshots
 from jetworker.wire.snapshots import Snapshot
 from tests.support import stored_state
@@ -82,9 +82,9 @@ def test_a_step_leaves_the_fields_of_all_that_it_does_not_write_anew() -> None:
 
 def test_a_part_that_is_gone_takes_its_fields_along() -> None:
     newer = _everywhere(_document("starting-with-all-it-can-have"))
-    blocked = Blocked(ReasonCode.JOB_PAUSED, "?")
+    deferred = Deferred(Blocked(ReasonCode.JOB_PAUSED, "?"))
 
-    after = _after(newer, blocked)["open"]
+    after = _after(newer, deferred)["open"]
 
     assert after["intent"] is None
     assert after["reason"] == {"code": "job_paused", "message": "?"}

@@ -11,7 +11,14 @@ from jetworker.core.command import JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import ReasonCode
 from jetworker.core.errors import LeaseLost
 from jetworker.core.route import Route, WhenPaused
-from jetworker.core.trigger import Blocked, Lost, Refused, StartConfirmed, Trigger
+from jetworker.core.trigger import (
+    Blocked,
+    Deferred,
+    Lost,
+    Refused,
+    StartConfirmed,
+    Trigger,
+)
 from jetworker.jet.jobs import JobResolver
 from jetworker.worker.starts.sender import StartSender
 from tests.support.fakes import HandClock
@@ -95,7 +102,9 @@ async def test_a_token_that_is_refused_twice_is_told(wire: Wire) -> None:
 
     outcome = await wire.send()
 
-    assert outcome == Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses the token")
+    assert outcome == Deferred(
+        Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses the token")
+    )
     assert wire.jet.creations() == {}
 
 
@@ -105,7 +114,9 @@ async def test_a_token_that_is_refused_twice_is_told(wire: Wire) -> None:
         (WhenPaused.FAIL, Refused(ReasonCode.JOB_PAUSED, "the job is paused")),
         (
             WhenPaused.WAIT,
-            Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet"),
+            Deferred(
+                Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
+            ),
         ),
     ],
 )
@@ -150,14 +161,14 @@ async def test_a_job_that_vanished_fails_by_its_id_and_is_looked_up_by_its_name(
     outcome = await wire.send(route)
 
     if is_by_id:
-        assert isinstance(outcome, Blocked)
-        assert outcome.code is ReasonCode.JOB_UNAVAILABLE
+        assert isinstance(outcome, Deferred)
+        assert outcome.obstacle.code is ReasonCode.JOB_UNAVAILABLE
         wire.clock.at += 30
         said = "Jet does not know the route's job_id"
         assert await wire.send(route) == Refused(ReasonCode.JOB_NOT_FOUND, said)
     else:
         said = "the route's job has vanished, it is looked up again"
-        assert outcome == Blocked(ReasonCode.JOB_UNAVAILABLE, said)
+        assert outcome == Deferred(Blocked(ReasonCode.JOB_UNAVAILABLE, said))
 
 
 async def test_whoever_may_not_send_any_more_has_sent_nothing(wire: Wire) -> None:
@@ -167,7 +178,7 @@ async def test_whoever_may_not_send_any_more_has_sent_nothing(wire: Wire) -> Non
     outcome = await wire.send(guard=too_late)
 
     said = "too late to send the start"
-    assert outcome == Blocked(ReasonCode.JET_UNAVAILABLE, said)
+    assert outcome == Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, said))
     assert wire.jet.count("start_delivery") == 0
 
 

@@ -26,6 +26,7 @@ from jetworker.core.route import Route
 from jetworker.core.trigger import (
     Begun,
     Blocked,
+    Deferred,
     Lost,
     Refused,
     StartConfirmed,
@@ -252,9 +253,7 @@ class RouteDispatcher:
             commands=len(self._queue),
         )
         for handle in self._queue:
-            # Asked anew: one beside may have begun in a rest, and is told by Jet's answer.
-            if is_waiting(handle):
-                handle.tell(obstacle)
+            handle.tell(obstacle)  # one beside may have begun in a rest: it goes on
             await slices.rest()
         self._is_telling = False
 
@@ -490,7 +489,7 @@ class RouteDispatcher:
             lambda: handle.owner.check_lease(written_at),
         )
         reach(Point.ANSWERED)
-        if delivery.attempt and not isinstance(outcome, Blocked):
+        if delivery.attempt and not isinstance(outcome, Deferred):
             self._counts.resent(delivery)
         self._queue.remove(handle)
         if isinstance(outcome, Lost):
@@ -513,11 +512,11 @@ class RouteDispatcher:
 
     def _obstacle_of(self, outcome: Trigger, handle: DeliveryHandle) -> Blocked | None:
         """Let a start that was refused for now block the route, and go first again."""
-        if not isinstance(outcome, Blocked):
+        if not isinstance(outcome, Deferred):
             return None
         if is_waiting(handle):
             self._queue.put(handle, first=True)
-        return outcome
+        return outcome.obstacle
 
     def _is_full(self, route: Route, handle: DeliveryHandle) -> bool:
         delivery = handle.delivery

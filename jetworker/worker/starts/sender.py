@@ -15,6 +15,7 @@ from jetworker.core.route import Route, WhenPaused
 from jetworker.core.start_answer import AskJob, RenewToken, StartMeaning, meaning
 from jetworker.core.trigger import (
     Blocked,
+    Deferred,
     Lost,
     Refused,
     StartConfirmed,
@@ -120,10 +121,10 @@ class StartSender:
                 if decided is not None:
                     return decided
         except LeaseLost as exc:
-            return Blocked(ReasonCode.JET_UNAVAILABLE, str(exc))
-        except JetError as exc:
-            return unavailable(exc)  # no token, or starts held back: nothing was sent
-        return Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
+            return Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, str(exc)))
+        except JetError as exc:  # no token, or starts held back: nothing was sent
+            return Deferred(unavailable(exc))
+        return Deferred(_UNAUTHORIZED)
 
     async def _post(
         self, job_id: JobId, objects: Sequence[ObjectSpec], guard: Callable[[], None]
@@ -188,18 +189,18 @@ class StartSender:
                 return None
             case WhenPaused.WAIT | WhenPaused.RESUME:
                 self.suspect(route.name)
-                return _PAUSED
+                return Deferred(_PAUSED)
 
     def _vanished(self, route: Route, job_id: JobId) -> Trigger:
         if route.job_id is None:
             self._resolver.forget(route)
             message = "the route's job has vanished, it is looked up again"
-            return Blocked(ReasonCode.JOB_UNAVAILABLE, message)
+            return Deferred(Blocked(ReasonCode.JOB_UNAVAILABLE, message))
         if self._is_gone(route, job_id):
             message = "Jet does not know the route's job_id"
             return Refused(ReasonCode.JOB_NOT_FOUND, message)
         self.suspect(route.name)
-        return _UNKNOWN
+        return Deferred(_UNKNOWN)
 
     def _is_gone(self, route: Route, job_id: JobId) -> bool:
         """
@@ -220,6 +221,7 @@ _UNKNOWN = Blocked(
     ReasonCode.JOB_UNAVAILABLE,
     "Jet does not know the route's job_id; it is asked again in half a minute",
 )
+_UNAUTHORIZED = Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
 _PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
 
 
