@@ -29,7 +29,7 @@ from jetworker.runtime.tracing import Tracing
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
-from jetworker.worker.deliveries import PartitionOptions, Services
+from jetworker.worker.deliveries import PartitionOptions
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.following.poll import StatusPoll
@@ -42,6 +42,7 @@ from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.reconciliation.unexplained import Unexplained
 from jetworker.worker.route_table import RouteTable
+from jetworker.worker.services import Services
 from jetworker.worker.standing import Standing
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -32,34 +32,16 @@ from jetworker.core.transitions import Effect, Policy, Transition, effect_of
 from jetworker.core.trigger import Lost, Trigger
 from jetworker.kafka.growth import Homes
 from jetworker.kafka.state_store import StateStore, Write
-from jetworker.runtime.clock import Clock, Slices
+from jetworker.runtime.clock import Slices
 from jetworker.runtime.crash_points import Point, reach, reach_effect
-from jetworker.runtime.metrics import Metrics
-from jetworker.runtime.tracing import Tracing
-from jetworker.wire import handing, objects, snapshots
+from jetworker.wire import handing, snapshots
 from jetworker.wire.answers import Answers, encode_answered
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 from jetworker.worker import defects, delivery_log
-from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-
-
-class Reconciling(Protocol):
-    """Somebody who looks unknown starts up, and is told of every step."""
-
-    def take(self, handle: DeliveryHandle) -> None:
-        """Look after this delivery; again is no different from once."""
-
-    def notice(self, before: Delivery | None, after: Delivery) -> None:
-        """Take note of a step that is durable."""
-
-
-class Service(Protocol):
-    """Somebody who performs one kind of effect."""
-
-    def take(self, handle: DeliveryHandle) -> None:
-        """Look after this delivery; again is no different from once."""
+from jetworker.worker.open_deliveries import Held, OpenDeliveries
+from jetworker.worker.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +57,6 @@ class PartitionOptions:
     lease: timedelta
     dedupe_window: timedelta
     routes: Callable[[], Mapping[RouteName, Route]]
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """
-    Who performs the effects, and who counts.
-
-    *noted* is told every snapshot: of one whose start was ever unknown, and of one that
-    ended, note is taken. Of those that had ended before, it is told what it can use.
-    """
-
-    starter: Service
-    follower: Service
-    reconciler: Reconciling
-    noted: Callable[[Delivery | Finished], None]
-    counts: DeliveryCounts
-    metrics: Metrics
-    clock: Clock
-    tracing: Tracing | None = None
-
-    def counted(
-        self,
-        outcome: str,
-        durable: "asyncio.Future[None]",
-        reason: str | None = None,
-    ) -> "asyncio.Future[None]":
-        """Count a record by its answer, once that is durable."""
-
-        def count(done: "asyncio.Future[None]") -> None:
-            if not done.cancelled() and done.exception() is None:
-                self.counts.answered(outcome, reason)
-
-        durable.add_done_callback(count)
-        return durable
 
 
 class Sending:
@@ -165,22 +113,6 @@ _LEFT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A delivery as it is held in memory; *packed* are the objects of one that waits."""
-
-    delivery: Delivery
-    packed: bytes | None = None
-    size: int | None = None
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> "_Kept":
-        """Pack one: an error comes before anything has changed."""
-        if not delivery.state.is_startable:
-            return cls(delivery)
-        return cls(*objects.pack(delivery))
-
-
 class _Spared:
     """Reports an error of what only takes note of a step, and goes on."""
 
@@ -226,12 +158,9 @@ class Deliveries:
         self.is_over = False
         self.homes: Homes | None = None
         self.memory = DedupeIndex()
-        self.deliveries: dict[CommandId, Delivery] = {}
-        self._packed: dict[CommandId, bytes] = {}
-        self._waiting_bytes: dict[CommandId, int] = {}
+        self._open = OpenDeliveries(services.counts)
         self._left: set[CommandId] = set()
         self._store = store
-        self._unstarted = 0
         self._sending = Sending()
 
     async def restore(self, latest: dict[bytes, bytes]) -> None:
@@ -269,10 +198,7 @@ class Deliveries:
             if snapshot.told_on is None:
                 told_on = self._store.told_on_before(snapshot.command_id)
                 snapshot = replace(snapshot, told_on=told_on)
-            kept = _Kept.of(snapshot)
-            self._keep(kept)
-            self.services.counts.enter(snapshot)
-            self._unstarted += snapshot.state.is_startable
+            self._open.put(Held.of(snapshot))
         else:
             self.memory.add(snapshot)
 
@@ -305,7 +231,12 @@ class Deliveries:
     @property
     def unstarted(self) -> int:
         """How many deliveries wait to be started."""
-        return self._unstarted
+        return self._open.unstarted
+
+    @property
+    def deliveries(self) -> Mapping[CommandId, Delivery]:
+        """The open deliveries by id; one that waits, without its objects."""
+        return self._open.all
 
     @property
     def backlog(self) -> int:
@@ -322,7 +253,7 @@ class Deliveries:
 
     def objects(self, command_id: CommandId) -> tuple[ObjectSpec, ...]:
         """Return what an open delivery asks for, however it is held."""
-        whole = self._whole(command_id)
+        whole = self._open.whole(command_id)
         return whole.objects if whole is not None else ()
 
     def known(self, command_id: CommandId) -> Known:
@@ -363,7 +294,7 @@ class Deliveries:
         """
         if self.is_over:
             return failed(StoreError(_OVER))
-        before = self._whole(command_id)
+        before = self._open.whole(command_id)
         if before is None:
             return self.commit(answers, moved)
         now = self.services.clock.now()
@@ -390,7 +321,7 @@ class Deliveries:
         failure = exc
         for is_plain in (False, True):
             try:
-                whole = self._whole(command_id) or delivery
+                whole = self._open.whole(command_id) or delivery
                 self._end_or_hold(plain(whole) if is_plain else whole)
             except Exception as again:  # noqa: BLE001 -- the code that tells may be what fails
                 failure = again
@@ -432,10 +363,7 @@ class Deliveries:
 
     def _drop(self, delivery: Delivery) -> None:
         """Forget an open delivery, as it is on the state topic."""
-        self._unstarted -= delivery.state.is_startable
-        self.services.counts.leave(delivery)
-        self._let_go(delivery.command_id)
-        del self.deliveries[delivery.command_id]
+        self._open.drop(delivery.command_id)
         self._perform(Effect.RETIRE, delivery.command_id)
 
     def _report(self, what: str, command_id: CommandId, exc: Exception) -> None:
@@ -476,7 +404,7 @@ class Deliveries:
         told = tuple(self.terms.envelope.event(event, now) for event in step.events)
         row = self.terms.envelope.row(step.events, told)
         records = (self._snapshot(after), *told, *row, *answers)
-        self._remember(before, _Kept.of(after))
+        self._remember(Held.of(after))
         # Nothing follows from it but that it is told.
         can_wait = step.effect is None and not answers and moved is None
         durable = self.commit(records, moved, can_wait=can_wait)
@@ -584,10 +512,7 @@ class Deliveries:
         if self.is_over:
             return
         self.is_over = True
-        for size in self._waiting_bytes.values():
-            self.services.counts.waiting_bytes -= size
-        if self.deliveries:
-            self.services.counts.leave_all(self.deliveries.values())
+        self._open.leave()
 
     def forget(self, most: int) -> "asyncio.Future[None]":
         """Write tombstones for what finished longer ago than the dedupe window."""
@@ -607,45 +532,12 @@ class Deliveries:
         row = self.terms.envelope.gone(command_id, told_on)
         return (self._state_record(command_id, None), *row)
 
-    def _remember(self, before: Delivery | None, kept: _Kept) -> None:
-        after = kept.delivery
+    def _remember(self, held: Held) -> None:
+        after = held.delivery
         if after.state.is_final:
             self.memory.add(self._ended(after))
-        if before is None:
-            self.services.counts.enter(after)
-        else:
-            self.services.counts.move(before, after)
-        self._unstarted += after.state.is_startable
-        self._unstarted -= before is not None and before.state.is_startable
-        if after.state.is_final:
-            self.deliveries.pop(after.command_id, None)
-            self._let_go(after.command_id)
-        else:
-            self._keep(kept)
+        self._open.put(held)
         self._note(after)
-
-    def _keep(self, kept: _Kept) -> None:
-        """Hold an open delivery; the objects of one that waits are held packed."""
-        command_id = kept.delivery.command_id
-        self._let_go(command_id)
-        if kept.packed is not None:
-            self._packed[command_id] = kept.packed
-        if kept.size is not None:
-            self._waiting_bytes[command_id] = kept.size
-            self.services.counts.waiting_bytes += kept.size
-        self.deliveries[command_id] = kept.delivery
-
-    def _let_go(self, command_id: CommandId) -> None:
-        self._packed.pop(command_id, None)
-        self.services.counts.waiting_bytes -= self._waiting_bytes.pop(command_id, 0)
-
-    def _whole(self, command_id: CommandId) -> Delivery | None:
-        """Return a delivery with its objects, however it is held."""
-        delivery = self.deliveries.get(command_id)
-        packed = self._packed.get(command_id)
-        if delivery is None or packed is None:
-            return delivery
-        return objects.unpack(delivery, packed)
 
     def _perform(self, effect: Effect, command_id: CommandId) -> None:
         reach_effect(effect)

@@ -35,7 +35,8 @@ from jetworker.kafka.state_store import StateStore, TakenOver
 from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.logs import leaves, report_end
 from jetworker.worker import intake
-from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
+from jetworker.worker.deliveries import Deliveries, PartitionOptions
+from jetworker.worker.services import Services
 
 log = structlog.get_logger()
 

@@ -13,8 +13,9 @@ from jetworker.kafka.group import ConsumerGroup
 from jetworker.kafka.growth import Gathering
 from jetworker.runtime.clock import wait
 from jetworker.runtime.crash_points import Point, reach
-from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
+from jetworker.worker.deliveries import Deliveries, PartitionOptions
 from jetworker.worker.partition import Partition
+from jetworker.worker.services import Services
 
 log = structlog.get_logger()
 

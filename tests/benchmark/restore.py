@@ -45,7 +45,7 @@ from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.benchmark.ratios import Ratio
 from tests.support.builders import NOW, SECOND, a_delivery, a_progress
 from tests.support.fakes import Performer
-from tests.worker.test_stored_state import Restored
+from tests.support.life import Life
 
 _FINISHED = 100_000
 _OPEN = 300
@@ -135,7 +135,7 @@ async def _taken_over(clients: KafkaClients) -> float:
     """Take the partition over as a worker does; returns seconds of CPU."""
     clock, heart = Clock(), _Heart()
     noting = _Noting()
-    restored = Restored(clock=clock, sweep=noting)
+    restored = Life(clock=clock, sweep=noting)
     observer = cast(JobObserver, None)
     settle, day = timedelta(seconds=30), timedelta(days=1)
     common: Any = {"clock": clock, "metrics": restored.metrics, "settle": settle}

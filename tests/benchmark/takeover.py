@@ -14,7 +14,7 @@ from jetworker.core.trigger import Begun
 from jetworker.runtime.clock import Clock
 from jetworker.wire import commands, jet, objects, snapshots
 from tests.support.builders import JOB, NOW, a_delivery, a_progress
-from tests.worker.test_stored_state import Restored
+from tests.support.life import Life
 
 _NUMBER = 100_000
 _FRAMES = 9000
@@ -32,7 +32,7 @@ async def tell() -> None:
 
 
 async def _tell_of(what: str, pattern: Delivery) -> None:
-    restored = Restored(clock=Clock())
+    restored = Life(clock=Clock())
     latest = {}
     for n in range(_NUMBER):
         ids = CommandId(f"command-{n:08}"), DeliveryId(f"delivery-{n:08}")

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from jetworker.core.command import CommandId, DeliveryId, RouteName
 from jetworker.core.delivery import (
@@ -26,21 +26,17 @@ from jetworker.core.finished import Remembered
 from jetworker.core.lifecycle import set_aside
 from jetworker.core.orders import MOST
 from jetworker.core.route import Route
-from jetworker.core.transitions import Policy
 from jetworker.core.trigger import AdoptRefused, Begun, Blocked, Lost, Undecided
 from jetworker.kafka.growth import Homes
-from jetworker.kafka.state_store import StateStore, Write
-from jetworker.runtime.metrics import Metrics
+from jetworker.kafka.state_store import Write
 from jetworker.wire import handing, snapshots
-from jetworker.wire.answers import Answers
 from jetworker.wire.events import Envelope
 from jetworker.wire.record import Record
 from jetworker.worker import intake
-from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
-from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import DELIVERY, JOB, NOW, a_delivery, an_origin
-from tests.support.fakes import HandClock, Performer, Written
+from tests.support.fakes import HandClock
+from tests.support.life import Life
 
 ARCHIVE = RouteName("archive")
 SEND = {"commandId": "c-1", "route": "archive", "objects": [{"relativePath": "/a.mov"}]}
@@ -61,40 +57,12 @@ class Message:
 
 
 @dataclass
-class Desk:
+class Desk(Life):
     """A partition that takes records, and what it wrote about them."""
 
-    store: Written = field(default_factory=Written)
-    starter: Performer = field(default_factory=Performer)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    deliveries: str | None = None
-    clock: HandClock = field(default_factory=HandClock)
-
-    def __post_init__(self) -> None:
-        metrics, others = Metrics(self.registry), Performer()
-        services = Services(
-            starter=self.starter,
-            follower=others,
-            reconciler=others,
-            noted=others.touch,
-            counts=DeliveryCounts(metrics),
-            metrics=metrics,
-            clock=self.clock,
-        )
-        envelope = Envelope("jet.events", "/jetworker/g", self.deliveries)
-        routes = {ARCHIVE: Route(ARCHIVE, job_name="archive")}
-        options = PartitionOptions(
-            policy=Policy(),
-            envelope=envelope,
-            answers=Answers(envelope, "jet.dead-letters"),
-            state_topic="jet.state",
-            max_objects=10,
-            max_waiting_bytes=1 << 20,
-            lease=timedelta(seconds=30),
-            dedupe_window=timedelta(days=7),
-            routes=lambda: routes,
-        )
-        self.partition = Deliveries(3, cast(StateStore, self.store), options, services)
+    routes: Mapping[RouteName, Route] = field(
+        default_factory=lambda: {ARCHIVE: Route(ARCHIVE, job_name="archive")}
+    )
 
     async def take(self, value: Any, **changes: Any) -> Write:
         """Take one record, and return the one write that answers it."""
@@ -498,7 +466,8 @@ async def test_a_new_command_that_was_handed_over_is_accepted_at_home(
 
 async def test_the_row_of_a_forgotten_one_is_taken_away_where_it_is() -> None:
     """The events topic has grown: by the id alone it would be looked for elsewhere."""
-    desk = Desk(deliveries="jet.deliveries")
+    clock = HandClock()
+    desk = Desk(deliveries="jet.deliveries", clock=clock)
     await desk.take(SEND)
     write = await desk.take({"commandId": "c-1", "type": "cancel"})
     ended = write.records[0].value
@@ -510,11 +479,11 @@ async def test_the_row_of_a_forgotten_one_is_taken_away_where_it_is() -> None:
     assert write.records[2].value == write.records[1].value
     assert ended is not None
 
-    successor = Desk(deliveries="jet.deliveries")
+    successor = Desk(deliveries="jet.deliveries", clock=clock)
     await successor.partition.restore({b"c-1": ended})
 
+    clock.at += timedelta(days=8).total_seconds()
     for each in (desk, successor):
-        each.clock.at += timedelta(days=8).total_seconds()
         await each.partition.forget(10)
         assert each.store.writes[-1].records == (
             Record("jet.state", b"c-1", None, partition=3),

@@ -15,7 +15,7 @@ from jetworker.wire import snapshots
 from jetworker.wire.snapshots import Snapshot
 from tests.support.builders import NOW, SECOND, a_delivery
 from tests.support.fakes import HandClock
-from tests.worker.test_stored_state import Restored
+from tests.support.life import Life
 
 NUMBER = 200
 MILLISECOND = 0.001
@@ -36,8 +36,8 @@ def waiting(number: int) -> list[Delivery]:
     return [a_delivery(State.ACCEPTED, command_id=each) for each in ids]
 
 
-async def taken_over(deliveries: Sequence[Snapshot]) -> Restored:
-    restored = Restored(clock=Slow())
+async def taken_over(deliveries: Sequence[Snapshot]) -> Life:
+    restored = Life(clock=Slow())
     await restored.partition.restore(
         {each.command_id.encode(): snapshots.encode(each) for each in deliveries}
     )
@@ -64,7 +64,7 @@ async def longest(
 
 
 async def test_snapshots_are_taken_up_a_slice_of_time_at_once() -> None:
-    restored = Restored(clock=Slow())
+    restored = Life(clock=Slow())
     partition = restored.partition
     latest = {x.command_id.encode(): snapshots.encode(x) for x in waiting(NUMBER)}
 

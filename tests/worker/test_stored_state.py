@@ -1,87 +1,28 @@
 """A partition that an earlier version left is taken up where it was left, for good."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import cast
+from dataclasses import replace
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, Reason, ReasonCode, State
 from jetworker.core.finished import Finished, Remembered
-from jetworker.core.transitions import Policy
 from jetworker.kafka.reader import keep
-from jetworker.kafka.state_store import StateStore
-from jetworker.runtime.clock import Clock
-from jetworker.runtime.metrics import Metrics
-from jetworker.wire import snapshots
-from jetworker.wire.answers import Answers
-from jetworker.wire.events import Envelope
 from jetworker.wire.snapshots import Snapshot
-from jetworker.worker.deliveries import Deliveries, PartitionOptions, Services
-from jetworker.worker.delivery_counts import DeliveryCounts
 from tests.support import stored_state
-from tests.support.fakes import HandClock, Performer, Written
+from tests.support.fakes import HandClock, Written
+from tests.support.life import Life
 
 _CLOCK = HandClock()
 _FORGOTTEN = CommandId("forgotten")
 
 
-@dataclass
-class Restored:
-    """A partition, and all who work for it."""
-
-    starter: Performer = field(default_factory=Performer)
-    follower: Performer = field(default_factory=Performer)
-    reconciler: Performer = field(default_factory=Performer)
-    sweep: Performer = field(default_factory=Performer)
-    store: Written = field(default_factory=Written)
-    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
-    clock: Clock = _CLOCK
-
-    def __post_init__(self) -> None:
-        self.counts = DeliveryCounts(self.metrics)
-        services = Services(
-            starter=self.starter,
-            follower=self.follower,
-            reconciler=self.reconciler,
-            noted=self.sweep.touch,
-            counts=self.counts,
-            metrics=self.metrics,
-            clock=self.clock,
-        )
-        envelope = Envelope("jet.events", "/jetworker/g")
-        options = PartitionOptions(
-            policy=Policy(),
-            envelope=envelope,
-            answers=Answers(envelope, "jet.dead-letters"),
-            state_topic="jet.state",
-            max_objects=10,
-            max_waiting_bytes=1 << 20,
-            lease=timedelta(seconds=30),
-            dedupe_window=timedelta(days=7),
-            routes=dict,
-        )
-        self.partition = Deliveries(3, cast(StateStore, self.store), options, services)
-
-    @property
-    def snapshots(self) -> list[Snapshot]:
-        """What was written to the state topic since."""
-        return [
-            snapshots.decode(record.value or b"")
-            for write in self.store.writes
-            for record in write.records
-            if record.topic == "jet.state"
-        ]
-
-
-async def _restore(version: str) -> Restored:
+async def _restore(version: str) -> Life:
     latest: dict[bytes, bytes] = {}
     for key, value in stored_state.records(version):
         keep(latest, key, value)
-    restored = Restored()
+    restored = Life()
     await restored.partition.restore(latest)
     return restored
 
