@@ -16,7 +16,7 @@ from typing_extensions import override
 from jetworker.cli import output
 from jetworker.core.errors import JetworkerError
 from jetworker.wire import asyncapi, printed
-from jetworker.wire.commands import CommandModel
+from jetworker.wire.command_model import CommandModel
 from jetworker.wire.events import (
     AppliedData,
     DeliveryData,

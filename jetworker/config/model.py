@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from jetworker.wire.commands import MAX_OBJECTS
+from jetworker.wire.command_model import MAX_OBJECTS
 from jetworker.wire.durations import Duration, within
 
 

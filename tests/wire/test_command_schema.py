@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from jetworker.core.errors import InvalidRecord
-from jetworker.wire.commands import MAX_OBJECTS, CommandModel, decode
+from jetworker.wire.command_model import MAX_OBJECTS, CommandModel
+from jetworker.wire.commands import decode
 
 SCHEMA = TypeAdapter[Any](CommandModel).json_schema(by_alias=True)
 PUBLISHED = Draft202012Validator(SCHEMA)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jetworker.core.command import ObjectSpec, Reject, Send
 from jetworker.core.errors import InvalidRecord
 from jetworker.wire import strict_json
-from jetworker.wire.commands import MAX_SIZE, decode
+from jetworker.wire.command_model import MAX_SIZE
+from jetworker.wire.commands import decode
 
 # With a letter that is no ASCII in one of them, all are read by the models.
 FOR_THE_MODELS = {"relativePath": "/zoë"}
