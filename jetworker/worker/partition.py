@@ -12,9 +12,10 @@ Its life, in this order (each line is why the next is safe):
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -39,6 +40,9 @@ from jetworker.worker.deliveries import Deliveries, PartitionOptions
 from jetworker.worker.services import Services
 
 log = structlog.get_logger()
+
+# Called when its task begins: one that is cancelled before leaves nothing unawaited.
+Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _UNSTARTED_LIMIT = 20_000
 _FORGOTTEN_AT_ONCE = 500
@@ -202,15 +206,17 @@ class Partition:
                     return
                 self._layout = store.layout
                 async with asyncio.TaskGroup() as tasks:
-                    self._go_on(tasks, "committer", store.run())
-                    self._go_on(tasks, "house", _keep_house(deliveries))
-                    self._go_on(tasks, "input", self._until(failed, deliveries))
+                    self._go_on(tasks, "committer", store.run)
+                    self._go_on(tasks, "house", partial(_keep_house, deliveries))
+                    self._go_on(
+                        tasks, "input", partial(self._until, failed, deliveries)
+                    )
                     self.live = deliveries
                     await deliveries.resume()
                     reach(Point.RESTORED)
                     if store.is_grown:
                         deliveries.homes = Homes(store.layout.state)
-                        handing = self._take_handed(deliveries, taken)
+                        handing = partial(self._take_handed, deliveries, taken)
                         self._go_on(tasks, "handed", handing)
                         deliveries.homes = await self._gather(store.layout)
                     self._takes = not failed.done()
@@ -223,9 +229,7 @@ class Partition:
             finally:
                 self._end(deliveries)
 
-    def _go_on(
-        self, tasks: asyncio.TaskGroup, name: str, loop: Coroutine[Any, Any, None]
-    ) -> None:
+    def _go_on(self, tasks: asyncio.TaskGroup, name: str, loop: Loop) -> None:
         """Run a loop of this life; where a library cancels it, the life ends with it."""
         tasks.create_task(_until_we_end_it(name, loop), name=f"{name} {self._number}")
 
@@ -315,9 +319,9 @@ class Partition:
         )
 
 
-async def _until_we_end_it(name: str, loop: Coroutine[Any, Any, None]) -> None:
+async def _until_we_end_it(name: str, loop: Loop) -> None:
     with only_our_cancellation(name):
-        await loop
+        await loop()
 
 
 def _forget_cancellations() -> None:

@@ -5,9 +5,11 @@ import gc
 import logging
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,15 +107,36 @@ class Share:
 
 def _run_share(share: Share) -> Account:
     account = Account()
-    for run in _runs(share.seeds):
-        account.checked.update(run.judgement.checked)
-        account.happened.update(run.happened)
-        account.unknown.update(run.unknown)
-        if run.wrong:
-            account.wrong[run.seed] = run.wrong
-        if share.is_enough(run.wrong):
-            break
+    with _warnings() as warned:
+        for run in _runs(share.seeds):
+            account.checked.update(run.judgement.checked)
+            account.happened.update(run.happened)
+            account.unknown.update(run.unknown)
+            wrong = [*run.wrong, *warned]
+            warned.clear()
+            if wrong:
+                account.wrong[run.seed] = wrong
+            if share.is_enough(wrong):
+                break
     return account
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """
+    Collect what Python warns of at run time: a coroutine that nobody awaited.
+
+    Of this seed, or of one since what was left behind was last collected.
+    """
+    told: list[str] = []
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        told.append(f"Python warns: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = tell
+        yield told
 
 
 def _run_all(shares: list[Share], jobs: int) -> Account:
