@@ -131,8 +131,12 @@ class JobObserver:
         delivery_ids: Iterable[DeliveryId],
         files: Mapping[TransferId, frozenset[str]],
     ) -> dict[DeliveryId, Shown | None]:
-        """Ask for deliveries, after *files* were; None is one that is not shown."""
-        asked = list(delivery_ids)
+        """
+        Ask for deliveries, after *files* were; None is one that is not shown.
+
+        In the order of their ids: what happens is the same whenever all else is.
+        """
+        asked = sorted(delivery_ids)
         found = await asyncio.gather(*(self._known(job_id, each) for each in asked))
         return {
             each: _shown(delivery, files) if delivery else None
