@@ -71,6 +71,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._consumer: AIOKafkaConsumer
         self._pulse = self._new_pulse()
         self._failing_since: float | None = None
+        self._is_given_back = False
         self._expected: dict[int, int] = {}
         self._readings: dict[int, object] = {}  # which are one as long as one goes on
         self._read_since: dict[int, float] = {}
@@ -81,6 +82,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """Be a member; raises StoreError if Kafka does not let us."""
         # The first assignment comes while it joins: it is ours before.
         self._pulse, self._failing_since = self._new_pulse(), None
+        self._is_given_back = False
         self._consumer = consumer = self._kafka.member(self._pulse)
         async with self._kafka.joined(consumer, self):
             self._topic_id = await self._kafka.topic_id(consumer)
@@ -113,7 +115,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         if self._failing_since is not None:
             seconds = self._clock.monotonic() - self._failing_since
             if seconds > session:
-                return f"no commands could be read for {seconds:.0f} s"
+                return f"no commands could be taken for {seconds:.0f} s"
         return None
 
     @property
@@ -147,6 +149,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._expected.clear()
         self._readings.clear()
         self._read_since.clear()
+        self._is_given_back = False
         await self._assignee.on_assigned([each.partition for each in partitions])
 
     @override
@@ -179,11 +182,9 @@ class ConsumerGroup(ConsumerRebalanceListener):
         except TimeoutError:
             return {}
         except KafkaError as exc:
-            if self._failing_since is None:
-                self._failing_since = self._clock.monotonic()
+            self._fail()
             msg = f"reading commands: {type(exc).__name__}: {exc}"
             raise StoreError(msg) from exc
-        self._failing_since = None
         before = dict(self._readings)
         batches = {}
         try:
@@ -193,10 +194,27 @@ class ConsumerGroup(ConsumerRebalanceListener):
                     batches[commands.partition] = batch
             if found:
                 await ask()
-        except StoreError:
+        except (Deaf, InputGap):
             self._give_back(found, before)
             raise
+        except StoreError:
+            self._give_back(found, before)
+            self._fail()
+            self._is_given_back = bool(found) or self._is_given_back
+            raise
+        if found or not self._is_given_back:
+            self._failing_since, self._is_given_back = None, False
         return self._taken(batches, before)
+
+    def _fail(self) -> None:
+        """
+        Take note of since when no commands are taken.
+
+        What was given back is still to be taken: that there is nothing just now does not
+        end it.
+        """
+        if self._failing_since is None:
+            self._failing_since = self._clock.monotonic()
 
     def _taken(
         self, batches: dict[int, Batch], before: Mapping[int, object]

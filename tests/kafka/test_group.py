@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
-from jetworker.core.errors import Deaf, InputGap, StoreError
+from jetworker.core.errors import Deaf, InputGap, NotAllowed, StoreError
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.group import Batch, ConsumerGroup
 from jetworker.kafka.pulse import Pulse
@@ -210,6 +210,56 @@ async def test_what_is_begun_anew_while_it_is_asked_comes_from_there_alone(
             assert await group.poll(ask) == {}
 
         assert await offsets(group) == {0: ([*range(anew, 4)], 4)}
+
+
+async def test_who_takes_no_commands_for_a_session_though_there_are_some_is_deaf() -> (
+    None
+):
+    """What is asked before they are taken is not answered: a right to it may be gone."""
+
+    async def ask() -> None:
+        raise NotAllowed
+
+    consumer, clock = Consumer({0: [0, 1]}), HandClock()
+    kafka = Kafka(consumer)
+    session = kafka.config.session_timeout.total_seconds()
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+    async with group.joined():
+        group.begin(0, 0)
+        with pytest.raises(NotAllowed):
+            await group.poll(ask)
+        given, consumer.logs[0] = consumer.logs[0], []
+        assert await group.poll(ask) == {}  # it has not come again yet
+        consumer.logs[0] = given
+        clock.at += session + 1
+        kafka.pulse.beat()
+
+        assert group.deafness == "no commands could be taken for 31 s"
+        with pytest.raises(Deaf):
+            await group.poll(ask)
+
+
+async def test_what_is_taken_in_the_end_makes_nobody_deaf() -> None:
+    answers = [NotAllowed(), None]
+
+    async def ask() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    clock, kafka = HandClock(), Kafka(Consumer({0: [0, 1]}))
+    session = kafka.config.session_timeout.total_seconds()
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+    async with group.joined():
+        group.begin(0, 0)
+        with pytest.raises(NotAllowed):
+            await group.poll(ask)
+        clock.at += session
+        kafka.pulse.beat()
+
+        assert (await group.poll(ask))[0].position == 2
+        clock.at += session
+        kafka.pulse.beat()
+        assert group.deafness is None
 
 
 async def test_control_records_are_passed_over() -> None:
