@@ -36,11 +36,12 @@ from hashlib import blake2b
 from aiokafka import TopicPartition
 
 from jetworker.core.command import CommandId
-from jetworker.core.errors import NotGathered
+from jetworker.core.errors import NotGathered, StoreError
 from jetworker.core.growth import Layout, not_yet
 from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.ownership import last_kept
 from jetworker.kafka.placing import place
+from jetworker.kafka.pulse import has_given_up
 from jetworker.kafka.reader import HIGH_WATERMARKS, read
 from jetworker.wire.handing import HANDED
 from jetworker.wire.snapshots import is_own
@@ -123,12 +124,15 @@ async def handed(
 ) -> AsyncIterator[tuple[bytes, bytes]]:
     """Yield what is handed over to a partition from an offset on, for ever."""
     state = TopicPartition(kafka.topics.state, partition)
+    doing = "reading what is handed over"
     async with kafka.reader(state) as consumer:
         consumer.seek(state, since)
         while True:
+            if has_given_up(consumer):
+                msg = f"{doing}: the client of Kafka has given up"
+                raise StoreError(msg)
             batches = await bounded(
-                consumer.getmany(timeout_ms=200, max_records=500),
-                "reading what is handed over",
+                consumer.getmany(timeout_ms=200, max_records=500), doing
             )
             for record in batches.get(state, []):
                 key, value = record.key, record.value

@@ -17,6 +17,8 @@ HEARTBEAT = 0.3  # a tenth of the session, as the worker asks for
 class Reader:
     """A consumer without a group."""
 
+    _fetcher = None  # aiokafka's own, of which the worker asks whether it has ended
+
     def __init__(
         self,
         broker: Broker,
