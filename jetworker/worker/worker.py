@@ -174,7 +174,8 @@ class Worker:
         except Deaf:
             raise
         except InputGap as exc:
-            self._partitions[exc.partition].fail(exc)
+            if exc.partition in self._partitions:  # else it was given back meanwhile
+                self._partitions[exc.partition].fail(exc)
             return
         except StoreError as exc:
             self._complain("kafka gave no records, asking again", exc)

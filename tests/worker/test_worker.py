@@ -1,0 +1,118 @@
+"""A worker whose partitions come and go while it reads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+
+from jetworker.config.model import KafkaConfig, TopicsConfig
+from jetworker.core.growth import Layout
+from jetworker.kafka.clients import KafkaClients
+from jetworker.worker.worker import Worker
+from tests.support.life import Life
+from tests.support.waiting import PATIENCE
+
+COMMANDS = TopicPartition(TopicsConfig().commands, 0)
+
+
+@dataclass
+class Consumer:
+    """
+    A log that begins at 7, whose partition is given back while one asks where.
+
+    After that nothing comes, and the worker is to stop.
+    """
+
+    stopping: asyncio.Event
+    listener: ConsumerRebalanceListener = field(init=False)
+    is_ours: bool = True
+
+    def assignment(self) -> set[TopicPartition]:
+        return {COMMANDS} if self.is_ours else set()
+
+    def paused(self) -> set[TopicPartition]:
+        return set()
+
+    def pause(self, *_partitions: TopicPartition) -> None:
+        """It is read."""
+
+    def resume(self, *_partitions: TopicPartition) -> None:
+        """It is read."""
+
+    def seek(self, _partition: TopicPartition, _offset: int) -> None:
+        """It begins later."""
+
+    def partitions_for_topic(self, _topic: str) -> set[int]:
+        return {0}
+
+    async def getmany(self, **_: int) -> dict[TopicPartition, list[Any]]:
+        await asyncio.sleep(0)
+        if self.is_ours:
+            return {COMMANDS: [SimpleNamespace(offset=7)]}
+        self.stopping.set()
+        return {}
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        await self.listener.on_partitions_revoked([COMMANDS])
+        self.is_ours = False
+        return dict.fromkeys(partitions, 7)
+
+
+@dataclass
+class Kafka:
+    """Gives a member its partition, and lets nobody restore it."""
+
+    consumer: Consumer
+    topics: TopicsConfig = field(default_factory=TopicsConfig)
+    config: KafkaConfig = field(
+        default_factory=lambda: KafkaConfig(bootstrap_servers="nowhere:9092")
+    )
+
+    def member(self, _pulse: Any) -> Consumer:
+        return self.consumer
+
+    @asynccontextmanager
+    async def joined(
+        self, _consumer: Any, listener: ConsumerRebalanceListener
+    ) -> AsyncIterator[None]:
+        self.consumer.listener = listener
+        await listener.on_partitions_assigned([COMMANDS])
+        cast("Any", listener).begin(0, 0)  # as its life does
+        yield
+
+    @asynccontextmanager
+    async def reader(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield
+
+    async def topic_id(self, _consumer: Any) -> str:
+        return "the one"
+
+    async def layout(self, _consumer: Any) -> Layout:
+        return Layout(1, 1)
+
+
+async def test_a_gap_of_a_partition_that_is_given_back_meanwhile_is_its_next_owners() -> (
+    None
+):
+    stopping, life = asyncio.Event(), Life()
+    kafka = Kafka(Consumer(stopping))
+    worker = Worker(
+        cast("KafkaClients", kafka),
+        life.partition.terms,
+        life.partition.services,
+        timedelta(seconds=1),
+        lambda _share: None,
+    )
+
+    await asyncio.wait_for(worker.run(stopping), PATIENCE)
+
+    assert worker.assigned == set()
+    assert worker.deafness is None
