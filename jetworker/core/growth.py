@@ -46,8 +46,11 @@ def not_yet(kept: Mapping[int, Kept], now: Layout) -> list[int]:
     Return the state partitions whose owners may still accept whatever arrives.
 
     One that is empty is lost: those that are new are marked before anybody counts them.
+    One that is missing here is not: who was asked does not know of it yet.
     """
-    return sorted(number for number, each in kept.items() if _is_late(each, now))
+    missing = set(range(now.state)) - kept.keys()
+    late = {number for number, each in kept.items() if _is_late(each, now)}
+    return sorted(missing | late)
 
 
 def _is_late(kept: Kept, now: Layout) -> bool:

@@ -42,7 +42,7 @@ from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.ownership import last_kept
 from jetworker.kafka.placing import place
 from jetworker.kafka.pulse import has_given_up
-from jetworker.kafka.reader import HIGH_WATERMARKS, read
+from jetworker.kafka.reader import HighWatermarks, read
 from jetworker.wire.handing import HANDED
 from jetworker.wire.snapshots import is_own
 
@@ -100,7 +100,7 @@ class Gathering:
             self._late = now + _ASKED_EVERY, msg
             raise NotGathered(msg)
         found: dict[bytes, int] = {}
-        async for batch in read(self._kafka, state, HIGH_WATERMARKS):
+        async for batch in read(self._kafka, state, HighWatermarks(layout.state)):
             for number, record in enumerate(batch):
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)

@@ -50,7 +50,14 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class HighWatermarks:
-    """The ends of the logs when the reading begins."""
+    """
+    The ends of the logs when the reading begins.
+
+    Of all that the topic is known to have: *at_least* so many. A broker that is late to
+    know of a growth shows fewer.
+    """
+
+    at_least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ async def read(
     StoreError, also if an open transaction hides the end for half a minute.
     """
     name = what if isinstance(what, str) else what.topic
-    ends = await _high_watermarks(kafka, what) if end == HIGH_WATERMARKS else {}
+    is_all = isinstance(end, HighWatermarks)
+    ends = await _high_watermarks(kafka, what) if is_all else {}
     offset = "latest" if isinstance(end, Followed) else "earliest"
     async with kafka.reader(what, auto_offset_reset=offset) as consumer:
         partitions = sorted(consumer.assignment())
@@ -112,6 +120,9 @@ async def read(
                 )
             case HighWatermarks() if ends.keys() != set(partitions):
                 msg = f"{name} has grown since its ends were asked for"
+                raise StoreError(msg)
+            case HighWatermarks(at_least) if len(partitions) < at_least:
+                msg = f"{name} is shown with {len(partitions)} partitions of {at_least}"
                 raise StoreError(msg)
             case HighWatermarks():
                 pass

@@ -68,3 +68,10 @@ def test_a_layout_is_behind_one_that_has_more_of_either() -> None:
     assert _NOW.is_behind(Layout(6, 7))
     assert not _NOW.is_behind(_NOW)
     assert not _NOW.is_behind(Layout(5, 5))
+
+
+def test_who_is_not_shown_yet_is_waited_for() -> None:
+    """A broker may be late to know of a growth that another one has told us of."""
+    kept: dict[int, Kept] = {n: _kept(6, 6, is_grown=True) for n in range(4)}
+
+    assert not_yet(kept, _NOW) == [4, 5]

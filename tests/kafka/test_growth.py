@@ -1,7 +1,7 @@
 """What is handed over to a partition, and who knows that the topics have grown."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -11,9 +11,13 @@ import pytest
 from aiokafka import TopicPartition
 
 from jetworker.config.model import TopicsConfig
-from jetworker.core.errors import StoreError
+from jetworker.core.command import CommandId
+from jetworker.core.errors import NotGathered, StoreError
+from jetworker.core.growth import Layout
+from jetworker.core.resumption import Position
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.growth import handed
+from jetworker.kafka.growth import Gathering, handed
+from jetworker.wire import positions
 
 TOPICS = TopicsConfig()
 
@@ -55,3 +59,99 @@ async def test_who_waits_for_what_is_handed_over_learns_that_nothing_will_come()
 
     with pytest.raises(StoreError, match="given up"):
         await anext(handed(cast("KafkaClients", Kafka(consumer)), 0, 7))
+
+
+NOW = Layout(commands=3, state=3)
+KNOWN = CommandId("c-7")  # whose home is not partition 2, where it was accepted
+NOTED = positions.encode(Position("g", 7, "id", 3, 3, is_grown=True))
+
+
+@dataclass
+class State:
+    """A reader of so many partitions of the state, each of whose owners has taken note."""
+
+    partitions: int
+    at: int = 0
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(TOPICS.state, n) for n in range(self.partitions)}
+
+    def pause(self, *_partitions: TopicPartition) -> None:
+        """All are read at once."""
+
+    def seek(self, _partition: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+    async def seek_to_beginning(self, *_partitions: TopicPartition) -> None:
+        self.at = 0
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 2)
+
+    async def position(self, _partition: TopicPartition) -> int:
+        return self.at
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        found = {each: self._records(each) for each in self.assignment()}
+        self.at = 2
+        return found
+
+    def _records(self, where: TopicPartition) -> list[Any]:
+        entries = [
+            (positions.POSITION, NOTED),
+            (b"c-%d" % (5 + where.partition), b"{}"),
+        ]
+        return [
+            SimpleNamespace(
+                topic=where.topic,
+                partition=where.partition,
+                offset=offset,
+                key=key,
+                value=value,
+            )
+            for offset, (key, value) in enumerate(entries)
+        ]
+
+
+@dataclass
+class Brokers:
+    """One reader after another asks a broker; some of these are late and show fewer."""
+
+    shown: list[int]
+    topics: TopicsConfig = TOPICS
+
+    @asynccontextmanager
+    async def reader(self, *_: Any, **__: Any) -> AsyncIterator[State]:
+        yield State(self.shown.pop(0))
+
+
+async def test_what_was_accepted_elsewhere_is_found_where_every_broker_shows_all() -> (
+    None
+):
+    kafka = cast("KafkaClients", Brokers([3, 3, 3]))
+
+    homes = await Gathering(kafka).homes(NOW)
+
+    assert homes.answers(KNOWN) == 2
+    assert homes.home(KNOWN) != 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [([2, 3, 3], NotGathered), ([3, 2, 2], StoreError), ([3, 3, 2], StoreError)],
+)
+async def test_nothing_is_known_of_all_ids_where_a_broker_does_not_show_all(
+    shown: list[int], expected: type[StoreError]
+) -> None:
+    """A command that a partition knows which is not shown would be a new one at home."""
+    kafka = cast("KafkaClients", Brokers(shown))
+
+    with pytest.raises(expected):
+        await Gathering(kafka).homes(NOW)
