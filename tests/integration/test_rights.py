@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,8 +116,19 @@ async def test_the_rights_that_the_readme_asks_for_are_enough_and_needed(
     assert PASSWORD not in log
 
 
-async def test_a_right_to_the_group_that_comes_back_is_enough_to_go_on(
-    guarded_system: System,
+def to_the_group(system: System) -> list[Right]:
+    return [Right(Resource.GROUP, system.name, Operation.READ)]
+
+
+def to_the_state(system: System) -> list[Right]:
+    """Commands may be read without it, but not taken."""
+    state = system.config.topics.state
+    return [Right(Resource.TOPIC, state, x) for x in (Operation.READ, Operation.WRITE)]
+
+
+@pytest.mark.parametrize("withdrawn", [to_the_group, to_the_state])
+async def test_a_right_that_comes_back_is_enough_to_go_on(
+    guarded_system: System, withdrawn: Callable[[System], list[Right]]
 ) -> None:
     system = guarded_system
     await grant(system.kafka, rights(system))
@@ -125,15 +136,15 @@ async def test_a_right_to_the_group_that_comes_back_is_enough_to_go_on(
     await system.publish(a_command("w-1"))
     await system.terminal(1)
 
-    reading = Right(Resource.GROUP, system.name, Operation.READ)
-    await withdraw(system.kafka, reading)
+    for each in withdrawn(system):
+        await withdraw(system.kafka, each)
+    await system.publish(a_command("w-2"))
 
     async def is_not_ready() -> bool:
         return (await worker.get("/readyz")).status_code != 200
 
     await until(is_not_ready, "a worker that is not ready")
-    await grant(system.kafka, [reading])
-    await system.publish(a_command("w-2"))
+    await grant(system.kafka, withdrawn(system))
     events = await system.terminal(2)
 
     judge(events, [a_command("w-1"), a_command("w-2")], system.jet)
