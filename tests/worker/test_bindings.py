@@ -25,6 +25,7 @@ class Row:
 
     key: bytes
     value: bytes | None
+    partition: int = 0
 
 
 class Topics:
@@ -104,3 +105,15 @@ async def test_once_it_is_written_anew_nothing_is_in_doubt(rows: list[Row]) -> N
     rows.append(Row(b"c-2", None))
 
     assert (await bindings.read(JOB)).doubt is None
+
+
+async def test_an_id_that_was_forgotten_elsewhere_is_known_where_it_came_again(
+    rows: list[Row],
+) -> None:
+    """After a growth its home is another partition; they are read in any order."""
+    del rows[1:]
+    rows.append(Row(b"c-1", None, partition=1))
+
+    found = await Bindings(cast(KafkaClients, Kafka())).read(JOB)
+
+    assert found.is_bound(DELIVERY)

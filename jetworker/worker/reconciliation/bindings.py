@@ -1,6 +1,7 @@
 """What the whole state topic says about a job: which deliveries are whose, what is open."""
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import structlog
@@ -72,6 +73,7 @@ class JobBindings:
             self.pending_adopts.setdefault(wanted, set()).add(snapshot.command_id)
 
 
+_Latest = defaultdict[int, dict[bytes, bytes]]
 _Decoded = dict[bytes, tuple[bytes, Delivery | Finished | None]]
 
 
@@ -95,7 +97,8 @@ class Bindings:
         name = job_id.encode()
         before = self._decoded.pop(job_id, {})
         decoded: _Decoded = {}
-        for number, (key, value) in enumerate(latest.items()):
+        found = (each for part in latest.values() for each in part.items())
+        for number, (key, value) in enumerate(found):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             if name not in value and _is_document(value):
@@ -113,16 +116,21 @@ class Bindings:
             del self._decoded[next(iter(self._decoded))]
         return book
 
-    async def _read(self, job_ids: tuple[JobId, ...]) -> dict[bytes, bytes]:
-        """Return the latest snapshots that name one of the jobs."""
+    async def _read(self, job_ids: tuple[JobId, ...]) -> _Latest:
+        """
+        Return the latest snapshots that name one of the jobs, by their partitions.
+
+        An id that one has forgotten may have come again on another, after a growth.
+        """
         names = {job_id.encode() for job_id in job_ids}
-        latest: dict[bytes, bytes] = {}
+        latest: _Latest = defaultdict(dict)
         async for batch in read(self._kafka, self._kafka.topics.state, HIGH_WATERMARKS):
             for record in batch:
                 value = record.value or b""
                 is_wanted = any(name in value for name in names)
                 is_wanted = is_wanted or not _is_document(value)
-                keep(latest, record.key, record.value if is_wanted else None)
+                part = latest[record.partition]
+                keep(part, record.key, record.value if is_wanted else None)
         return latest
 
 
