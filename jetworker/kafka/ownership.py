@@ -60,7 +60,7 @@ class Ownership:
             await self._ask_for(kept.owner)
         if not isinstance(kept, Position) or 0 < kept.of < partitions:
             async with self.kafka.beginning:
-                await self._begin(partition)
+                await self._begin(partition, partitions)
         return partitions
 
     async def _ask_for(self, owner: str) -> None:
@@ -112,15 +112,19 @@ class Ownership:
                 kept = positions.fold(kept, record.key, record.value)
         return kept
 
-    async def _begin(self, partition: int) -> None:
+    async def _begin(self, partition: int, partitions: int) -> None:
         """
         Tell an empty partition that is new from one that is lost.
 
         All that are new are begun at once, before any is owned, or counted by an owner:
-        from then on an owner of one proves that the others are not new.
+        from then on an owner of one proves that the others are not new. So all that are
+        counted must be shown, also by a broker that is late to know of a growth.
         """
         topic = self.kafka.topics.state
         kept = await last_kept(self.kafka, topic)
+        if len(kept) < partitions:
+            msg = f"{topic} is shown with {len(kept)} partitions of {partitions}"
+            raise StoreError(msg)
         empty = [each for each, what in kept.items() if what is Mark.EMPTY]
         stands = {each: await self.source.committed(each) for each in empty}
         gone = lost(kept, stands, self.kafka.config.group_id)
