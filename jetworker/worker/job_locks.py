@@ -216,10 +216,19 @@ class JobLocks:
             await settled.wait()
 
     def hold(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
-        """Keep others off the job while Jet may apply this post, until *hi* (R5.1)."""
+        """Keep others off the job as `lose` does, and have a case of it open."""
+        self.lose(job_id, command_id, hi)
+        self._jobs[job_id].cases.add(command_id)
+
+    def lose(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
+        """
+        Keep others off the job while Jet may apply this post, until *hi* (R5.1).
+
+        It is looked up here once that is durable, or elsewhere: then by nobody who would
+        close a case.
+        """
         job = self._jobs[job_id]
         job.windows[command_id] = max(hi, job.windows.get(command_id, hi))
-        job.cases.add(command_id)
         job.answered = 0
         job.lost_at = self._clock.monotonic()
 

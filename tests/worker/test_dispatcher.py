@@ -31,11 +31,11 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import ALONE, JobLocks
+from jetworker.worker.job_locks import ALONE, CALM_AFTER_ANSWERS, JobLocks
 from jetworker.worker.starts.dispatcher import RouteDispatcher
 from jetworker.worker.starts.sender import StartSender
 from tests.support.builders import NOW, SECOND, a_delivery
-from tests.support.fakes import OneDelivery, Telling
+from tests.support.fakes import HandClock, OneDelivery, Telling
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 from tests.support.waiting import until
@@ -101,6 +101,7 @@ class Lane:
     locks: JobLocks
     files: Telling
     sender: Budgeted
+    calm: HandClock
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
@@ -127,7 +128,8 @@ async def lane() -> AsyncIterator[Lane]:
         routes = {NAME: Route(NAME, job_id=JOB)}
         metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
         counts = DeliveryCounts(metrics)
-        resolver, locks = JobResolver(client), JobLocks(Clock())
+        calm = HandClock()
+        resolver, locks = JobResolver(client), JobLocks(calm)
         files = Telling()
         sender = Budgeted(client, resolver, Clock(), seconds, seconds)
         dispatcher = RouteDispatcher(
@@ -144,7 +146,7 @@ async def lane() -> AsyncIterator[Lane]:
             backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts, locks, files, sender)
+        yield Lane(jet, dispatcher, routes, counts, locks, files, sender, calm)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -313,6 +315,23 @@ async def test_after_a_lost_start_the_job_is_asked_for_before_the_next(
     asked = [operation for _, operation, _ in lane.jet.requests]
     assert asked == ["token", "start_delivery", "get_job", "start_delivery"]
     assert [type(each) for each in lost.told] == [Begun, Lost]
+
+
+async def test_a_lost_start_that_nobody_here_looks_up_leaves_its_job_calm_in_the_end(
+    lane: Lane,
+) -> None:
+    """As where the partition went to another worker before the doubt was kept."""
+    answers = iter(["lost_after"])
+    lane.jet.fault = lambda operation, _: (
+        next(answers, None) if operation == "start_delivery" else None
+    )
+    lane.put("lost")
+    others = [lane.put(f"c-{n}") for n in range(CALM_AFTER_ANSWERS)]
+    await until(lambda: others[-1].delivery.state is State.STARTED, "the last start")
+
+    assert lane.locks.places(JOB, 4) == 1
+    lane.calm.at += 601
+    assert lane.locks.places(JOB, 4) == 4
 
 
 async def test_a_partition_that_drains_starts_nothing_more(lane: Lane) -> None:
