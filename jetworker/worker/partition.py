@@ -163,7 +163,8 @@ class Partition:
                 delay = _BACKOFF.delay(failures, self._services.clock.jitter())
                 self._hinder(group, delay)
                 pause = delay.total_seconds()
-            await asyncio.sleep(pause)
+            if self._is_ours:
+                await asyncio.sleep(pause)
 
     def _hinder(self, group: BaseExceptionGroup[Exception], delay: timedelta) -> None:
         """Say why it does not live: what lasts is said once a change, once a minute."""
