@@ -224,8 +224,8 @@ class JobLocks:
         """
         Keep others off the job while Jet may apply this post, until *hi* (R5.1).
 
-        It is looked up here once that is durable, or elsewhere: then by nobody who would
-        close a case.
+        It has no case: who looks it up opens one, and closes it. That may be another
+        worker, or nobody, where it is sent again at once.
         """
         job = self._jobs[job_id]
         job.windows[command_id] = max(hi, job.windows.get(command_id, hi))

@@ -12,19 +12,28 @@ from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName, TransferId
-from jetworker.core.delivery import Intent, PendingAdopt, State
+from jetworker.core.delivery import Intent, PendingAdopt, State, Terms
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.evidence import Asked, Shown
 from jetworker.core.known import posts_of
+from jetworker.core.lifecycle import transition
 from jetworker.core.observation import JetDelivery
 from jetworker.core.post import Ghost, Post, Window
-from jetworker.core.route import Listing, Route
-from jetworker.core.trigger import Absent, AdoptRefused, Found, Trigger, Undecided
+from jetworker.core.route import Listing, OnUncertain, Route
+from jetworker.core.transitions import Policy
+from jetworker.core.trigger import (
+    Absent,
+    AdoptRefused,
+    Found,
+    Lost,
+    Trigger,
+    Undecided,
+)
 from jetworker.core.witness import KnownDelivery
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import JobLocks
+from jetworker.worker.job_locks import ALONE, CALM_AFTER_ANSWERS, JobLocks
 from jetworker.worker.reconciliation import job_views
 from jetworker.worker.reconciliation import reconciler as module
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
@@ -456,6 +465,30 @@ def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
 
     assert blocked > 0
     assert free == 0
+
+
+async def test_a_lost_start_that_is_sent_again_at_once_leaves_its_job_calm_in_the_end() -> (
+    None
+):
+    """Where the route says resend nobody looks it up, so nobody would close a case."""
+    calm = HandClock()
+    locks = JobLocks(calm)
+    reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
+    terms = Terms(OnUncertain.RESEND)
+    starting = a_delivery(State.STARTING, intent=an_intent(), terms=terms)
+    again = transition(starting, Lost("no answer"), NOW, Policy()).delivery
+
+    reconciler.notice(starting, again)
+    for _ in range(CALM_AFTER_ANSWERS):
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        with locks.post(JOB, "a partition", ALONE) as post:
+            locks.answered(JOB, post, durable, is_started=True)
+
+    assert again.state is State.CLEARED
+    assert locks.places(JOB, 4) == 1
+    calm.at += 601
+    assert locks.places(JOB, 4) == 4
 
 
 async def test_where_a_snapshot_cannot_be_read_nothing_is_adopted_and_it_is_named(

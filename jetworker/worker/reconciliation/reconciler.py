@@ -186,7 +186,7 @@ class Reconciler:
             return
         if len(after.posts) > len(before.posts):
             latest = after.posts[-1].window.hi
-            self._locks.hold(job_id, after.command_id, latest)
+            self._locks.lose(job_id, after.command_id, latest)
         elif before.state is State.UNCERTAIN and after.state is not State.UNCERTAIN:
             self._locks.release(job_id, after.command_id)
         if before.state is State.STARTING and after.state is State.STARTED:
