@@ -301,6 +301,39 @@ async def test_a_route_that_has_vanished_waits_for_the_file(lane: Lane) -> None:
     assert owner.told[0] == Blocked(ReasonCode.JOB_UNAVAILABLE, said)
 
 
+async def test_who_waits_for_the_budget_while_its_route_moves_starts_on_the_new_job(
+    lane: Lane,
+) -> None:
+    moved = JobId("job-moved")
+    lane.jet.add_job("moved", moved)
+    lane.sender.open.clear()
+    owner = lane.put("c-1")
+    await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    lane.routes[NAME] = replace(lane.routes[NAME], job_id=moved)
+    lane.sender.open.set()
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    assert owner.delivery.job_id == moved
+
+
+@pytest.mark.parametrize("at_once", [None, 2], ids=["alone", "beside others"])
+async def test_who_waits_for_the_budget_while_its_route_vanishes_is_not_sent(
+    lane: Lane, at_once: int | None
+) -> None:
+    answered(lane)
+    lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=at_once)
+    lane.sender.open.clear()
+    owner = lane.put("c-1")
+    await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    del lane.routes[NAME]
+    lane.sender.open.set()
+    await until(lambda: owner.told, "what became of it")
+
+    said = "the route is not in the routes file any more"
+    assert owner.told == [Blocked(ReasonCode.JOB_UNAVAILABLE, said)]
+    assert lane.jet.count("start_delivery") == 0
+
+
 async def test_after_a_lost_start_the_job_is_asked_for_before_the_next(
     lane: Lane,
 ) -> None:

@@ -455,9 +455,8 @@ class RouteDispatcher:
             return None  # it is told so at its next turn
         if self._locks.blocked_for(job_id, handle.command_id, self._sender.jet_time):
             return None  # one beside it was lost meanwhile
-        now = self._routes().get(self.name)
-        if now is not None and now.paused:  # meanwhile
-            return _ROUTE_PAUSED
+        if self._routes().get(self.name) != route:
+            return None  # paused, moved or taken away meanwhile: it is looked at anew
         with (
             handle.owner.sending(),
             self._locks.post(job_id, handle.owner, claim) as post,
