@@ -78,7 +78,8 @@ class _Job:
     One job: its starts in flight, who waits for a place, and what is unknown on it.
 
     *posts* are those whose answer is not durable yet; *settled* is set when one of them
-    is. *windows* end by themselves, *cases* when they are settled or held.
+    is. *windows* end by themselves, *cases* when they are settled or held: a post that
+    nobody here looks up is none.
     """
 
     sending: list[Claim] = field(default_factory=list)
@@ -216,11 +217,6 @@ class JobLocks:
             await settled.wait()
 
     def hold(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
-        """Keep others off the job as `lose` does, and have a case of it open."""
-        self.lose(job_id, command_id, hi)
-        self._jobs[job_id].cases.add(command_id)
-
-    def lose(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
         """
         Keep others off the job while Jet may apply this post, until *hi* (R5.1).
 
@@ -231,6 +227,10 @@ class JobLocks:
         job.windows[command_id] = max(hi, job.windows.get(command_id, hi))
         job.answered = 0
         job.lost_at = self._clock.monotonic()
+
+    def open(self, job_id: JobId, command_id: CommandId) -> None:
+        """Have the job not calm while it is looked up; who looks it up closes it."""
+        self._jobs[job_id].cases.add(command_id)
 
     def close(self, job_id: JobId, command_id: CommandId) -> None:
         """Have no case of it open any more; a ghost's window stays until its end."""

@@ -33,7 +33,7 @@ from jetworker.core.witness import KnownDelivery
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import ALONE, CALM_AFTER_ANSWERS, JobLocks
+from jetworker.worker.job_locks import ALONE, JobLocks
 from jetworker.worker.reconciliation import job_views
 from jetworker.worker.reconciliation import reconciler as module
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
@@ -151,6 +151,15 @@ class Running:
 
     def held(self, proof: str) -> float:
         return value(self.metrics.held_starts_total.labels("archive", proof))
+
+
+def answer(locks: JobLocks) -> None:
+    """Let Jet have answered ten starts on the job."""
+    durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    durable.set_result(None)
+    for _ in range(10):
+        with locks.post(JOB, "a partition", ALONE) as post:
+            locks.answered(JOB, post, durable, is_started=True)
 
 
 def a_reconciler(
@@ -467,27 +476,56 @@ def test_a_step_keeps_others_off_the_job_and_lets_them_go_again() -> None:
     assert free == 0
 
 
-async def test_a_lost_start_that_is_sent_again_at_once_leaves_its_job_calm_in_the_end() -> (
+@pytest.mark.parametrize(
+    "policy", [OnUncertain.RESEND, OnUncertain.RECONCILE], ids=["sent again", "dropped"]
+)
+async def test_a_lost_start_that_nobody_looks_up_here_is_no_case_for_ever(
+    policy: OnUncertain,
+) -> None:
+    """It was sent again at once, or its partition has gone: its job is calm in time."""
+    clock = HandClock()
+    locks = JobLocks(clock)
+    reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
+    starting = a_delivery(State.STARTING, intent=an_intent(), terms=Terms(policy))
+    lost = transition(starting, Lost("no answer"), NOW, Policy()).delivery
+
+    locks.hold(JOB, starting.command_id, an_intent().window.hi)  # when it is lost
+    if lost.state is State.CLEARED:
+        reconciler.notice(starting, lost)
+    clock.at += 601
+    answer(locks)
+
+    assert locks.places(JOB, 4) == 4
+
+
+async def test_a_job_is_not_calm_while_a_start_on_it_is_looked_up() -> None:
+    clock = HandClock()
+    locks = JobLocks(clock)
+    reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
+    (owner,) = unknown("c-1")
+    reconciler.take(DeliveryHandle(owner, CommandId("c-1")))
+    clock.at += 601
+    answer(locks)
+    meanwhile = locks.places(JOB, 4)
+    reconciler.notice(owner.delivery, replace(owner.delivery, state=State.HELD))
+
+    assert (meanwhile, locks.places(JOB, 4)) == (1, 4)
+
+
+async def test_a_start_that_was_held_as_its_partition_s_life_ended_is_no_case_for_ever() -> (
     None
 ):
-    """Where the route says resend nobody looks it up, so nobody would close a case."""
-    calm = HandClock()
-    locks = JobLocks(calm)
+    """The step was kept, and nobody told of it: the next life finds it held."""
+    clock = HandClock()
+    locks = JobLocks(clock)
     reconciler = a_reconciler(Job(), locks, Metrics(CollectorRegistry()))
-    terms = Terms(OnUncertain.RESEND)
-    starting = a_delivery(State.STARTING, intent=an_intent(), terms=terms)
-    again = transition(starting, Lost("no answer"), NOW, Policy()).delivery
+    (before,), (after,) = unknown("c-1"), unknown("c-1", state=State.HELD)
+    reconciler.take(DeliveryHandle(before, CommandId("c-1")))
+    before.is_over = True
+    reconciler.take(DeliveryHandle(after, CommandId("c-1")))
+    clock.at += 601
+    answer(locks)
 
-    reconciler.notice(starting, again)
-    for _ in range(CALM_AFTER_ANSWERS):
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        durable.set_result(None)
-        with locks.post(JOB, "a partition", ALONE) as post:
-            locks.answered(JOB, post, durable, is_started=True)
-
-    assert again.state is State.CLEARED
-    assert locks.places(JOB, 4) == 1
-    calm.at += 601
     assert locks.places(JOB, 4) == 4
 
 

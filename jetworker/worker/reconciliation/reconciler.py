@@ -162,6 +162,9 @@ class Reconciler:
             job.cases[handle.command_id] = case
         if delivery.state is State.UNCERTAIN:
             self._locks.hold(intent.job_id, handle.command_id, intent.window.hi)
+            self._locks.open(intent.job_id, handle.command_id)
+        else:  # as an earlier life of its partition may not have lived to tell
+            self._locks.close(intent.job_id, handle.command_id)
         if delivery.pending is not None:
             if not case.is_adopting:
                 case.is_adopting = True
@@ -186,7 +189,7 @@ class Reconciler:
             return
         if len(after.posts) > len(before.posts):
             latest = after.posts[-1].window.hi
-            self._locks.lose(job_id, after.command_id, latest)
+            self._locks.hold(job_id, after.command_id, latest)
         elif before.state is State.UNCERTAIN and after.state is not State.UNCERTAIN:
             self._locks.release(job_id, after.command_id)
         if before.state is State.STARTING and after.state is State.STARTED:

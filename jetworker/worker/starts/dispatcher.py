@@ -186,7 +186,7 @@ class RouteDispatcher:
         self._sender.suspect(self.name)
         intent = delivery.intent
         try:
-            self._locks.lose(intent.job_id, handle.command_id, intent.window.hi)
+            self._locks.hold(intent.job_id, handle.command_id, intent.window.hi)
         except Exception as exc:  # noqa: BLE001 -- it may be what has failed before
             what = "a start that is unknown keeps nobody off its job: a defect of ours"
             name = handle.command_id
@@ -494,7 +494,7 @@ class RouteDispatcher:
         if isinstance(outcome, Lost):
             self._sender.suspect(self.name)  # ask before the next start
             if outcome.hi is not None:
-                self._locks.lose(job_id, handle.command_id, outcome.hi)
+                self._locks.hold(job_id, handle.command_id, outcome.hi)
         durable = handle.apply(outcome)
         is_started = isinstance(outcome, StartConfirmed)
         self._locks.answered(job_id, post, durable, is_started=is_started)
