@@ -1,11 +1,14 @@
 """What waits to be started on a route, while partitions come, go and come back."""
 
+import gc
+import weakref
+
 import pytest
 from typing_extensions import override
 
 from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery, State
-from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.handle import DeliveryHandle, DeliveryOwner
 from jetworker.worker.starts.queue import StartQueue
 from tests.support.builders import NOW, SECOND, a_delivery
 from tests.support.fakes import OneDelivery
@@ -88,3 +91,33 @@ def test_who_is_new_is_said_once_and_not_of_who_has_gone() -> None:
     queue.remove(one)
 
     assert (queue.take_new(), queue.take_new()) == ([two], [])
+
+
+def test_what_is_started_long_before_it_expires_is_not_kept_until_then() -> None:
+    """With it would be its partition's life, for days after that has ended."""
+    queue = StartQueue()
+    owners = [weakref.ref(_come_and_gone(queue, each)) for each in waiting(1000)]
+
+    gc.collect()
+
+    assert sum(owner() is not None for owner in owners) < 100
+
+
+def _come_and_gone(queue: StartQueue, handle: DeliveryHandle) -> DeliveryOwner:
+    queue.put(handle)
+    queue.remove(handle)
+    return handle.owner
+
+
+def test_what_is_queued_again_and_again_is_kept_once_and_expires_once() -> None:
+    queue = StartQueue()
+    first, other = waiting(2)
+    for _ in range(1000):
+        queue.remove(first)
+        queue.put(DeliveryHandle(first.owner, first.command_id))
+    queue.put(other)
+
+    kept = [x for x in gc.get_objects() if isinstance(x, DeliveryHandle)]
+
+    assert sum(each == first for each in kept) < 100
+    assert queue.take_expired(NOW + SECOND) == [first, other]

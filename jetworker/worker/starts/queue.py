@@ -10,13 +10,15 @@ from jetworker.core.command import CommandId
 from jetworker.core.delivery import expiry
 from jetworker.worker.handle import DeliveryHandle
 
+_SPARE = 64  # that have gone may be kept
+
 
 class StartQueue:
     """
     First come, first started; what ended, or whose partition went, drops out.
 
     However many wait, a turn costs the same: only the head is looked at, and what
-    expires next.
+    expires next. What has gone is let go of when it is most of what is kept to expire.
     """
 
     def __init__(self) -> None:
@@ -43,15 +45,16 @@ class StartQueue:
         if ends is not None and known != handle:
             self._ticket += 1
             heapq.heappush(self._expiring, (ends, self._ticket, handle))
+            self._tidy()
         if first:
             self._entries.move_to_end(handle.command_id, last=False)
 
     def remove(self, handle: DeliveryHandle) -> None:
         """Take an entry out, if it is in; not its successor of a later life."""
-        queued = self._entries.get(handle.command_id)
-        if queued is not None and queued.owner is handle.owner:
+        if self._is_in(handle):
             del self._entries[handle.command_id]
             self._new.pop(handle.command_id, None)
+            self._tidy()
 
     def head(self) -> DeliveryHandle | None:
         """Return who is next, None if nobody waits."""
@@ -90,6 +93,20 @@ class StartQueue:
                 return ends
             heapq.heappop(self._expiring)  # started or gone meanwhile
         return None
+
+    def _tidy(self) -> None:
+        """Let go of what will not expire here, once that is more than what will."""
+        if len(self._expiring) <= 2 * len(self._entries) + _SPARE:
+            return
+        queued = {
+            each[2].command_id: each for each in self._expiring if self._is_in(each[2])
+        }
+        self._expiring = list(queued.values())
+        heapq.heapify(self._expiring)
+
+    def _is_in(self, handle: DeliveryHandle) -> bool:
+        queued = self._entries.get(handle.command_id)
+        return queued is not None and queued.owner is handle.owner
 
 
 def _can_expire(handle: DeliveryHandle) -> bool:
