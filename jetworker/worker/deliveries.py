@@ -508,11 +508,16 @@ class Deliveries:
                 await self._sending.none()
 
     def end(self) -> None:
-        """Stop counting: the services drop what they hold of this life."""
+        """
+        Stop counting, and forget: the services drop what they hold of this life.
+
+        They do so when its turn comes, which may be long after.
+        """
         if self.is_over:
             return
         self.is_over = True
         self._open.leave()
+        self.memory = DedupeIndex()
 
     def forget(self, most: int) -> "asyncio.Future[None]":
         """Write tombstones for what finished longer ago than the dedupe window."""

@@ -87,11 +87,13 @@ class OpenDeliveries:
         self._let_go(command_id)
 
     def leave(self) -> None:
-        """Count none of them any more: they are somebody else's."""
+        """Hold and count none of them any more: they are somebody else's."""
         for size in self._sizes.values():
             self._counts.waiting_bytes -= size
         if self._open:
             self._counts.leave_all(self._open.values())
+        for held in (self._open, self._packed, self._sizes):
+            held.clear()
 
     def _let_go(self, command_id: CommandId) -> None:
         self._packed.pop(command_id, None)

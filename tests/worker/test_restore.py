@@ -144,3 +144,14 @@ async def test_a_life_that_is_over_counts_no_delivery_any_more() -> None:
     restored.partition.end()
 
     assert restored.counts.in_state(State.ACCEPTED) == 0
+
+
+async def test_a_life_that_is_over_keeps_nothing_in_memory() -> None:
+    """A queue that is paused may hold one of its deliveries for days."""
+    finished = finish(a_delivery(State.COMPLETED, finished_at=NOW))
+    restored = await taken_over([*waiting(3), finished])
+
+    restored.partition.end()
+
+    assert not restored.partition.deliveries
+    assert len(restored.partition.memory) == 0
