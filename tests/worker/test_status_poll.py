@@ -167,6 +167,23 @@ async def test_any_other_answer_about_it_begins_the_five_minutes_anew(
     assert Missing() in scene.owner.told
 
 
+async def test_what_a_listing_shows_while_its_job_is_asked_for_is_not_given_up() -> (
+    None
+):
+    """It is there again, and is asked for again."""
+    scene = a_scene()
+
+    def job() -> JetJob:
+        scene.followed.denied = None  # as a listing that shows a transfer of it does
+        return JetJob(JOB)
+
+    scene.jet.job = job
+    for _ in range(40):
+        await scene.ask()
+
+    assert scene.owner.told == []
+
+
 async def test_a_jet_that_does_not_answer_is_no_answer_about_it() -> None:
     scene = a_scene()
     answers: Iterator[Exception] = iter([GONE, JetUnavailable("<html>")] * 15)

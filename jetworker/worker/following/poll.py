@@ -356,7 +356,8 @@ class StatusPoll:
                 delivery_id=followed.delivery_id,
             )
             return
-        await followed.handle.apply(Missing())
+        if followed.denied is not None:  # no listing has shown it meanwhile
+            await followed.handle.apply(Missing())
 
     async def _transfers(
         self,
