@@ -332,6 +332,29 @@ async def test_a_refuted_statement_is_believed_no_more_and_is_counted() -> None:
     assert job.owners[0].told == []
 
 
+async def test_the_look_that_refutes_a_statement_knows_all_that_the_next_one_does() -> (
+    None
+):
+    """Else count and bytes that a known delivery has too would be proof, once."""
+    job = Job(unknown("c-1"))
+    job.has("known", NOW - MINUTE)
+    for number, name in enumerate(("d-1", "d-2")):
+        job.unbound[DeliveryId(name)] = shown(name, NOW + number * SECOND)
+    views = JobViews(
+        JobAtJet(job),
+        StateTopic(job),
+        clock=Clock(),
+        metrics=Metrics(CollectorRegistry()),
+        settle=SETTLE,
+        routes_of=lambda _: [EXCLUSIVE],
+    )
+
+    first, second = [await views.of(JOB, frozenset({CommandId("c-1")})) for _ in "12"]
+
+    assert first.scene.job == second.scene.job
+    assert first.scene.job.refuted is not None
+
+
 async def test_a_gap_is_remembered_when_it_is_shown_no_more() -> None:
     job = Job(unknown("c-1"))
     for number in range(3):

@@ -135,7 +135,9 @@ class JobViews:
         on_it = scene(bindings.posts, candidates, facts, wanted_by_operators)
         refuted = self._judge_exclusive(job_id, memory, ours.all, on_it)
         if refuted:
-            on_it = replace(on_it, job=self._facts(job_id, memory, learned, ()))
+            on_it = replace(
+                on_it, job=self._facts(job_id, memory, learned, known.values())
+            )
         return JobView(surveyed, on_it, bindings, self._gap(memory))
 
     def forget(self, job_id: JobId) -> None:
