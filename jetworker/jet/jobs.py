@@ -40,8 +40,11 @@ class JobResolver:
         return job_id
 
     def known(self, route: Route) -> JobId | None:
-        """Return the job if it was resolved before."""
-        return route.job_id or self._jobs.get(route.name, (None, None))[1]
+        """Return the job if it was resolved before, as the route names it now."""
+        if route.job_id is not None:
+            return route.job_id
+        known, job_id = self._jobs.get(route.name, (None, None))
+        return job_id if known is not None and _names(known) == _names(route) else None
 
     def forget(self, route: Route) -> None:
         """Resolve anew the next time: the job has vanished."""
@@ -158,6 +161,11 @@ class JobResolver:
                 spare=spare.job_id,
             )
         return ordered[0]
+
+
+def _names(route: Route) -> tuple[str | None, ...]:
+    """Return by what a route names its job, where that is not the id."""
+    return route.job_name, route.source, route.destination
 
 
 def profile(listed: Listed[StorageProfile], wanted: str) -> ProfileId:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -67,6 +67,18 @@ async def test_a_route_that_was_changed_is_resolved_anew(jet: Jet) -> None:
 
     changed = Route(BY_NAME.name, job_name="weekly")
     assert await jet.resolver.resolve(changed) == "j-2"
+
+
+async def test_what_a_route_says_is_said_of_the_job_that_it_names_now(jet: Jet) -> None:
+    """Else a statement about its new job would be believed of the old one."""
+    jet.server.add_job("nightly", "j-1")
+    await jet.resolver.resolve(BY_NAME)
+
+    moved = replace(BY_NAME, job_name="weekly", is_exclusive=True)
+    stated = replace(BY_NAME, is_exclusive=True)
+
+    assert jet.resolver.known(moved) is None
+    assert jet.resolver.known(stated) == "j-1"
 
 
 @pytest.mark.parametrize(("jobs", "said"), [(0, "no job is"), (2, "several jobs are")])
