@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
@@ -90,6 +91,18 @@ class Budgeted(StartSender):
         await super().turn(route)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience(Backoff):
+    """Waits a little, and keeps after how many failures."""
+
+    after: list[int] = field(default_factory=list)
+
+    @override
+    def delay(self, failures: int, jitter: float) -> timedelta:
+        self.after.append(failures)
+        return Backoff.delay(self, failures, jitter)
+
+
 @dataclass
 class Lane:
     """A route's dispatcher over a real Jet's protocol, and what waits on the route."""
@@ -102,6 +115,7 @@ class Lane:
     files: Telling
     sender: Budgeted
     calm: HandClock
+    backoff: Patience
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
@@ -132,6 +146,7 @@ async def lane() -> AsyncIterator[Lane]:
         resolver, locks = JobResolver(client), JobLocks(calm)
         files = Telling()
         sender = Budgeted(client, resolver, Clock(), seconds, seconds)
+        backoff = Patience(timedelta(milliseconds=10), timedelta(milliseconds=50))
         dispatcher = RouteDispatcher(
             NAME,
             routes=lambda: routes,
@@ -143,10 +158,10 @@ async def lane() -> AsyncIterator[Lane]:
             clock=Clock(),
             metrics=metrics,
             max_active=100,
-            backoff=Backoff(timedelta(milliseconds=10), timedelta(milliseconds=50)),
+            backoff=backoff,
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts, locks, files, sender, calm)
+        yield Lane(jet, dispatcher, routes, counts, locks, files, sender, calm, backoff)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -485,6 +500,28 @@ async def test_of_several_in_flight_one_that_is_lost_keeps_the_others_back(
     assert len(begun) < 12
     assert lane.jet.count("start_delivery") == len(begun)
     assert lane.locks.blocked_for(JOB, CommandId("c-11"), Clock().now()) > 0
+
+
+@pytest.mark.parametrize("at_once", [1, 2], ids=["alone", "beside others"])
+async def test_while_starts_are_refused_they_are_tried_more_and_more_rarely(
+    lane: Lane, at_once: int
+) -> None:
+    answered(lane)
+    lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=at_once)
+    refused = [True] * 12
+    lane.jet.fault = lambda operation, _: (
+        web.Response(status=403, text="<html>")
+        if operation == "start_delivery" and refused and refused.pop()
+        else None
+    )
+    owners = [lane.put(f"c-{n}") for n in range(3)]
+    await until(
+        lambda: all(each.delivery.state is State.STARTED for each in owners),
+        "all starts",
+    )
+
+    rounds = 12 // at_once
+    assert lane.backoff.after[:rounds] == list(range(1, rounds + 1))
 
 
 async def test_who_waits_for_the_budget_is_not_sent_when_one_beside_it_was_lost(

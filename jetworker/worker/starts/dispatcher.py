@@ -202,7 +202,6 @@ class RouteDispatcher:
         """Tell every delivery what it waits for, then wait."""
         self._obstacle = obstacle
         if obstacle is None:
-            self._failures = 0
             return
         self._failures += 1
         if obstacle != self._told:
@@ -212,6 +211,8 @@ class RouteDispatcher:
         self._is_pausing = True
         await self._wait_for(obstacle)
         self._is_pausing = False
+        if self._found == obstacle:  # by one that had begun before, too
+            self._found = None
 
     async def _wait_for(self, obstacle: Blocked) -> None:
         delay = self._backoff.delay(self._failures, self._clock.jitter())
@@ -512,6 +513,7 @@ class RouteDispatcher:
     def _obstacle_of(self, outcome: Trigger, handle: DeliveryHandle) -> Blocked | None:
         """Let a start that was refused for now block the route, and go first again."""
         if not isinstance(outcome, Deferred):
+            self._failures = 0
             return None
         if is_waiting(handle):
             self._queue.put(handle, first=True)
