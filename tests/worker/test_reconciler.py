@@ -1,6 +1,7 @@
 """The look-up of unknown starts: looks, cases, orders, and what is remembered."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -449,6 +450,22 @@ async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> No
         found = await told(*job.owners)
 
     assert found == [[Found(wanted, NOW)], [AdoptRefused()]]
+
+
+async def test_what_an_operator_has_bound_is_let_go_of() -> None:
+    """Nobody looks at its job any more, who would find it settled."""
+    pending = PendingAdopt(DeliveryId("wanted"), an_origin())
+    job = Job(unknown("c-1", state=State.HELD, pending=pending))
+
+    async with running(job):
+        await told(*job.owners)
+        await until(lambda: not handles_of(job.owners[0]), "nobody who holds it", 5)
+
+
+def handles_of(owner: OneDelivery) -> list[DeliveryHandle]:
+    """Return by what anybody holds an owner's delivery."""
+    handles = (x for x in gc.get_objects() if isinstance(x, DeliveryHandle))
+    return [each for each in handles if each.owner is owner]
 
 
 async def test_after_a_refused_adopt_it_is_looked_at_again() -> None:

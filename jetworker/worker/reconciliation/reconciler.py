@@ -172,9 +172,7 @@ class Reconciler:
             return
         job.due = self._clock.monotonic()
         job.wake.set()
-        if not job.is_running:
-            job.is_running = True
-            self._new.put_nowait(intent.job_id)
+        self._keep_looking(intent.job_id, job)
 
     def notice(self, before: Delivery | None, after: Delivery) -> None:
         """
@@ -209,6 +207,11 @@ class Reconciler:
                     tasks.create_task(self._carry_adopt_out(new), name="adopt")
                 else:
                     tasks.create_task(self._look_after(new), name="look-up")
+
+    def _keep_looking(self, job_id: JobId, job: _Job) -> None:
+        if not job.is_running:
+            job.is_running = True
+            self._new.put_nowait(job_id)
 
     def _look_soon(self, job_id: JobId) -> None:
         job = self._jobs.get(job_id)
@@ -510,6 +513,8 @@ class Reconciler:
             case.is_adopting = False
         if case.unsettled is not None:
             self.take(case.handle)
+        else:  # whoever looks at the job next lets go of it
+            self._keep_looking(case.intent.job_id, self._jobs[case.intent.job_id])
 
     async def _check_adopt(
         self, case: UnknownStart, delivery: Delivery, pending: PendingAdopt
