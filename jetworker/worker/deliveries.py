@@ -211,17 +211,21 @@ class Deliveries:
         Go on with every unfinished delivery, a slice at a time.
 
         Those whose start is unknown come first, all at once: until they are looked
-        after, nothing else may be started on their jobs.
+        after, nothing else may be started on their jobs. So is an intent without an
+        answer, as soon as it is kept that it has none.
         """
         others: list[Delivery] = []
+        unanswered: list[asyncio.Future[None]] = []
         for delivery in list(self.deliveries.values()):
             if delivery.state is State.STARTING:
                 message = "the worker that sent the start did not live to tell"
-                DeliveryHandle(self, delivery.command_id).tell(Lost(message))
+                unanswered.append(self.apply(delivery.command_id, Lost(message)))
             elif delivery.state in _UNKNOWN:
                 self._perform(effect_of(delivery), delivery.command_id)
             else:
                 others.append(delivery)
+        if unanswered:
+            await asyncio.wait(unanswered)
         slices = Slices(self.services.clock)
         for delivery in others:
             if self.deliveries.get(delivery.command_id) is delivery:
