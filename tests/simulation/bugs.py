@@ -259,13 +259,13 @@ OTHERS = (
         "an intent found at restore believed not sent",
         "at most one delivery",
         "worker/deliveries.py",
-        "DeliveryHandle(self, delivery.command_id).tell(Lost(message))",
+        "unanswered.append(self.apply(delivery.command_id, Lost(message)))",
         """\
 from jetworker.core.delivery import ReasonCode
                 from jetworker.core.trigger import Blocked, Deferred
 
                 unsent = Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, message))
-                DeliveryHandle(self, delivery.command_id).tell(unsent)""",
+                unanswered.append(self.apply(delivery.command_id, unsent))""",
         first=3,
     ),
     Bug(
