@@ -15,7 +15,10 @@ enough as long as the same id always arrives at the same place. After it:
    transaction that moves the input (`wire/handing`). One decides for each id, in the order
    of its log, so a backlog on any partition, or a publisher that is late to see the
    growth, makes no second start.
-3. What was accepted before, elsewhere than at home, is found by an index. It is read when
+3. What was handed over by the number of before is handed on first, or answered: until all
+   of it is, none takes commands. So of two records about one id the later is never
+   answered before the earlier.
+4. What was accepted before, elsewhere than at home, is found by an index. It is read when
    every partition has taken note (until then none takes commands: `core/growth`), and
    only shrinks from then on: it may be old, and one is enough for all partitions of a
    worker. Such an id is answered where it lives, until it is forgotten there.
@@ -32,8 +35,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any, NoReturn
 
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from jetworker.core.command import CommandId
 from jetworker.core.errors import NotGathered, StoreError
@@ -43,7 +47,7 @@ from jetworker.kafka.ownership import last_kept
 from jetworker.kafka.placing import place
 from jetworker.kafka.pulse import has_given_up
 from jetworker.kafka.reader import HighWatermarks, read
-from jetworker.wire.handing import HANDED
+from jetworker.wire.handing import HANDED, found_among
 from jetworker.wire.snapshots import is_own
 
 _ASKED_EVERY = 0.8  # seconds: all partitions of a worker ask at once
@@ -93,18 +97,18 @@ class Gathering:
             raise NotGathered(msg)
         late = not_yet(await last_kept(self._kafka, state), layout)
         if late:
-            msg = (
+            self._wait(
                 "the topics have grown, and commands wait until every partition has"
                 f" taken note of it: {late} have not"
             )
-            self._late = now + _ASKED_EVERY, msg
-            raise NotGathered(msg)
         found: dict[bytes, int] = {}
+        handed_before: set[tuple[int, bytes]] = set()
         async for batch in read(self._kafka, state, HighWatermarks(layout.state)):
             for number, record in enumerate(batch):
                 if number % _SLICE == 0:
                     await asyncio.sleep(0)
                 if is_own(record.key):
+                    _note_handed(handed_before, record, layout)
                     continue
                 known = _hash(record.key)
                 if record.value is None:
@@ -112,7 +116,30 @@ class Gathering:
                         del found[known]
                 elif place(record.key, layout.state) != record.partition:
                     found[known] = record.partition
+        if handed_before:
+            self._wait(
+                "the topics have grown, and commands wait until what was handed over"
+                f" before is answered: {len(handed_before)} are not"
+            )
         return Homes(layout.state, found)
+
+    def _wait(self, why: str) -> NoReturn:
+        """Let nobody ask again for a while, and say why."""
+        self._late = asyncio.get_running_loop().time() + _ASKED_EVERY, why
+        raise NotGathered(why)
+
+
+def _note_handed(
+    waiting: set[tuple[int, bytes]], record: ConsumerRecord[Any, Any], layout: Layout
+) -> None:
+    """Keep where something waits that was handed over by fewer partitions."""
+    key = record.key
+    if key is None or not key.startswith(HANDED) or found_among(key) >= layout.state:
+        return
+    if record.value is None:
+        waiting.discard((record.partition, key))
+    else:
+        waiting.add((record.partition, key))
 
 
 def _hash(key: bytes) -> bytes:

@@ -3,7 +3,8 @@ A command's record, handed over to the partition that answers for its id.
 
 It is written to the state partition of that one, by the owner of the one on which it was
 read, in the transaction that moves the input past it; and taken away in the transaction
-that answers it. Its key begins with a blank, as all that is the worker's own.
+that answers it. Its key begins with a blank, as all that is the worker's own, and says
+by how many state partitions that one was found: after a growth it may be another.
 """
 
 import json
@@ -29,9 +30,14 @@ class Handed:
     timestamp: int
 
 
-def encode(message: Any, state_topic: str, partition: int) -> Record:
-    """Return the state record that hands *message* (aiokafka's) over to a partition."""
-    key = HANDED + f"{message.partition}:{message.offset}:{message.timestamp}".encode()
+def encode(message: Any, state_topic: str, partition: int, of: int) -> Record:
+    """
+    Return the state record that hands *message* (aiokafka's) over to a partition.
+
+    That one was found by its id among so many state partitions.
+    """
+    place = f"{message.partition}:{message.offset}:{message.timestamp}"
+    key = HANDED + f"{place}:{of}".encode()
     value = json.dumps(
         {
             "v": 1,
@@ -45,6 +51,12 @@ def encode(message: Any, state_topic: str, partition: int) -> Record:
         }
     ).encode()
     return Record(state_topic, key, value, partition=partition)
+
+
+def found_among(key: bytes) -> int:
+    """Return among how many state partitions it was; 0 where an earlier version did it."""
+    of = (key + b":0").split(b":")[4]
+    return int(of) if of.isdigit() else 0
 
 
 def decode(value: bytes) -> Handed:

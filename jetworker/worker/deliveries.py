@@ -466,7 +466,9 @@ class Deliveries:
         self, message: Any, partition: int, moved: Moved
     ) -> "asyncio.Future[None]":
         """Hand a record over to the partition that answers for its id."""
-        record = handing.encode(message, self.terms.state_topic, partition)
+        assert self.homes is not None
+        of = self.homes.partitions
+        record = handing.encode(message, self.terms.state_topic, partition, of)
         return self.commit((record,), moved)
 
     def answered(self, handed: bytes) -> Record:

@@ -114,9 +114,9 @@ def test_the_places_of_what_waits_are_read_from_the_state() -> None:
         orders=(WaitingOrder(OrderKind.CANCEL, Origin("t", 0, 6, at)),),
     )
     held = SimpleNamespace(key=b"c-1", value=snapshots.encode(delivery), partition=0)
-    record = handing.encode(of_commands(PLAIN), "state", 1)
+    record = handing.encode(of_commands(PLAIN), "state", 1, 2)
     handed = SimpleNamespace(key=record.key, value=record.value, partition=1)
-    answered = SimpleNamespace(key=b" handed:0:1:0", value=None, partition=1)
+    answered = SimpleNamespace(key=b" handed:0:1:0:2", value=None, partition=1)
 
     found = compose([held, handed, answered], [], [], [], {})
 

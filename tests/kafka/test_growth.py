@@ -1,7 +1,7 @@
 """What is handed over to a partition, and who knows that the topics have grown."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -71,6 +71,7 @@ class State:
     """A reader of so many partitions of the state, each of whose owners has taken note."""
 
     partitions: int
+    handed: Sequence[tuple[bytes, bytes | None]] = ()  # to the first of them
     at: int = 0
 
     def assignment(self) -> set[TopicPartition]:
@@ -93,20 +94,24 @@ class State:
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 2)
+        return {each: 2 + len(self._handed(each)) for each in partitions}
 
     async def position(self, _partition: TopicPartition) -> int:
         return self.at
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         found = {each: self._records(each) for each in self.assignment()}
-        self.at = 2
+        self.at = 2 + len(self.handed)
         return found
+
+    def _handed(self, where: TopicPartition) -> Sequence[tuple[bytes, bytes | None]]:
+        return () if where.partition else self.handed
 
     def _records(self, where: TopicPartition) -> list[Any]:
         entries = [
             (positions.POSITION, NOTED),
             (b"c-%d" % (5 + where.partition), b"{}"),
+            *self._handed(where),
         ]
         return [
             SimpleNamespace(
@@ -125,11 +130,12 @@ class Brokers:
     """One reader after another asks a broker; some of these are late and show fewer."""
 
     shown: list[int]
+    handed: Sequence[tuple[bytes, bytes | None]] = ()
     topics: TopicsConfig = TOPICS
 
     @asynccontextmanager
     async def reader(self, *_: Any, **__: Any) -> AsyncIterator[State]:
-        yield State(self.shown.pop(0))
+        yield State(self.shown.pop(0), self.handed)
 
 
 async def test_what_was_accepted_elsewhere_is_found_where_every_broker_shows_all() -> (
@@ -155,3 +161,23 @@ async def test_nothing_is_known_of_all_ids_where_a_broker_does_not_show_all(
 
     with pytest.raises(expected):
         await Gathering(kafka).homes(NOW)
+
+
+@pytest.mark.parametrize("key", [b" handed:0:5:1795:2", b" handed:0:5:1795"])
+async def test_commands_wait_until_what_was_handed_over_before_is_answered(
+    key: bytes,
+) -> None:
+    """A later record about the same id would be answered before it, at another home."""
+    waits = cast("KafkaClients", Brokers([3, 3, 3], [(key, b"{}")]))
+    answered = cast("KafkaClients", Brokers([3, 3, 3], [(key, b"{}"), (key, None)]))
+
+    with pytest.raises(NotGathered, match="handed over before is answered: 1"):
+        await Gathering(waits).homes(NOW)
+    assert (await Gathering(answered).homes(NOW)).answers(KNOWN) == 2
+
+
+async def test_what_is_handed_over_by_now_lets_nobody_wait() -> None:
+    """Others that have gathered go on, and hand over all the time."""
+    kafka = Brokers([3, 3, 3], [(b" handed:0:5:1795:3", b"{}")])
+
+    assert (await Gathering(cast("KafkaClients", kafka)).homes(NOW)).partitions == 3

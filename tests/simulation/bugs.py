@@ -227,6 +227,14 @@ FOUND = (
         first=6,
     ),
     Bug(
+        "what was handed over before a growth is not waited for",
+        "every record of the commands topic is answered once",
+        "kafka/growth.py",
+        "        if handed_before:\n",
+        "        if handed_before and not layout.state:\n",
+        first=990036,
+    ),
+    Bug(
         "a start in flight is told why its route waits",
         "no code of ours fails",
         "core/lifecycle.py",

@@ -23,9 +23,24 @@ _READ = Handed(
     [_READ, replace(_READ, key=None, headers=()), replace(_READ, value=b"\xff\x00")],
 )
 def test_it_comes_out_as_it_went_in(read: Handed) -> None:
-    record = handing.encode(read, "jet.state", 5)
+    record = handing.encode(read, "jet.state", 5, 6)
 
     assert (record.topic, record.partition) == ("jet.state", 5)
-    assert record.key == b" handed:3:17:1795"
+    assert record.key == b" handed:3:17:1795:6"
     assert record.value is not None
     assert handing.decode(record.value) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "of"),
+    [
+        (b" handed:3:17:-1:6", 6),
+        (b" handed:3:17:1795:12", 12),
+        (b" handed:3:17:1795", 0),
+        (b" handed:3:17:1795:?", 0),
+    ],
+)
+def test_its_key_tells_among_how_many_partitions_its_home_was_found(
+    key: bytes, of: int
+) -> None:
+    assert handing.found_among(key) == of

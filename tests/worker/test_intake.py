@@ -414,7 +414,7 @@ async def test_what_was_handed_over_is_answered_about_where_it_was_read(
 ) -> None:
     await desk.take(SEND)
     message = Message(json.dumps(SEND).encode(), offset=40, partition=7)
-    handed = handing.encode(message, "jet.state", 3)
+    handed = handing.encode(message, "jet.state", 3, 6)
     assert handed.key is not None
     assert handed.value is not None
 
@@ -431,14 +431,15 @@ async def test_what_was_handed_over_is_answered_about_where_it_was_read(
 async def test_what_was_handed_over_and_is_forgotten_here_goes_home(desk: Desk) -> None:
     elsewhere(desk, "c-1", 3)
     message = Message(json.dumps(SEND).encode(), offset=40, partition=7)
-    handed = handing.encode(message, "jet.state", 3)
+    handed = handing.encode(message, "jet.state", 3, 6)
     assert desk.partition.homes is not None
 
     await intake.receive_handed(desk.partition, handed.key or b"", handed.value or b"")
 
     on, taken_away = desk.store.writes[-1].records
-    assert on.partition == desk.partition.homes.home(CommandId("c-1"))
-    assert (on.key, on.value) == (handed.key, handed.value)
+    home = desk.partition.homes.home(CommandId("c-1"))
+    of = desk.partition.homes.partitions
+    assert on == handing.encode(message, "jet.state", home, of)
     assert (taken_away.key, taken_away.value) == (handed.key, None)
 
 
@@ -453,7 +454,7 @@ async def test_a_new_command_that_was_handed_over_is_accepted_at_home(
     desk.partition.homes = Homes(8)
     value = json.dumps(SEND | {"commandId": at_home}).encode()
     message = Message(value, offset=40, partition=7)
-    handed = handing.encode(message, "jet.state", 3)
+    handed = handing.encode(message, "jet.state", 3, 6)
 
     await intake.receive_handed(desk.partition, handed.key or b"", handed.value or b"")
 
