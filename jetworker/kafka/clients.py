@@ -110,12 +110,14 @@ class KafkaClients:
             max_request_size=_UNPACKED_LIMIT,
         )
         try:
-            starting = producer.start()  # type: ignore[no-untyped-call]  # as above
+            starting = producer.start()
             await bounded(starting, "opening the producer")
             yield producer
         finally:
-            await _close(producer)
-            producer.heed()
+            try:
+                await _close(producer)
+            finally:
+                producer.heed()
 
     @asynccontextmanager
     async def reader(
@@ -237,13 +239,19 @@ class _TransactionalProducer(AIOKafkaProducer):
     """
 
     @override
+    async def start(self) -> None:
+        """Connect; when what sends ends by itself, all that waits for it fails first."""
+        await super().start()  # type: ignore[no-untyped-call]  # theirs has no types
+        self._sender.sender_task.add_done_callback(lambda _: self.heed())
+
+    @override
     async def begin_transaction(self) -> None:
         """Begin one."""
         await super().begin_transaction()  # type: ignore[no-untyped-call]  # theirs has no types
         self._heed_end()
 
     def heed(self) -> None:
-        """Take note of what is kept for nobody, when it is closed."""
+        """Take note of what is kept for nobody, when it has failed or is closed."""
         self._heed_end()
         for batches in self._message_accumulator._batches.values():  # noqa: SLF001 -- they are handed to nobody
             for batch in batches:
