@@ -178,6 +178,16 @@ def test_another_file_is_one_that_was_not_asked_for_in_any_form() -> None:
     assert not shows_another(elsewhere, ours, PLAIN)
 
 
+def test_a_file_of_ours_with_plus_for_its_blank_is_no_other() -> None:
+    """What is known of the job has no blank in its names: any reading fits those."""
+    ours = post("/show/a b", "/1+1", folders=("/all of it",))
+    forms = learn([deep(n) for n in range(3)]).forms
+
+    assert not shows_another(shown("/show/a+b"), ours, forms)
+    assert not shows_another(shown("/1+1", "/all+of+it/x"), ours, forms)
+    assert shows_another(shown("/show/a+c"), ours, forms)
+
+
 def test_what_waits_has_not_begun_unless_something_was_moved_before() -> None:
     """A large delivery is queued more than once."""
     queued = shown(state="QUEUED", count=0, size=0)
