@@ -237,8 +237,15 @@ def scene(
 
 
 def hashes(shown: Shown, forms: frozenset[Form]) -> frozenset[bytes]:
-    """Return what a candidate's files are asked for by, if it has ended whole."""
-    if not shown.is_whole or not shown.files:
+    """
+    Return what a candidate's files are asked for by, if it has ended whole.
+
+    And if they are all of its files, as far as its count says: a listing may be late, or
+    show a part of them only.
+    """
+    if not shown.is_whole or shown.count not in {None, len(shown.files)}:
+        return frozenset()
+    if not shown.files:
         return frozenset()
     found = (path_hash(shown, form) for form in forms)
     return frozenset(each for each in found if each is not None)

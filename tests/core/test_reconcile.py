@@ -202,6 +202,14 @@ def test_r4_1_exactly_our_files_are_adopted_once_it_has_ended_whole() -> None:
         assert adopted(decided(each)) is None
 
 
+def test_r4_1_files_that_are_not_all_of_a_delivery_s_prove_nothing() -> None:
+    """A listing that is late or cut shows of somebody's ours and more what is ours."""
+    more = candidate("x", "/show/a", count=2, size=10)
+
+    assert proof(decided(more)) is Proof.CANDIDATES
+    assert adopted(decided(candidate("x", "/show/a", count=None))) == ("x", "files")
+
+
 def test_r4_1_two_exactly_ours_and_one_post_are_held() -> None:
     two = candidate("x", "/show/a"), candidate("y", "/show/a", at=2.0)
 
