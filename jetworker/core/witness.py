@@ -191,13 +191,17 @@ def _not_older(
 
 
 def _is_newest_part(missing: list[KnownDelivery], oldest: datetime | None) -> bool:
-    """Whether many are missing, and all of them older than every listed one (2.7)."""
-    if oldest is None or len(missing) < ENOUGH_KNOWN:
+    """
+    Whether many are missing, and all of them older than every listed one (2.7).
+
+    What may be of the same moment contradicts nothing, and proves nothing: of a burst
+    any part may be missing.
+    """
+    windows = [each.made_in for each in missing if each.made_in is not None]
+    if oldest is None or len(windows) < len(missing):
         return False
-    return all(
-        each.made_in is not None and each.made_in.lo <= oldest + AGREED
-        for each in missing
-    )
+    are_older = all(window.lo <= oldest + AGREED for window in windows)
+    return are_older and sum(x.hi < oldest for x in windows) >= ENOUGH_KNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,26 @@ def test_2_7_or_it_is_the_newest_part_of_many() -> None:
     assert not row(surveyed(few_before, [*gone, *few_before])).is_uncut
 
 
+def test_2_7_any_part_of_one_burst_is_not_its_newest_part() -> None:
+    """A page by id of a first batch, all of it made within two seconds."""
+    burst = [known(f"b{n}", -3600 + n / 20, -3590) for n in range(40)]
+    page = [*burst[::3], LATER]
+    seen = surveyed(page, [*burst, LATER], 60.0, queued(LATER))
+
+    made = row(seen, seen, seen)
+
+    assert not made.is_proven
+    assert proof(made) is Proof.MAY_BE_CUT
+
+
+def test_2_7_what_fell_off_together_with_the_oldest_listed_does_not_hinder() -> None:
+    gone = [known(f"g{n}", -9000 + n, -8999 + n) for n in range(10)]
+    beside = known("beside", -3599, -3598)
+
+    assert row(surveyed(ALL, [*gone, beside, *ALL])).is_uncut
+    assert not row(surveyed(ALL, [*gone[1:], beside, *ALL])).is_uncut
+
+
 def test_2_8_a_gap_of_any_look_spoils_the_rest() -> None:
     made = row(GOOD, GOOD, GROWN, gap=DeliveryId("b0de"))
 
