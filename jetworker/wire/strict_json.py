@@ -65,11 +65,14 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _float(digits: str) -> float:
     """Refuse what a float cannot hold: it would be echoed changed."""
-    number = float(digits)
-    if Decimal(digits) != Decimal(repr(number)):
+    try:
+        is_kept = Decimal(digits) == Decimal(repr(float(digits)))
+    except ArithmeticError:  # an exponent beyond what a decimal can have
+        is_kept = False
+    if not is_kept:
         msg = "a number has more digits than can be kept"
         raise NotJson(msg)
-    return number
+    return float(digits)
 
 
 def _int(digits: str) -> int:

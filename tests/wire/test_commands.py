@@ -408,8 +408,16 @@ def test_a_number_that_can_be_kept_is(number: str) -> None:
     assert orjson.loads(read(body).metadata) == {"n": float(number)}
 
 
-def test_a_number_that_would_be_echoed_changed_is_refused() -> None:
-    number = b"0.1000000000000000000001"
-    body = orjson.dumps(SEND)[:-1] + b', "metadata": {"n": %s}}' % number
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0.1000000000000000000001",
+        "1e-400",
+        "0e99999999999999999999",
+        "1e-99999999999999999999",
+    ],
+)
+def test_a_number_that_would_be_echoed_changed_is_refused(number: str) -> None:
+    body = orjson.dumps(SEND)[:-1] + b', "metadata": {"n": %s}}' % number.encode()
 
     assert refused(body).message == "a number has more digits than can be kept"
