@@ -82,13 +82,17 @@ class Mark:
 
 
 def read(record: Any) -> Letter | Mark | None:
-    """Read a record of the dead-letter topic; None if it is not one of ours."""
+    """
+    Read a record of the dead-letter topic; None if it is not one of ours.
+
+    A letter has the headers of what was parked: one of those may look like a mark's.
+    """
     headers = {
         name: (value or b"").decode("utf-8", "replace")
         for name, value in record.headers
     }
     try:
-        if REPLAYED in headers:
+        if REPLAYED in headers and f"{OURS}reason" not in headers:
             letter = Position.parse(headers[REPLAYED])
             return Mark(letter, times.of_record(record.timestamp))
         return _letter(record, headers)

@@ -98,6 +98,14 @@ def test_a_mark_names_the_letter_that_was_replayed() -> None:
     assert dead_letters.read(Read.of(mark)) == Mark(Position(2, 5), PARKED)
 
 
+def test_a_letter_whose_record_was_headed_like_a_mark_is_a_letter() -> None:
+    """As where a mark itself was copied to the commands topic."""
+    found = letter(headers=(("jetworker-replayed", b"0:1"),))
+
+    assert found.reason == "unknown_route"
+    assert dead_letters.replay(found).headers == (("jetworker-replayed-from", b"2:5"),)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
