@@ -184,7 +184,8 @@ class Scene:
     What is on a job: made once a look, for all of its cases.
 
     *candidates* are those of all looks, by date. *wanted* are for a command that an
-    operator named. *taken* is which post each delivery of proven files is.
+    operator named. *taken* is which post each delivery of proven files is; what is
+    *spare* has files that a post asked for, and cannot be told to be that one's.
     """
 
     posts: Posts
@@ -258,7 +259,8 @@ def _dealt_out(
     Give deliveries whose files are proven to equal posts, in the order of both (R4.1).
 
     What is left over of a kind is somebody else's, or one of them is: nobody tells
-    which. Exchanging two deliveries of equal contents changes nothing for anybody; they
+    which; nor whose it is what is read in two ways, as files of two posts. What is of no
+    post's kind is nobody's rival. Exchanging two deliveries of equal contents changes nothing for anybody; they
     must only not be taken twice.
     """
     taken: dict[DeliveryId, Post] = {}
@@ -270,17 +272,20 @@ def _dealt_out(
     for kind, exact in kinds.items():
         waiting = iter(posts.equal(kind))
         post = next(waiting, None)
+        if post is None:
+            continue
         for each in exact:
             at = each.created_on
             assert at is not None
             while post is not None and post.window.hi < at:
                 post = next(waiting, None)
             if post is not None and post.window.lo <= at:
-                taken[each.delivery_id] = post
+                if taken.setdefault(each.delivery_id, post) is not post:
+                    spare.add(each.delivery_id)
                 post = next(waiting, None)
             else:
                 spare.add(each.delivery_id)
-    return taken, spare
+    return {each: of for each, of in taken.items() if each not in spare}, spare
 
 
 def decide(ours: Post, row: Row, seen: Scene) -> Decision:
@@ -369,7 +374,8 @@ def _by_files(
     mine: tuple[Post, ...], left: list[Candidate], seen: Scene
 ) -> Adopt | None:
     """R4.1: it has ended with nothing failed, and its files are exactly ours."""
-    if any(each.delivery_id in seen.spare for each in left):
+    kind = mine[0].contents.paths_hash
+    if any(each.delivery_id in seen.spare and kind in each.hashes for each in left):
         return None
     for each in left:
         taker = seen.taken.get(each.delivery_id)

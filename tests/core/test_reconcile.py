@@ -216,6 +216,43 @@ def test_r4_1_two_exactly_ours_and_one_post_are_held() -> None:
     assert proof(decided(*two)) is Proof.CANDIDATES
 
 
+def test_r4_1_part_of_ours_beside_exactly_ours_does_not_hinder() -> None:
+    ours = post("ours", "/show/a", "/show/b")
+    exact = candidate("x", "/show/a", "/show/b", count=2)
+    part = candidate("y", "/show/a", at=2.0)
+    two_of_a_rival_s = [part, candidate("z", "/show/a", at=3.0)]
+
+    assert adopted(decided(exact, part, ours=ours)) == ("x", "files")
+    rival = post("rival", "/show/a")
+    decision = decided(exact, *two_of_a_rival_s, ours=ours, others=[rival])
+    assert adopted(decision) == ("x", "files")
+
+
+def read_in_two_ways(name: str, path: str) -> Candidate:
+    forms = FORMS | {Form(Reading.UNESCAPED, ROOT)}
+    made = candidate(name, path)
+    assert made.shown is not None
+    return replace(made, hashes=hashes(made.shown, forms))
+
+
+def test_r4_1_a_name_with_a_blank_is_ours_where_either_reading_is_possible() -> None:
+    """What is known of the job has no blank in its names: any reading fits those."""
+    ours = post("ours", "/show/a b")
+
+    found = decided(read_in_two_ways("x", "/show/a%20b"), ours=ours, job=JobFacts())
+
+    assert adopted(found) == ("x", "files")
+
+
+def test_r4_1_what_is_one_s_in_one_reading_and_another_s_in_another_is_held() -> None:
+    one, other = post("one", "/show/a b"), post("other", "/show/a%20b")
+    either = read_in_two_ways("x", "/show/a%20b")
+
+    for ours, rival in ((one, other), (other, one), (one, ghost(other))):
+        found = decided(either, ours=ours, others=[rival], job=JobFacts())
+        assert proof(found) is Proof.RIVAL
+
+
 def test_r4_1_equal_posts_take_them_in_the_order_of_writing() -> None:
     first, second = post("b"), post("a", window=replace(WINDOW, lo=NOW + SECOND / 2))
     early, late = candidate("x", "/show/a"), candidate("y", "/show/a", at=2.0)
