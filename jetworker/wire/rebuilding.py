@@ -4,6 +4,7 @@ A command's snapshot, made anew from what was told of it and from the command it
 An event says all that consumers may know, a snapshot says more: whether a start was
 written down and sent is told only when its outcome is known. What was told as started is
 therefore bound again, what was told as ended is remembered, and anything else is held.
+What became of a start that was told as unknown is not told: it stays a rival.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ from jetworker.core.delivery import (
 from jetworker.core.finished import Finished
 from jetworker.core.jet_clock import UNHEARD
 from jetworker.core.observation import Progress, Tally
+from jetworker.core.post import Contents, Ghost, contents_of, sample_of
 from jetworker.core.route import OnUncertain, Route
 from jetworker.wire.events import ReadEvent
 from jetworker.wire.snapshots import Snapshot
@@ -68,8 +70,11 @@ def rebuild(
     sequence = max(int(each.data["sequence"]) for each in told)
     state = State(last["state"])
     if state.is_final:
-        return Rebuilt(_finished(last, sequence, command))
+        ghosts = _ghosts(last, told, command, now)
+        return Rebuilt(replace(_finished(last, sequence, command), posts=ghosts))
     delivery = _open(last, sequence, told, command, route)
+    if state.is_followed or delivery.attempt > 1:
+        delivery = replace(delivery, posts=_ghosts(last, told, command, now))
     if state.is_followed:
         return Rebuilt(delivery)
     held = _held(delivery, route, now)
@@ -129,7 +134,32 @@ def _open(
         started_at=_instant(last["startedAt"]),
         transfers=_transfers(told),
         told_on=told[-1].partition,
+        sample=sample_of(command.objects) if command else None,
+        # What is not known to be none teaches nothing of what its job shows.
+        folders=command is None or any(x.is_directory for x in command.objects),
     )
+
+
+def _ghosts(
+    last: Mapping[str, Any],
+    told: Sequence[ReadEvent],
+    command: Send | None,
+    now: datetime,
+) -> tuple[Ghost, ...]:
+    """
+    Return the post that may be left of what was told as unknown (R1), as wide as it is.
+
+    Without the command nothing of what it asked for is known, as of one with folders.
+    """
+    doubts = [each.data for each in told if each.kind == EventType.UNCERTAIN]
+    if not doubts:
+        return ()
+    heard = _instant(doubts[-1].get("eventTime")) or now
+    accepted_at = datetime.fromisoformat(last["acceptedAt"])
+    intent = Intent(JobId(""), accepted_at, hi=heard + UNHEARD)
+    nothing = Contents(0, None, folders=True, paths_hash=_UNKNOWN)
+    contents = contents_of(command.objects) if command else nothing
+    return (Ghost(max(1, last["attempt"] - 1), intent.window, contents),)
 
 
 def _held(delivery: Delivery, route: Route | None, now: datetime) -> Delivery:
