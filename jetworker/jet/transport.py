@@ -239,8 +239,8 @@ class Transport:
         request = self._connection.request(method, path, body, token)
         with self._noted() as left_at:
             response = await way.handle_async_request(request)
+        read_at = self._clock.monotonic()
         try:
-            self._hear(response)
             chunks: list[bytes] = []
             size = 0
             async for chunk in _body(response):
@@ -251,10 +251,13 @@ class Transport:
                     raise httpx.ReadError(msg)
         finally:
             await response.aclose()
+        body = b"".join(chunks)
+        if _may_be_jets(response.status_code, body):
+            self._hear(response, read_at)
         # A date is one of Jet's clock, which need not agree with ours.
         now = self.jet_time or self._clock.now()
         wait = times.parse(response.headers.get("retry-after"), now)
-        return Response(response.status_code, b"".join(chunks), wait, left_at())
+        return Response(response.status_code, body, wait, left_at())
 
     @contextmanager
     def _noted(self) -> Iterator[Callable[[], float]]:
@@ -278,13 +281,14 @@ class Transport:
         if answer.status == _TOO_MANY:
             self._budget.slow()
 
-    def _hear(self, response: httpx.Response) -> None:
+    def _hear(self, response: httpx.Response, read_at: float) -> None:
+        """Take note of Jet's clock, as an answer of Jet's own tells it."""
         try:
             date = _date(response.headers["date"])
         except (KeyError, ValueError, TypeError, OverflowError):
             return
         if date.tzinfo is not None and times.is_plausible(date):
-            heard = Heard(date, self._clock.monotonic())
+            heard = Heard(date, read_at)
             self._heard = better(self._heard, heard)
 
     @contextmanager
@@ -310,6 +314,18 @@ class Transport:
             if took > max(2.0, 5 * self._usual):
                 self._budget.slow()
             self._usual += (took - self._usual) / 20
+
+
+def _may_be_jets(status: int, body: bytes) -> bool:
+    """
+    Whether an answer may be Jet's own, as its clock is.
+
+    An error that is no JSON object is of something in front of Jet, whose clock may be
+    wrong; so is a page where there should be JSON.
+    """
+    if status >= 400:  # noqa: PLR2004 -- HTTP
+        return wire.is_object(body)
+    return body[:64].lstrip()[:1] in {b"{", b"[", b""}
 
 
 def _body(response: httpx.Response) -> AsyncIterable[bytes]:

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 from aiohttp import web
 
-from jetworker.core.command import DeliveryId, JobId, TransferId
+from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName, TransferId
 from jetworker.core.errors import JetUnavailable
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
@@ -80,3 +80,35 @@ async def test_a_date_that_no_clock_shows_is_no_answer_s_end(date: str) -> None:
             job = await jet.get_job(JobId("j"))
 
     assert job.job_id == "j"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, "<html>"), (504, ""), (403, "no"), (200, "<html>")]
+)
+async def test_a_date_of_something_in_front_of_jet_is_not_of_jets_clock(
+    status: int, body: str
+) -> None:
+    """It would end the time in which a lost start can have been applied too early."""
+    behind = datetime.now(UTC) - timedelta(hours=1)
+
+    def refused(operation: str, _server: JetServer) -> web.Response | None:
+        if operation == "token":
+            return None
+        headers = {"Date": format_datetime(behind, usegmt=True)}
+        return web.Response(status=status, text=body, headers=headers)
+
+    async with JetServer() as server:
+        server.add_job("archive", "j")
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            await jet.sign_in()
+            before = jet.jet_time
+            server.fault = refused
+            await jet.start_turn(RouteName("archive"))
+            await jet.start_delivery(
+                JobId("j"), (ObjectSpec("/a"),), guard=lambda: None
+            )
+            after = jet.jet_time
+
+    assert before is not None
+    assert after is not None
+    assert after >= before
