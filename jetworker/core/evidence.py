@@ -75,8 +75,13 @@ class Shown:
 
     @property
     def has_not_begun(self) -> bool:
-        """Whether it waits; a large one is queued more than once, with files moved."""
-        return self.state.upper() in _WAITING and not (self.count or self.size)
+        """
+        Whether it waits, for the first time.
+
+        A large one is queued more than once, with files that were moved or failed.
+        """
+        is_untouched = not (self.count or self.size or self.failed)
+        return self.state.upper() in _WAITING and is_untouched
 
 
 @dataclass(frozen=True, slots=True)

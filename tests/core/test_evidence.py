@@ -197,6 +197,12 @@ def test_what_waits_has_not_begun_unless_something_was_moved_before() -> None:
     assert not replace(queued, state="IN_PROGRESS").has_not_begun
 
 
+def test_what_is_queued_again_after_objects_failed_has_begun() -> None:
+    again = Shown(DeliveryId("d"), "QUEUED", count=0, size=0, failed=1)
+
+    assert not again.has_not_begun
+
+
 def test_only_what_completed_with_nothing_failed_is_whole() -> None:
     assert shown().is_whole
     assert not shown(failed=1).is_whole
