@@ -259,9 +259,9 @@ def _dealt_out(
     Give deliveries whose files are proven to equal posts, in the order of both (R4.1).
 
     What is left over of a kind is somebody else's, or one of them is: nobody tells
-    which; nor whose it is what is read in two ways, as files of two posts. What is of no
-    post's kind is nobody's rival. Exchanging two deliveries of equal contents changes nothing for anybody; they
-    must only not be taken twice.
+    which, nor whose it is what can be read in two ways, as files of two posts. What is
+    of no post's kind is nobody's rival. Exchanging two deliveries of equal contents
+    changes nothing for anybody; they must only not be taken twice.
     """
     taken: dict[DeliveryId, Post] = {}
     spare: set[DeliveryId] = set()
