@@ -44,8 +44,12 @@ _NAMES = ("message", "error_description", "error", "title", "detail")
 
 
 def quote(text: str) -> str:
-    """Return what Jet said without URLs and control characters, at most 200 long."""
-    plain = _URL.sub("(url)", text)
+    """
+    Return what Jet said without URLs and control characters, at most 200 long.
+
+    Only its beginning is looked at: the time for it grows with the square of a word.
+    """
+    plain = _URL.sub("(url)", text[:_READ])
     printable = "".join(c if c.isprintable() else " " for c in plain)
     return " ".join(printable.split())[:_LENGTH]
 

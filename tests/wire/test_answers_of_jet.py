@@ -1,5 +1,6 @@
 """Jet's answers are read leniently: whatever is undocumented is tolerated."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -321,6 +322,15 @@ def test_a_job_is_created_with_growing_objects_if_the_route_says_so() -> None:
     }
     options = least["actions"][0]["data"]["transferOptions"]
     assert options["growingObjects"] == {"growingIdleTimeoutInSeconds": 1}
+
+
+def test_a_long_word_that_jet_said_is_quoted_at_once() -> None:
+    began = time.process_time()
+
+    quoted = quote_answer(b'{"message":"%s"}' % (b"a." * 20_000))
+
+    assert quoted == "a." * 100
+    assert time.process_time() - began < 1
 
 
 def test_what_jet_said_is_quoted_without_urls_and_short() -> None:
