@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import httpx
@@ -117,6 +117,7 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
             connector=_GuardedConnector(
                 limit=_QUESTIONS_AT_ONCE, ssl=ssl_context, keepalive_timeout=30
             ),
+            response_class=_Unexplained,
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as questions,
@@ -127,6 +128,7 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
                 force_close=True,
                 socket_factory=_socket_factory(timeout),
             ),
+            response_class=_Unexplained,
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as starts,
@@ -139,6 +141,21 @@ async def connect(config: JetConfig, user_agent: str) -> AsyncIterator[Connectio
             user_agent,
             proxy,
         )
+
+
+class _Unexplained(aiohttp.ClientResponse):
+    """
+    An answer without the words behind its status, which mean nothing (RFC 9112 §4).
+
+    They may be no UTF-8, which the transport fails on, with whatever was answered.
+    """
+
+    @override
+    async def start(self, connection: aiohttp.connector.Connection) -> Self:
+        """Read the head of the answer."""
+        await super().start(connection)
+        self.reason = None
+        return self
 
 
 class _GuardedConnector(aiohttp.TCPConnector):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 import pytest
+import stamina
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -164,6 +165,29 @@ async def test_a_redirect_is_not_followed() -> None:
 
     assert isinstance(found, StartAnswered)
     assert (found.status, starts) == (307, 1)
+
+
+async def test_words_behind_a_status_that_are_no_utf_8_take_nothing_from_an_answer() -> (
+    None
+):
+    created = b'{"deliveryId":"d-1"}'
+    answered = answer(created, "200 Cr#", "").replace(b"#", b"\xe9\xe9")
+
+    found, starts = await start(answering(answered))
+
+    assert (found, starts) == (StartAccepted(DeliveryId("d-1")), 1)
+
+
+async def test_a_question_answered_in_latin_1_by_a_proxy_has_no_answer_but_no_defect() -> (
+    None
+):
+    said = answer(b"", "503 Service indisponible#").replace(b"#", b" \xe0 cette heure")
+    raw = RawServer(answering(said))
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client(port) as jet:
+        with stamina.set_testing(True), pytest.raises(JetUnavailable, match="503"):
+            await jet.get_job(JobId("j"))
 
 
 async def test_an_id_is_accepted_with_any_2xx() -> None:
