@@ -29,6 +29,9 @@ class Priority(IntEnum):
     POLL = 4
 
 
+_AFTER_STARTS = (Priority.POLL, Priority.ENDING, Priority.LOOKUP)
+
+
 class _Line:
     """The waiting calls of one priority: a queue for each route, served in turn."""
 
@@ -183,11 +186,17 @@ class Budget:
             self._timer = asyncio.get_running_loop().call_later(1.0, self._serve)
 
     def _next(self, held: frozenset[str]) -> "asyncio.Future[None] | None":
-        """Return whose turn it is; a few turns are for who would never be first."""
+        """
+        Return whose turn it is; a few turns are for who would never be first.
+
+        Each line after that of the starts has one of these, in turn: two that are
+        never empty would leave nothing to those between them.
+        """
         self._turns += 1
-        lines = list(self._lines.values())
-        for line in reversed(lines) if self._turns % _FOR_THE_LAST == 0 else lines:
-            turn = line.pop(held)
+        few, rest = divmod(self._turns, _FOR_THE_LAST)
+        first = _AFTER_STARTS[few % len(_AFTER_STARTS)] if rest == 0 else Priority.TOKEN
+        for priority in (*list(Priority)[first:], *list(Priority)[:first]):
+            turn = self._lines[priority].pop(held)
             if turn is not None:
                 return turn
         return None

@@ -52,6 +52,39 @@ async def test_who_is_first_goes_by_priority_and_then_in_turn() -> None:
     assert order == ["start", "poll a1", "poll b1", "poll a2"]
 
 
+async def test_nobody_waits_for_ever_between_two_that_always_want_more() -> None:
+    clock = HandClock()
+    budget = Budget(10, clock, Metrics(CollectorRegistry()), shared=10)
+    order: list[Priority] = []
+
+    async def call(priority: Priority) -> None:
+        await budget.wait_turn("op", priority)
+        order.append(priority)
+
+    waiting = [
+        asyncio.create_task(call(priority))
+        for priority, times in (
+            (Priority.START, 100),
+            (Priority.POLL, 100),
+            (Priority.LOOKUP, 3),
+            (Priority.ENDING, 3),
+        )
+        for _ in range(times)
+    ]
+    while len(order) < 100:
+        await asyncio.sleep(0)
+        clock.at += 0.1
+        budget.share(1.0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    counts = {each: order.count(each) for each in order}
+    assert counts[Priority.LOOKUP] == counts[Priority.ENDING] == 3
+    assert counts[Priority.POLL] >= 100 // 15
+    assert counts[Priority.START] >= 100 * 3 // 4
+
+
 async def test_who_waits_is_not_passed_by_one_who_comes_when_there_is_a_token() -> None:
     budget, clock = a_budget(1)
     order: list[str] = []
