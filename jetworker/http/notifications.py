@@ -8,10 +8,12 @@ comes too fast is refused before a byte of its body is read.
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from jetworker.core.observation import Hint
 from jetworker.core.rate import Bucket
@@ -23,6 +25,16 @@ log = structlog.get_logger()
 
 _A_SECOND = 100.0  # a worker's deliveries change less often than this
 _SLOWEST = 5.0  # seconds for a body
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is not of what somebody sent, which it would quote."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_library_log = logging.getLogger("aiohttp.notifications")
+_library_log.addFilter(_is_ours)
 
 
 class NotificationServer:
@@ -55,7 +67,11 @@ class NotificationServer:
         app.router.add_route("*", "/{path:.*}", self._receive, expect_handler=_no_word)
         # What is refused is not read to its end either.
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=1, lingering_time=0
+            app,
+            access_log=None,
+            shutdown_timeout=1,
+            lingering_time=0,
+            logger=_library_log,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -86,6 +102,9 @@ class NotificationServer:
         except TimeoutError:
             self._miss()
             return self._refuse(408)
+        except (web.RequestPayloadError, HttpProcessingError, OSError):
+            self._miss()  # it broke off, or is not coded as it says
+            return self._refuse(400)
         if len(body) > wire.LONGEST:
             return self._refuse(413)
         for hint in wire.decode(body):

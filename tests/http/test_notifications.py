@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import orjson
+import pytest
 from prometheus_client import CollectorRegistry
 
 from jetworker.core.command import DeliveryId, JobId
@@ -14,7 +15,7 @@ from jetworker.core.observation import Hint
 from jetworker.http.notifications import NotificationServer
 from jetworker.runtime.metrics import Metrics
 from tests.support.fakes import HandClock
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 SECRET = "a-secret-of-16-letters"
 HINT = Hint(JobId("j-1"), DeliveryId("d-1"))
@@ -39,11 +40,11 @@ class Door:
             for outcome in ("followed", "unfollowed", "refused")
         }
 
-    async def unread(self, head: str) -> bytes:
-        """Send the head of a request and no body; return what is answered."""
+    async def unread(self, head: str, body: bytes = b"") -> bytes:
+        """Send the head of a request and no body, or some; return what is answered."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            writer.write(f"{head}\r\nHost: x\r\n\r\n".encode())
+            writer.write(f"{head}\r\nHost: x\r\n\r\n".encode("latin-1") + body)
             async with asyncio.timeout(PATIENCE):
                 return await reader.read()  # to the end: it hangs up
         finally:
@@ -146,3 +147,33 @@ async def test_of_a_flood_only_some_is_read() -> None:
     assert statuses == [204] * 50 + [429] * 30
     assert len(door.taken) == 50
     assert len(door.missed) == 30
+
+
+async def test_a_body_that_breaks_off_or_is_not_coded_as_it_says_was_missed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head = f"POST /{SECRET} HTTP/1.1\r\nContent-Length: 4"
+    async with a_door() as door:
+        answer = await door.unread(f"{head}\r\nContent-Encoding: gzip", b"abcd")
+        assert answer.split(b" ")[1] == b"400"
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(f"{head}\r\nHost: x\r\n\r\nab".encode())
+        writer.close()
+        await until(lambda: len(door.missed) == 2, "it was missed")
+
+    assert len(door.missed) == door.counts()["refused"] == 2
+    assert caplog.records == []
+
+
+async def test_of_what_is_no_http_nothing_comes_into_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with a_door() as door:
+        for line in (
+            f"POST /{SECRET}\xff HTTP/1.1",
+            f"POST /{SECRET} HTTP/9.9x",
+            f"POST /{SECRET} HTTP/1.1\r\nReferer: \x01",
+        ):
+            assert b" 400 " in await door.unread(line)
+
+    assert caplog.records == []
