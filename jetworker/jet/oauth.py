@@ -96,8 +96,8 @@ class TokenSource:
             if now < token.renew_at or is_being_renewed:
                 return token.value
         async with self._lock:
-            token = self._token
-            if token is not None and token.value == instead_of:
+            found, token = token, self._token
+            if token is not None and token is found and token.value == instead_of:
                 token = await self._renew(None)
             elif token is None or self._clock.monotonic() >= token.renew_at:
                 token = await self._renew(token)
@@ -161,7 +161,9 @@ class TokenSource:
             self._not_before = self._clock.monotonic() + delay.total_seconds()
             self._last_error = exc
             return self._fall_back(old, exc)
-        self._failures, self._last_error, self._token = 0, None, token
+        # Jet may give the same once more: what was replaced is not refused for ever.
+        self._failures, self._last_error, self._replaced = 0, None, None
+        self._token = token
         self._accepts.clear()
         return token
 

@@ -231,6 +231,27 @@ async def test_a_hundred_jobs_that_refuse_are_no_reason_for_a_hundred_tokens() -
     assert endpoint.asked <= 12
 
 
+async def test_a_jet_that_gives_the_same_token_again_is_not_asked_each_time() -> None:
+    source, endpoint, clock = a_source(lambda _: token(1) | {"expires_in": 3600})
+    for _ in range(600):
+        await refuse(source, "start_delivery a", clock)
+        await accept(source, "get_delivery b", clock)
+
+    assert endpoint.asked <= 2 + 60 / 60
+
+
+async def test_a_storm_of_401_asks_once_where_the_token_stays_the_same() -> None:
+    source, endpoint, _ = a_source(lambda _: token(1))
+    same = await source.get()
+
+    async def renew() -> str:
+        assert source.is_worth_renewing(same, "get_job a", 1.0)
+        return await source.get(instead_of=same)
+
+    assert set(await asyncio.gather(*(renew() for _ in range(50)))) == {same}
+    assert endpoint.asked == 2
+
+
 async def test_a_token_that_ends_early_is_replaced_at_once_every_time() -> None:
     """It was accepted in the same place before: it is the token's."""
     source, endpoint, clock = a_source(token)
