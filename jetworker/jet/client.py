@@ -64,6 +64,8 @@ stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every ca
 
 _PAGE = 100
 _PAGES = 100
+# Else the job that was active last is the first, and pages shift while they are read.
+_IN_ORDER = {"sortBy": "jobName", "sortOrder": "asc"}
 _T = TypeVar("_T")
 _Shown = TypeVar("_Shown", JetDelivery, JetTransfer)
 
@@ -235,13 +237,15 @@ class JetClient:
         """
         Return the jobs that match a text, page by page (POST /v1/jobs/search).
 
-        All of them without a text. Not whole, if a page could not be read wholly, or
-        there is no end of pages.
+        All of them without a text. Not whole, if a page could not be read wholly, one
+        shows what an earlier one did, so that something has moved to where nobody looks
+        any more, or there is no end of pages.
         """
         found: list[JetJob] = []
-        shown, is_readable = 0, True
+        before: set[JobId] = set()
+        shown, is_sound = 0, True
         for _ in range(_PAGES):
-            body: dict[str, Any] = {"offset": shown, "limit": _PAGE}
+            body: dict[str, Any] = {"offset": shown, "limit": _PAGE, **_IN_ORDER}
             if text:
                 body["query"] = {"text": text[:100]}
             question = Request(
@@ -255,9 +259,12 @@ class JetClient:
             page, _ = await self._list(question, wire.job, shown)
             found += page.items
             shown += page.shown
-            is_readable = is_readable and len(page.items) == page.shown
+            ids = {each.job_id for each in page.items}
+            is_sound = is_sound and len(page.items) == page.shown
+            is_sound = is_sound and before.isdisjoint(ids)
+            before |= ids
             if not page.has_more and page.shown < _PAGE:
-                return Listed(tuple(found), shown, has_more=not is_readable)
+                return Listed(tuple(found), shown, has_more=not is_sound)
             if not page.shown:
                 break
         return Listed(tuple(found), shown, has_more=True)

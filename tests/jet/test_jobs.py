@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
+from aiohttp import web
+from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import JobUnavailable
@@ -133,3 +135,50 @@ async def test_a_profile_that_jet_does_not_know_is_told_and_creates_nothing(
     with pytest.raises(JobUnavailable, match="'Atlantis': none is called so"):
         await jet.resolver.resolve(route)
     assert jet.server.jobs == {}
+
+
+class Busy(JetServer):
+    """Lists but one job, and shows in pages the one first that was active last."""
+
+    def __init__(self, *, sorts: bool) -> None:
+        super().__init__()
+        self.fault = self._first_of_many
+        self._sorts = sorts
+
+    @staticmethod
+    def _first_of_many(operation: str, server: JetServer) -> web.Response | None:
+        if operation != "list_jobs":
+            return None
+        first = [each.document([]) for each in list(server.jobs.values())[:1]]
+        return web.json_response({"items": first, "totalResultCount": len(server.jobs)})
+
+    @override
+    async def search_jobs(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        found = list(self.jobs.values())
+        if self._sorts and body.get("sortBy") == "jobName":
+            found.sort(key=lambda job: job.name)
+        items = [job.found() for job in found[body["offset"] :][: body["limit"]]]
+        wanted = next(job for job in found if job.name == "made")
+        self.jobs = {wanted.job_id: wanted, **self.jobs}
+        return web.json_response({"items": items, "totalResultCount": len(found)})
+
+
+@pytest.mark.parametrize("sorts", [True, False])
+async def test_no_job_is_made_where_the_one_that_is_there_moves_while_pages_are_read(
+    sorts: bool,
+) -> None:
+    async with Busy(sorts=sorts) as server:
+        for number in range(150):
+            server.add_job(f"a {number:03}")
+        there = server.add_job("made", "there")
+        opened = sandboxes.jet_client(server.base_url, server.secret)
+        async with opened as client:
+            resolver = JobResolver(client)
+            if sorts:
+                assert await resolver.resolve(BETWEEN) == there.job_id
+            else:
+                with pytest.raises(JobUnavailable, match="only a part of its jobs"):
+                    await resolver.resolve(BETWEEN)
+
+    assert server.count("create_job") == 0
