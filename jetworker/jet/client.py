@@ -392,25 +392,31 @@ class JetClient:
 
     async def _signed_in(self, question: Request) -> Response:
         """Ask once, and once more with a newer token where Jet refuses the one we have."""
-        token = await self._tokens.get()
         where = f"{question.operation} {question.path.split('/')[3:4]}"
-        answer = await self._transport.ask(question, token)
+        answer, token = await self._asked(question)
         if answer.status == _UNAUTHORIZED:
-            token = await self._renew(answer, token, where)
-            answer = await self._transport.ask(question, token)
+            await self._renew(answer, token, where)
+            answer, token = await self._asked(question)
         self._accept(answer, token, where)
         return answer
 
-    async def _renew(self, refusal: Response, token: str, where: str) -> str:
-        """Return a newer token, if one is worth asking for; raises JetError."""
-        if self._tokens.is_worth_renewing(token, where, refusal.asked_at):
-            try:
-                return await self._tokens.get(instead_of=token)
-            except JetUnavailable as exc:
-                msg = f"Jet refuses the token, and gives no other: {exc}"
-                raise JetUnauthorized(msg) from exc
-        read(refusal)
-        raise AssertionError(refusal)
+    async def _asked(self, question: Request) -> tuple[Response, str]:
+        """Ask when it is its turn, with a token that is good then; return both."""
+        await self._tokens.get()  # without one no turn is taken
+        await self._transport.wait_turn(question)
+        token = await self._tokens.get()
+        return await self._transport.ask(question, token), token
+
+    async def _renew(self, refusal: Response, token: str, where: str) -> None:
+        """Have a newer token, if one is worth asking for; raises JetError."""
+        if not self._tokens.is_worth_renewing(token, where, refusal.asked_at):
+            read(refusal)
+            raise AssertionError(refusal)
+        try:
+            await self._tokens.get(instead_of=token)
+        except JetUnavailable as exc:
+            msg = f"Jet refuses the token, and gives no other: {exc}"
+            raise JetUnauthorized(msg) from exc
 
     def _accept(self, answer: Response, token: str, where: str) -> None:
         """Take note of a token that a call was allowed with."""

@@ -156,11 +156,14 @@ class Transport:
         heard = self._heard
         return heard is not None and heard.is_recent(self._clock.monotonic())
 
-    async def ask(self, question: Request, token: str) -> Response:
-        """Wait for its turn, and ask once; raises JetError, see `read` for the rest."""
+    async def wait_turn(self, question: Request) -> None:
+        """Wait for a question's turn in the budget, which may take minutes."""
         await self._budget.wait_turn(
             question.operation, question.priority, question.route
         )
+
+    async def ask(self, question: Request, token: str) -> Response:
+        """Ask once, when it is its turn; raises JetError, see `read` for the rest."""
         return await self._answer(question, token)
 
     async def fetch_token(self, body: bytes) -> Any:

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from typing_extensions import override
 
-from jetworker.core.command import RouteName
+from jetworker.config.model import JetConfig
+from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import JetRejected, JetUnauthorized, JetUnavailable
 from jetworker.jet.budget import Budget, Priority
+from jetworker.jet.client import client_on
+from jetworker.jet.connection import Connection
 from jetworker.jet.oauth import TokenSource
 from jetworker.runtime.metrics import Metrics
 from tests.support.fakes import HandClock
@@ -463,3 +468,50 @@ async def test_a_worker_without_a_part_still_gets_its_token() -> None:
     assert not poll.done()
     budget.share(1.0)
     await asyncio.wait_for(poll, PATIENCE)
+
+
+class Throttling(httpx.AsyncBaseTransport):
+    """Asks once for a minute's patience, and knows of no token when it has ended."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+        self._ends: dict[str, float] = {}
+        self.refused = 0
+        self.said: list[httpx.Response] = [
+            httpx.Response(429, json={}, headers={"Retry-After": "60"})
+        ]
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth/token":
+            value = f"t{len(self._ends)}"
+            self._ends[f"Bearer {value}"] = self._clock.at + 30
+            return httpx.Response(200, json={"access_token": value, "expires_in": 30})
+        if self._ends[request.headers["authorization"]] <= self._clock.at:
+            self.refused += 1
+            return httpx.Response(401, json={})
+        return self.said.pop() if self.said else httpx.Response(200, json=FOUND)
+
+
+FOUND = {"jobId": "j", "items": []}
+
+
+async def test_who_waited_longer_for_a_turn_than_a_token_lives_asks_with_the_next() -> (
+    None
+):
+    clock = HandClock()
+    way = Throttling(clock)
+    config = JetConfig(client_id="i", client_secret=SecretStr("s"))
+    connection = Connection(way, way, "https://jet.test", "tests")
+    metrics = Metrics(CollectorRegistry())
+    jet = client_on(connection, config, lambda: ("i", "s"), clock, metrics)
+    with pytest.raises(JetUnavailable):
+        await jet.get_job(JobId("j"))
+
+    held = asyncio.create_task(jet.get_job(JobId("j")))
+    await asyncio.sleep(0)
+    clock.at += 61
+    await jet.list_subscriptions()
+
+    assert (await asyncio.wait_for(held, PATIENCE)).job_id == "j"
+    assert way.refused == 0
