@@ -46,6 +46,16 @@ class Handover:
 
     guard: Callable[[], None]
     is_done: bool = False
+    way: asyncio.Transport | None = None
+
+    def end(self) -> None:
+        """
+        Let nothing more leave: what is not sent yet is thrown away.
+
+        A connection that is only closed is first written out, for as long as that takes.
+        """
+        if self.way is not None:
+            self.way.abort()
 
 
 handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
@@ -185,6 +195,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
                 connection.close()
                 raise
             current.is_done = True
+            current.way = connection.transport
         return connection
 
 

@@ -211,6 +211,7 @@ class Transport:
         try:
             yield current
         finally:
+            current.end()
             handover.reset(reset)
 
     async def _answer(self, question: Request, token: str | None) -> Response:

@@ -1,10 +1,11 @@
 """The one dangerous call, against a raw socket: sent once, and known when not sent."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import stamina
@@ -21,10 +22,11 @@ from jetworker.core.observation import (
     StartLost,
     StartNotSent,
 )
+from jetworker.jet import connection
 from jetworker.jet.client import JetClient, open_client
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -156,6 +158,75 @@ async def test_a_timeout_is_lost_within_one_deadline() -> None:
 
     assert found == StartLost("no answer in time")
     assert starts == 1
+
+
+class SlowReader:
+    """Gives a token, and reads a start a little at a time to where it breaks off."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._socket:
+            asking, _ = await loop.sock_accept(self._socket)
+            with asking:
+                await loop.sock_recv(asking, 1 << 16)
+                await loop.sock_sendall(asking, answer(TOKEN))
+                starting, _ = await loop.sock_accept(self._socket)
+                with starting, suppress(ConnectionError):
+                    while data := await loop.sock_recv(starting, SMALL):
+                        self.read += len(data)
+                        await asyncio.sleep(0.01)  # the fault: it is slow
+
+
+SMALL = 8192  # bytes of a buffer
+
+
+def narrow(timeout: float) -> Callable[[Any], socket.socket]:
+    """Make sockets in which little is on its way at once, as through a thin line."""
+    make = SOCKETS(timeout)
+
+    def narrowed(address: Any) -> socket.socket:
+        made = make(address)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+        return made
+
+    return narrowed
+
+
+SOCKETS = connection._socket_factory  # noqa: SLF001 -- nothing else makes the line thin
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_of_a_start_that_is_given_up_nothing_more_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+    is_cancelled: bool,
+) -> None:
+    monkeypatch.setattr(connection, "_socket_factory", narrow)
+    objects = tuple(ObjectSpec(f"/{n}/" + "a" * 900) for n in range(1000))
+    server = SlowReader()
+    seconds = PATIENCE if is_cancelled else 0.5
+    async with asyncio.TaskGroup() as tasks, client(server.port, seconds) as jet:
+        tasks.create_task(server.serve())
+        await jet.sign_in()
+        starting = asyncio.create_task(
+            jet.start_delivery(JobId("j"), objects, guard=lambda: None)
+        )
+        if is_cancelled:
+            await until(lambda: server.read, "a first part of the start")
+            starting.cancel()
+        await asyncio.wait([starting])
+        read_by_then = server.read
+
+    assert starting.cancelled() or starting.result() == StartLost("no answer in time")
+    assert server.read - read_by_then <= 10 * SMALL
 
 
 async def test_a_redirect_is_not_followed() -> None:
