@@ -119,6 +119,7 @@ def read_start(answer: Response) -> StartAnswer:
     return StartAccepted(delivery_id)
 
 
+_ASKED_WITH = b"client_secret"  # an answer that repeats it may repeat the secret
 _BODY_LIMIT = 64 << 20
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
@@ -173,6 +174,9 @@ class Transport:
         answer = await self._answer(question, None)
         if answer.status == _UNAUTHORIZED and not answer.is_not_jets:
             raise JetRejected(answer.status, quote_answer(answer.body))
+        if answer.is_not_jets and _ASKED_WITH in answer.body:
+            msg = f"something in front of Jet answered {answer.status} with what was asked"
+            raise JetUnavailable(msg, answer.retry_after)
         return read(answer)
 
     async def start(

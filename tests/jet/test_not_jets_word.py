@@ -122,6 +122,30 @@ async def test_to_a_request_for_a_token_it_refuses_nobody(
             await jet.sign_in()
 
 
+class Repeating(httpx.AsyncBaseTransport):
+    """Refuses what it is sent and shows it, as some filters do."""
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, content=b"<pre>" + await request.aread())
+
+
+async def test_a_filter_that_shows_what_it_refuses_is_not_quoted_with_the_secret() -> (
+    None
+):
+    front = Repeating()
+    connection = Connection(front, front, "https://jet.test", "tests")
+    config = JetConfig(client_id="tests", client_secret=SecretStr("s"))
+    metrics = Metrics(CollectorRegistry())
+    jet = client_on(connection, config, lambda: ("tests", "canary"), Clock(), metrics)
+
+    with pytest.raises(JetUnavailable) as told:
+        await jet.sign_in()
+
+    assert "canary" not in str(told.value)
+    assert "answered 403" in str(told.value)
+
+
 NAMES = (
     "deliveryId",
     "transferId",
