@@ -249,6 +249,7 @@ class Transport:
             response = await way.handle_async_request(request)
         read_at = self._clock.monotonic()
         try:
+            heard = self._dated(response, read_at)
             chunks: list[bytes] = []
             size = 0
             async for chunk in _body(response):
@@ -260,11 +261,13 @@ class Transport:
         finally:
             await response.aclose()
         body = b"".join(chunks)
-        if _may_be_jets(response.status_code, body):
-            self._hear(response, read_at)
-        # A date is one of Jet's clock, which need not agree with ours.
-        now = self.jet_time or self._clock.now()
-        wait = times.parse(response.headers.get("retry-after"), now)
+        if heard is not None and _may_be_jets(response.status_code, body):
+            self._heard = better(self._heard, heard)
+        # A date is one of the clock of who answered, which need not agree with ours.
+        told = heard.then(self._clock.monotonic()) if heard else self.jet_time
+        wait = times.parse(
+            response.headers.get("retry-after"), told or self._clock.now()
+        )
         return Response(response.status_code, body, wait, left_at())
 
     @contextmanager
@@ -289,15 +292,15 @@ class Transport:
         if answer.status == _TOO_MANY:
             self._budget.slow()
 
-    def _hear(self, response: httpx.Response, read_at: float) -> None:
-        """Take note of Jet's clock, as an answer of Jet's own tells it."""
+    def _dated(self, response: httpx.Response, read_at: float) -> Heard | None:
+        """Return what an answer's Date tells; whose clock that is, its body tells."""
         try:
             date = _date(response.headers["date"])
         except (KeyError, ValueError, TypeError, OverflowError):
-            return
-        if date.tzinfo is not None and times.is_plausible(date):
-            heard = Heard(date, read_at)
-            self._heard = better(self._heard, heard)
+            return None
+        if date.tzinfo is None or not times.is_plausible(date):
+            return None
+        return Heard(date, read_at)
 
     @contextmanager
     def _counted(self, operation: str) -> Iterator[Callable[[int], None]]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import stamina
 from aiohttp import web
 
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec, RouteName, TransferId
@@ -112,3 +113,29 @@ async def test_a_date_of_something_in_front_of_jet_is_not_of_jets_clock(
     assert before is not None
     assert after is not None
     assert after >= before
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+async def test_a_page_that_is_dated_ahead_is_not_of_jets_clock(
+    status: int,
+) -> None:
+    """Else the next start has a window in which its delivery was not made."""
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+    def in_front(operation: str, _server: JetServer) -> web.Response | None:
+        if operation != "get_job":
+            return None
+        page = "<html>not today</html>"
+        return web.Response(status=status, text=page, headers={"Date": date})
+
+    async with (
+        JetServer() as server,
+        sandboxes.jet_client(server.base_url, server.secret) as jet,
+    ):
+        await jet.sign_in()
+        server.fault = in_front
+        with stamina.set_testing(True), pytest.raises(JetUnavailable):
+            await jet.get_job(JobId("j"))
+
+        assert jet.jet_time is not None
+        assert jet.jet_time < datetime.now(UTC) + timedelta(minutes=1)
