@@ -30,6 +30,9 @@ class Priority(IntEnum):
 
 
 _AFTER_STARTS = (Priority.POLL, Priority.ENDING, Priority.LOOKUP)
+_FROM = {
+    first: (*list(Priority)[first:], *list(Priority)[:first]) for first in Priority
+}
 
 
 class _Line:
@@ -195,7 +198,7 @@ class Budget:
         self._turns += 1
         few, rest = divmod(self._turns, _FOR_THE_LAST)
         first = _AFTER_STARTS[few % len(_AFTER_STARTS)] if rest == 0 else Priority.TOKEN
-        for priority in (*list(Priority)[first:], *list(Priority)[:first]):
+        for priority in _FROM[first]:
             turn = self._lines[priority].pop(held)
             if turn is not None:
                 return turn
