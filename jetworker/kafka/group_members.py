@@ -9,6 +9,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from jetworker.config.model import Config
 from jetworker.kafka.clients import KafkaClients, bounded
+from jetworker.kafka.sign_in import client_options
 
 _GROUP, _STATE, _MEMBERS = 0, 2, 5  # fields of a described group, in every version
 
@@ -48,7 +49,7 @@ class GroupView:
 async def look(config: Config) -> GroupView:
     """Ask Kafka about the group; raises StoreError."""
     topic, group = config.topics.commands, config.kafka.group_id
-    admin = AIOKafkaAdminClient(**config.kafka.client_options())
+    admin = AIOKafkaAdminClient(**client_options(config.kafka))
     try:
         await bounded(admin.start(), "connecting")
         answer: Any

@@ -17,6 +17,7 @@ from jetworker.cli.resend import send_again
 from jetworker.config.model import Config
 from jetworker.core.installation import Group, Position, Row
 from jetworker.kafka.clients import bounded
+from jetworker.kafka.sign_in import client_options
 from jetworker.wire import commands
 from jetworker.wire.dead_letters import Position as LetterPosition
 
@@ -127,7 +128,7 @@ async def _publish(
     config: Config, action: Action, rows: Sequence[Row], delivery_id: str
 ) -> None:
     values = [(row, _encode(config, action, row, delivery_id)) for row in rows]
-    producer = AIOKafkaProducer(**config.kafka.client_options(), acks="all")
+    producer = AIOKafkaProducer(**client_options(config.kafka), acks="all")
     try:
         await bounded(producer.start(), "connecting")
         for row, value in values:
