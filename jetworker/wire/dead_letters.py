@@ -85,7 +85,8 @@ def read(record: Any) -> Letter | Mark | None:
     """
     Read a record of the dead-letter topic; None if it is not one of ours.
 
-    A letter has the headers of what was parked: one of those may look like a mark's.
+    A letter has the headers of whoever published its record, too. They may be called as
+    ours are, but what a worker added comes last, and a mark has no reason.
     """
     headers = {
         name: (value or b"").decode("utf-8", "replace")
@@ -101,7 +102,6 @@ def read(record: Any) -> Letter | Mark | None:
 
 
 def _letter(record: Any, headers: dict[str, str]) -> Letter:
-    again = headers.get(REPLAYED_FROM)
     return Letter(
         position=Position(record.partition, record.offset),
         parked_at=times.of_record(record.timestamp),
@@ -113,8 +113,15 @@ def _letter(record: Any, headers: dict[str, str]) -> Letter:
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
-        replayed_from=Position.parse(again) if again else None,
+        replayed_from=_replayed_from(headers),
     )
+
+
+def _replayed_from(headers: dict[str, str]) -> Position | None:
+    try:
+        return Position.parse(headers.get(REPLAYED_FROM, ""))
+    except ValueError:  # none, or one that no replay of ours wrote
+        return None
 
 
 def replay(letter: Letter) -> Record:

@@ -107,6 +107,18 @@ def test_a_letter_whose_record_was_headed_like_a_mark_is_a_letter() -> None:
 
 
 @pytest.mark.parametrize(
+    "header", [("jetworker-replayed", b"0:3"), ("jetworker-replayed-from", b"soon")]
+)
+def test_no_header_of_a_publisher_hides_its_letter_or_marks_another(
+    header: tuple[str, bytes],
+) -> None:
+    found = letter(headers=(header,))
+
+    assert found.position == Position(2, 5)
+    assert found.replayed_from is None
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         (),
