@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from jetworker.config.model import Config, KafkaConfig
 from jetworker.core.errors import ConfigurationError
+from jetworker.wire import strict_yaml
 
 PREFIX = "JETWORKER_"
 CONFIG = "JETWORKER_CONFIG"
@@ -177,14 +177,15 @@ def _file(environ: Mapping[str, str]) -> Tree:
     if not file:
         return {}
     try:
-        tree = yaml.safe_load(Path(file).read_text())
+        tree = strict_yaml.loads(Path(file).read_bytes())
     except OSError as exc:
         msg = f"{CONFIG}: {file} cannot be read: {exc.strerror}"
         raise ConfigurationError(msg) from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        msg = f"{CONFIG}: {file} is not YAML{where}"
+    except strict_yaml.NotYaml as exc:
+        where = f" in line {exc.line}" if exc.line else ""
+        # What else is wrong with it may quote a secret.
+        wrong = f": {exc.twice} occurs twice" if exc.twice else " is not YAML"
+        msg = f"{CONFIG}: {file}{wrong}{where}"
         raise ConfigurationError(msg) from exc
     if tree is None:
         return {}

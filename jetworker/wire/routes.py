@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -14,11 +13,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import ConfigurationError
 from jetworker.core.route import Growing, Listing, OnUncertain, Route, WhenPaused
+from jetworker.wire import strict_yaml
 from jetworker.wire.durations import Duration, within
 from jetworker.wire.jet import is_jet_id
 
@@ -122,31 +121,13 @@ class RoutesFile(_Strict):
     routes: Annotated[dict[Name, RouteModel], Field(min_length=1)]
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML 1.1 whose mappings have no key twice: the second would win silently."""
-
-    @override
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that occurs twice."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
-        if twice is not None:
-            problem = f"{twice} occurs twice"
-            raise yaml.constructor.ConstructorError(
-                None, None, problem, node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 def decode(text: bytes, file: str) -> dict[RouteName, Route]:
     """Read a routes file; raises ConfigurationError that names file, route and key."""
     try:
-        tree = yaml.load(text, _UniqueKeys)  # noqa: S506 -- a subclass of SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(exc, "problem", None) or "not YAML"
-        msg = f"{file}{where}: {problem}"
+        tree = strict_yaml.loads(text)
+    except strict_yaml.NotYaml as exc:
+        where = f", line {exc.line}" if exc.line else ""
+        msg = f"{file}{where}: {exc.problem}"
         raise ConfigurationError(msg) from exc
     try:
         parsed = RoutesFile.model_validate(tree)

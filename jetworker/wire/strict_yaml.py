@@ -1,0 +1,52 @@
+"""YAML as people write it, and nothing that would silently mean something else."""
+
+from typing import Any
+
+import yaml
+from typing_extensions import override
+
+
+class NotYaml(ValueError):
+    """
+    Why a text is not YAML, and in which *line* if that is known.
+
+    *problem* may quote the text; *twice* is a key that occurs twice, where that is all.
+    """
+
+    def __init__(self, problem: str, line: int | None, twice: object = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.line = line
+        self.twice = twice
+
+
+class _Twice(yaml.constructor.ConstructorError):
+    """A key occurs twice."""
+
+    def __init__(self, key: object, mark: Any) -> None:
+        super().__init__(None, None, f"{key} occurs twice", mark)
+        self.key = key
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML 1.1 whose mappings have no key twice: the second would win silently."""
+
+    @override
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that occurs twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
+        if twice is not None:
+            raise _Twice(twice, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def loads(text: bytes) -> Any:
+    """Read YAML; raises NotYaml."""
+    try:
+        return yaml.load(text, _UniqueKeys)  # noqa: S506 -- a subclass of SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        line = mark.line + 1 if mark else None
+        problem = getattr(exc, "problem", None) or "not YAML"
+        raise NotYaml(problem, line, getattr(exc, "key", None)) from exc
