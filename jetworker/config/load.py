@@ -94,6 +94,9 @@ def _explain(problem: Any) -> str:
     match problem["type"]:
         case "missing":
             return f"{name} is required and not set"
+        case "extra_forbidden" if name in _NAMES:  # but for upper case, in a file
+            written = ".".join(map(str, path))
+            return f"{written} is not a setting, write {written.lower()}"
         case "extra_forbidden":
             return f"{name} is not a setting{_suggest(name)}"
         case _:
