@@ -28,16 +28,21 @@ def load(environ: Mapping[str, str]) -> Config:
     Raises ConfigurationError with one line that names every wrong setting and the
     cure, and never a secret.
     """
-    # Where a whole group is missing, each required setting in it is to be named.
-    tree: Tree = {"kafka": {}, "jet": {}}
-    for source in (_file, _secrets, _variables):
-        tree = _merge(tree, source(environ))
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(_read(environ))
     except ValidationError as exc:
         problems = exc.errors(include_url=False, include_input=False)
         found = "; ".join(_explain(problem) for problem in problems)
         raise ConfigurationError(found) from exc
+
+
+def _read(environ: Mapping[str, str]) -> Tree:
+    """Return what is set, of all sources; raises ConfigurationError."""
+    # Where a whole group is missing, each required setting in it is to be named.
+    tree: Tree = {"kafka": {}, "jet": {}}
+    for source in (_file, _secrets, _variables):
+        tree = _merge(tree, source(environ))
+    return tree
 
 
 _IDENTITY = ("group_id", "group_instance_id", "session_timeout", "transaction_timeout")
@@ -63,16 +68,18 @@ def credentials_source(
     """
     Return what reads client id and secret anew at every call.
 
-    A secret that is rotated on disk is picked up with the next token; until the
-    folder can be read again, the last one stays.
+    A secret that is rotated on disk is picked up with the next token; until the file or
+    the folder can be read again, the last one stays.
     """
     last = (config.jet.client_id, config.jet.client_secret.get_secret_value())
 
     def read() -> tuple[str, str]:
         nonlocal last
         try:
-            jet = _merge(_secrets(environ), _variables(environ)).get("jet", {})
+            jet = _read(environ)["jet"]
         except ConfigurationError:
+            return last
+        if not isinstance(jet, dict):  # a file that is being written
             return last
         last = (
             str(jet.get("client_id") or last[0]),

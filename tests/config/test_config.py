@@ -281,6 +281,22 @@ def test_a_secret_that_cannot_be_read_any_more_stays_as_it_was(tmp_path: Path) -
     assert read() == ("id", "old")
 
 
+def test_a_secret_that_is_changed_in_the_file_is_taken_with_the_next_token(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("jet: {client_id: id, client_secret: old}")
+    environ = {k: v for k, v in BASE.items() if "JET__" not in k}
+    environ["JETWORKER_CONFIG"] = str(file)
+    read = credentials_source(load(environ), environ)
+
+    file.write_text("jet: {client_id: id, client_secret: new}")
+    assert read() == ("id", "new")
+
+    file.write_text("jet: is being written")
+    assert read() == ("id", "new")
+
+
 SASL = {
     "KAFKA__SECURITY_PROTOCOL": "sasl_plaintext",
     "KAFKA__SASL_MECHANISM": "scram-sha-256",
