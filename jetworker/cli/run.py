@@ -109,6 +109,9 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
 async def _listen(probes: HttpServer, config: Config) -> int:
     try:
         return await probes.start(config.http.host, config.http.port)
+    except UnicodeError as exc:  # an empty part between dots, or one that is too long
+        msg = f"JETWORKER_HTTP__HOST: {config.http.host} cannot be used: no name"
+        raise ConfigurationError(msg) from exc
     except OSError as exc:
         is_host = isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL
         name = "HOST" if is_host else "PORT"

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from jetworker.cli.run import work
+from jetworker.cli.run import _listen, work
 from jetworker.config.model import Config
-from jetworker.core.errors import LoopEnded
+from jetworker.core.errors import ConfigurationError, LoopEnded
+from jetworker.http.server import HttpServer
 from jetworker.worker.assembly import Parts
 
 
@@ -73,3 +75,20 @@ async def test_after_the_stop_all_loops_end_quietly() -> None:
     stopping.set()
 
     await asyncio.wait_for(working, 10)
+
+
+@pytest.mark.parametrize("host", ["0.0.0..0", "name." + "x" * 64])
+async def test_a_host_that_is_no_name_at_all_is_named(host: str) -> None:
+    """Python says so by an error of its encodings, and not of its sockets."""
+    config = cast("Config", SimpleNamespace(http=SimpleNamespace(host=host, port=0)))
+    probes = HttpServer(cast("Any", _Facts()), CollectorRegistry())
+
+    with pytest.raises(ConfigurationError) as caught:
+        await _listen(probes, config)
+    await probes.stop()
+
+    assert str(caught.value) == f"JETWORKER_HTTP__HOST: {host} cannot be used: no name"
+
+
+class _Facts:
+    live = ready = dict

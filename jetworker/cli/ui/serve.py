@@ -1,7 +1,9 @@
 """The composition root of `jetworker ui`: follows, serves, and stops with a signal."""
 
 import asyncio
+import errno
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 
@@ -32,9 +34,8 @@ async def serve(config: Config, environ: Mapping[str, str], options: Options) ->
     )
     try:
         port = await server.start()
-    except OSError as exc:
-        msg = f"--port: {options.port} cannot be used: {exc.strerror}"
-        raise ConfigurationError(msg) from exc
+    except (OSError, UnicodeError) as exc:
+        raise _unusable(options, exc) from exc
     if not is_loopback(options.host) and not options.user_header:
         log.warning(
             "the page can be reached from other machines and asks nobody who they are:"
@@ -55,6 +56,16 @@ async def serve(config: Config, environ: Mapping[str, str], options: Options) ->
         await asyncio.gather(following, asked, return_exceptions=True)
         await server.stop()
     return OK
+
+
+def _unusable(options: Options, exc: OSError | UnicodeError) -> ConfigurationError:
+    """Say which of host and port nobody can listen at."""
+    if isinstance(exc, UnicodeError):  # two dots in a row, or a part that is too long
+        return ConfigurationError(f"--host: {options.host} cannot be used: no name")
+    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
+        why = f"--host: {options.host} cannot be used: {exc.strerror}"
+        return ConfigurationError(why)
+    return ConfigurationError(f"--port: {options.port} cannot be used: {exc.strerror}")
 
 
 def _shown(host: str) -> str:
