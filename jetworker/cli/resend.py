@@ -187,9 +187,15 @@ def _records(
     taken: frozenset[str],
     new_id: str | None,
 ) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Make the records, and what is told of each; raises InvalidRecord."""
+    """Make the records, and what is told of each; raises NotResendable, InvalidRecord."""
     records: list[Record] = []
     told: list[dict[str, Any]] = []
+    if new_id is not None and new_id in taken:
+        msg = (
+            f"--id: {new_id} is taken already, nothing would be sent: `jetworker explain"
+            f" {new_id}` says what became of it"
+        )
+        raise NotResendable(msg)
     used = set(taken)
     for command in sends:
         name = new_id or _next_id(command.command_id, used)
