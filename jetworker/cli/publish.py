@@ -13,7 +13,7 @@ from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.cli.watch import Screen, screen
 from jetworker.config.model import Config
-from jetworker.core.errors import InvalidRecord, JetworkerError
+from jetworker.core.errors import InvalidRecord, JetworkerError, StoreError
 from jetworker.kafka.clients import bounded
 from jetworker.kafka.reader import find, tail
 from jetworker.kafka.sign_in import client_options
@@ -22,6 +22,10 @@ from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import SentData
 from jetworker.wire.record import Record
 from jetworker.wire.units import counted
+
+
+class MayBePublished(StoreError):
+    """Kafka took some of the records, all or none: it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,20 +217,28 @@ async def _produce(config: Config, record: _Record) -> tuple[int, int]:
 async def publish_all(
     config: Config, records: Sequence[Record]
 ) -> list[tuple[int, int]]:
-    """Publish records; returns the partition and the offset of each."""
+    """
+    Publish records; returns the partition and the offset of each.
+
+    Raises MayBePublished where Kafka did not answer for all of them, StoreError where
+    nothing was published.
+    """
     producer = AIOKafkaProducer(**client_options(config.kafka), acks="all")
     try:
         await bounded(producer.start(), "connecting")
-        sent = [
-            await bounded(
-                producer.send(
-                    each.topic, each.value, each.key, partition=each.partition
-                ),
-                "publishing",
-            )
-            for each in records
-        ]
-        told = [await bounded(each, "publishing") for each in sent]
+        try:
+            sent = [
+                await bounded(
+                    producer.send(
+                        each.topic, each.value, each.key, partition=each.partition
+                    ),
+                    "publishing",
+                )
+                for each in records
+            ]
+            told = [await bounded(each, "publishing") for each in sent]
+        except StoreError as exc:
+            raise MayBePublished(str(exc)) from exc
     finally:
         await producer.stop()
     return [(each.partition, each.offset) for each in told]

@@ -10,7 +10,7 @@ import orjson
 from jetworker.cli import output
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
 from jetworker.cli.jobs import jet_client
-from jetworker.cli.publish import publish_all
+from jetworker.cli.publish import MayBePublished, publish_all
 from jetworker.cli.watch import tell_unknown
 from jetworker.config.model import Config
 from jetworker.core.command import ObjectSpec, Send
@@ -60,7 +60,7 @@ async def resend(
     as_json: bool,
 ) -> int:
     """
-    Publish ended commands again, each under a new id; all of them or none.
+    Publish ended commands again, each under a new id; none where one cannot be.
 
     1 if one is not known or retention took its record, 2 if one has not ended or Jet
     does not name all that failed of it.
@@ -99,7 +99,7 @@ async def send_again(
     failed_only: bool,
 ) -> tuple[ResentData, ...]:
     """
-    Publish ended commands again, each under a new id; all of them or none.
+    Publish ended commands again, each under a new id; none where one cannot be.
 
     Raises Unknown, RecordGone, NotResendable or InvalidRecord, StoreError and JetError.
     """
@@ -143,7 +143,7 @@ async def send_again(
             ]
     taken = found.ids | known.keys() | hidden.keys()
     records, told = _records(config, [send for _, send in chosen], taken, new_id)
-    where = await publish_all(config, records)
+    where = await _publish(config, records)
     return tuple(
         ResentData(**each, partition=partition, offset=offset)
         for each, (partition, offset) in zip(told, where, strict=True)
@@ -169,6 +169,19 @@ async def _find(config: Config, ended: Iterable[Finished]) -> _Found:
             if command.fingerprint == wanted.get(command.command_id):
                 sends[command.command_id] = command
     return _Found(sends, frozenset(ids))
+
+
+async def _publish(config: Config, records: Sequence[Record]) -> list[tuple[int, int]]:
+    """Publish the new commands; raises MayBePublished that names them, StoreError."""
+    try:
+        return await publish_all(config, records)
+    except MayBePublished as exc:
+        names = ", ".join((each.key or b"").decode() for each in records)
+        msg = (
+            f"{exc}: {names} may be published: look before you repeat it (jetworker"
+            " explain), or repeat each with --id, which refuses one that is"
+        )
+        raise MayBePublished(msg) from exc
 
 
 def _decoded(config: Config, record: Any) -> Send | None:

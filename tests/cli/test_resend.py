@@ -1,9 +1,15 @@
 """What `jetworker resend` publishes, and what it refuses to."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from jetworker.cli.resend import NotResendable, _records
+from jetworker.cli import publish
+from jetworker.cli.publish import MayBePublished, publish_all
+from jetworker.cli.resend import NotResendable, _publish, _records
 from jetworker.core.command import CommandId, ObjectSpec, RouteName, Send
+from jetworker.core.errors import StoreError
 from tests.cli.test_ui_follow import CONFIG
 
 
@@ -32,3 +38,54 @@ def test_an_id_that_is_taken_is_refused_and_nothing_is_said_to_be_sent(
         _records(CONFIG, [a_send()], taken, name)
     (record,), _ = _records(CONFIG, [a_send()], taken, "mine")
     assert record.key == b"mine"
+
+
+class _Broker:
+    """A Kafka that takes so many records, and answers no more."""
+
+    def __init__(self, takes: int) -> None:
+        self._left = takes
+
+    def __call__(self, **_: Any) -> "_Broker":
+        return self
+
+    async def start(self) -> None:
+        if self._left < 0:
+            raise OSError
+
+    async def send(self, *_: Any, **__: Any) -> "asyncio.Future[Any]":
+        answer = asyncio.get_running_loop().create_future()
+        self._left -= 1
+        if self._left < 0:
+            answer.set_exception(TimeoutError())
+        else:
+            answer.set_result(Taken())
+        return answer
+
+    async def stop(self) -> None:
+        pass
+
+
+class Taken:
+    """Where a record is."""
+
+    partition, offset = 0, 7
+
+
+async def test_a_resend_that_kafka_answers_in_part_names_what_may_be_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Repeated as it was, it would send what was published once more, as the next -3."""
+    sends = [a_send("a"), a_send("b")]
+    records, _ = _records(CONFIG, sends, frozenset({"a", "b"}), None)
+
+    monkeypatch.setattr(publish, "AIOKafkaProducer", _Broker(takes=1))
+    with pytest.raises(StoreError) as told:
+        await _publish(CONFIG, records)
+    assert "a-2, b-2 may be published" in str(told.value)
+    assert "--id" in str(told.value)
+
+    monkeypatch.setattr(publish, "AIOKafkaProducer", _Broker(takes=-1))
+    with pytest.raises(StoreError) as told:
+        await publish_all(CONFIG, records)
+    assert not isinstance(told.value, MayBePublished)

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from jetworker.cli.publish import MayBePublished
 from jetworker.cli.resend import NotResendable
 from jetworker.cli.ui.door import Options, is_loopback
 from jetworker.cli.ui.follow import Seen
@@ -517,6 +518,28 @@ async def test_failed_commands_are_sent_again_once_for_each_confirmation(
     shown = await acting.text(done.headers["location"])
     assert "2 new commands published" in shown
     assert '<a href="/deliveries/b-2">' in shown
+
+
+async def test_nobody_is_told_to_repeat_what_may_be_published(
+    acting: Ui, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Confirmed once more, each would be sent again under the next number."""
+
+    async def send_again(*_: Any, **__: Any) -> tuple[str, ...]:
+        raise MayBePublished("a-2 may be published: look before you repeat it")
+
+    monkeypatch.setattr(acting.kafka, "send_again", send_again)
+    acting.seen.installation.put(a_row("a", State.FAILED))
+    token = await acting.token("/deliveries?state=failed")
+    form = {"token": token, "action": "send-again", "id": ["a"]}
+    once = re.search('name="once" value="([^"]+)"', (await acting.order(**form)).text)
+    assert once is not None
+
+    done = await acting.order(**form | {"confirmed": "1", "once": once[1]})
+
+    assert done.status_code == 503
+    assert "look before you repeat it" in done.text
+    assert "Try again" not in done.text
 
 
 async def test_of_a_failed_command_what_failed_can_be_sent_again_alone(

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
+from jetworker.cli.publish import MayBePublished
 from jetworker.cli.ui.acting import ActingPages, Publishes
 from jetworker.cli.ui.door import Door, Options
 from jetworker.cli.ui.drawing import HEADERS, Drawing
@@ -94,7 +95,9 @@ class UiServer:
                 "error.html",
                 503,
                 title="Kafka did not answer",
-                why=f"{exc}. Try again.",
+                why=f"{exc}."
+                if isinstance(exc, MayBePublished)
+                else f"{exc}. Try again.",
             )
 
     async def _livez(self, _request: web.Request) -> web.Response:
