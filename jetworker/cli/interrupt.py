@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from jetworker.cli.exit_codes import OK
@@ -22,6 +22,16 @@ def run_until_interrupted(coroutine: Coroutine[Any, Any, int]) -> int:
     with suppress(KeyboardInterrupt):  # before there is a loop to take the signal
         return asyncio.run(_run(coroutine))
     return OK
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a call that the loop waits for, as the reading of an answer is."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _run(coroutine: Coroutine[Any, Any, int]) -> int:

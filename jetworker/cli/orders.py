@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
+from jetworker.cli.interrupt import interruptible
 from jetworker.cli.listing import Selection, readable
 from jetworker.cli.publish import publish_all
 from jetworker.config.model import Config
@@ -122,13 +123,18 @@ async def order_all(
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:
-    """Ask whoever is at the terminal; without one, *yes* must have been given."""
+    """
+    Ask whoever is at the terminal; without one, *yes* must have been given.
+
+    Raises typer.Abort on Ctrl-C.
+    """
     if yes:
         return True
     if not sys.stdin.isatty():
         output.remark("nobody can be asked here: say --yes to do it")
         return False
-    return typer.confirm(question, err=True)
+    with interruptible():
+        return typer.confirm(question, err=True)
 
 
 def count(chosen: list[Place]) -> str:

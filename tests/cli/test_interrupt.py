@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+import sys
 
 import pytest
+import typer
 
 from jetworker.cli import interrupt
 from jetworker.cli.interrupt import run_until_interrupted
+from jetworker.cli.orders import is_confirmed
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +67,22 @@ def test_what_a_command_leaves_running_is_ended_too() -> None:
 
     assert run_until_interrupted(leaves_something()) == 4
     assert left[0].cancelled()
+
+
+def test_a_question_is_left_by_ctrl_c_and_not_only_after_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a terminal is read the loop stands still, and with it who heeds Ctrl-C."""
+
+    def type_nothing(_question: str) -> str:
+        press_ctrl_c()
+        return "y"
+
+    async def asks() -> int:
+        return 3 if is_confirmed("replay 7?", yes=False) else 4
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(f"{typer.confirm.__module__}.visible_prompt_func", type_nothing)
+
+    with pytest.raises(typer.Abort):
+        run_until_interrupted(asks())
