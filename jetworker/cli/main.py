@@ -169,7 +169,8 @@ def watch(
     """Follow events: progress bars on a terminal, NDJSON otherwise."""
     from jetworker.cli import watch as watching
 
-    _leave(watching.watch(_load_config(), command_id, as_json=as_json))
+    watched = watching.watch(_load_config(), command_id, as_json=as_json)
+    _leave(watched, has_end=command_id is not None)
 
 
 @cli.command()
@@ -605,11 +606,11 @@ def _load_config() -> "Config":
     return config
 
 
-def _leave(coroutine: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run a command and leave with its exit code; Ctrl-C is no error."""
+def _leave(coroutine: Coroutine[Any, Any, int], *, has_end: bool = True) -> NoReturn:
+    """Run a command and leave with its exit code, whatever Ctrl-C makes of it."""
     from jetworker.cli.interrupt import run_until_interrupted
 
-    raise typer.Exit(run_until_interrupted(coroutine))
+    raise typer.Exit(run_until_interrupted(coroutine, has_end=has_end))
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -54,7 +54,19 @@ def test_a_cancellation_that_is_swallowed_is_repeated() -> None:
         await swallows(2)
         return 1
 
-    assert run_until_interrupted(goes_on()) == 0
+    assert run_until_interrupted(goes_on()) == 130
+
+
+def test_what_was_interrupted_before_its_end_has_not_succeeded() -> None:
+    """`jetworker send --wait … && rm …`: 0 would say that all was delivered."""
+
+    async def waits() -> int:
+        press_ctrl_c()
+        await asyncio.Event().wait()
+        return 0
+
+    assert run_until_interrupted(waits()) == 130
+    assert run_until_interrupted(waits(), has_end=False) == 0
 
 
 def test_what_a_command_leaves_running_is_ended_too() -> None:
