@@ -320,19 +320,8 @@ def _facts(shown: ShownLetterData) -> Iterable[tuple[str, str]]:
         yield "came from", f"the replay of {shown.replayed_from}"
     yield "replayed", shown.replayed_at or "no"
     coded = f"{shown.key_base64} (base64)" if shown.key_base64 else "-"
-    yield "key", _plain(shown.key) if shown.key else coded
+    yield "key", shown.key or coded
     for each in shown.headers:
-        yield (
-            "header",
-            f"{_plain(each.name)}: {_plain(each.value or each.base64 or '')}",
-        )
+        yield "header", f"{each.name}: {each.value or each.base64 or ''}"
     coded = f"{shown.value_base64} (base64)" if shown.value_base64 else "-"
-    yield "value", _plain(shown.value) if shown.value else coded
-
-
-def _plain(text: str) -> str:
-    """Return text that cannot move a terminal's cursor or colour it."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text
-    )
+    yield "value", shown.value or coded

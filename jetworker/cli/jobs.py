@@ -157,7 +157,7 @@ def _print(job: JetJob, *, as_json: bool) -> None:
     if as_json:
         output.document(_data(job))
     else:
-        output.say("\t".join(_row(job)))
+        output.row(_row(job))
 
 
 def _row(job: JetJob) -> tuple[str, str, str]:

@@ -121,7 +121,7 @@ class _Lines:
         pass
 
     def show(self, event: ReadEvent) -> None:
-        output.say(event.value.decode())
+        output.verbatim(event.value.decode())
 
 
 class _Bars:

@@ -149,6 +149,38 @@ async def test_a_table_shows_names_with_brackets_and_colons_as_they_are() -> Non
     assert seen.text.endswith("[demo] :fire:\n")
 
 
+HOSTILE = """
+from jetworker.cli import output
+name = "a\\x1b]0;owned\\x07\\r\\u202eb\\tc\\nd\\udcff"
+output.table(("id", "name"), [("1", name)])
+output.say(name)
+output.remark(name)
+"""
+SHOWN = r"a\x1b]0;owned\x07\r\u202eb\tc\nd\udcff"
+
+
+async def test_what_strangers_wrote_moves_no_cursor_and_makes_no_line() -> None:
+    """A command's id in a dead letter, a job's name, a path: each is shown as it is."""
+    seen = await see([sys.executable, "-c", HOSTILE], ENVIRON)
+
+    assert seen.code == 0
+    assert seen.text.count(SHOWN) == 3
+
+
+def test_a_line_of_cells_has_no_tab_and_no_end_but_its_own() -> None:
+    piped = subprocess.run(
+        [sys.executable, "-c", HOSTILE],
+        env=ENVIRON,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert piped.stdout == f"id\tname\n1\t{SHOWN}\n{SHOWN}\n"
+    assert piped.stderr == f"jetworker: {SHOWN}\n"
+
+
 def test_a_free_threaded_python_is_refused_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -214,16 +214,16 @@ def _print(
 
 async def _keep(folder: Path, environ: dict[str, str], pages: list[str]) -> None:
     """Say how to play with it, and go on until Ctrl-C."""
-    output.say("\nit goes on running; its workers' status pages:\n")
+    output.verbatim("\nit goes on running; its workers' status pages:\n")
     for page in pages:
         output.say(page)
-    output.say("\nin another terminal, each line as it is:\n")
+    output.verbatim("\nin another terminal, each line as it is:\n")
     for command in _commands(folder, environ):
         output.say(command)
-    output.say("\nor, for a shell of your own:\n")
+    output.verbatim("\nor, for a shell of your own:\n")
     for export in _exports(environ):
         output.say(export)
-    output.say("\nCtrl-C ends it")
+    output.verbatim("\nCtrl-C ends it")
     ending = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
