@@ -1,6 +1,5 @@
 """The command line: every command's arguments, help and exit code."""
 
-import json
 import logging
 import os
 import sys
@@ -50,6 +49,13 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Its code.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _json(text: str) -> Any:
+    """Read JSON as a worker does; raises ValueError."""
+    from jetworker.wire import strict_json
+
+    return strict_json.loads(text.encode())
 
 
 def run() -> None:
@@ -135,7 +141,7 @@ def send(
     *,
     command_id: Annotated[str | None, typer.Option("--id")] = None,
     metadata: Annotated[
-        Any, typer.Option(help="A JSON object.", parser=json.loads, metavar="JSON")
+        Any, typer.Option(help="A JSON object.", parser=_json, metavar="JSON")
     ] = None,
     expires_at: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
     sizes: Annotated[

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from aiokafka import AIOKafkaProducer
 
 from jetworker.cli import output, unanswered
@@ -128,11 +129,14 @@ async def order(config: Config, command: dict[str, Any], *, as_json: bool) -> in
 
 def _encode(config: Config, command: dict[str, Any]) -> bytes | None:
     """Return the command's bytes; None, and why on stderr, if it would be rejected."""
-    value = commands.encode(command)
     try:
+        value = commands.encode(command)
         commands.decode(value, (), max_objects=config.limits.max_objects)
     except InvalidRecord as exc:
         output.remark(f"{exc.reject.reason}: {exc.reject.message}")
+        return None
+    except orjson.JSONEncodeError as exc:
+        output.remark(f"invalid_command: cannot be written as JSON: {exc}")
         return None
     return value
 

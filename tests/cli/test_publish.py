@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from jetworker.cli.publish import objects
+from jetworker.cli.exit_codes import REJECTED
+from jetworker.cli.main import cli
+from jetworker.cli.publish import fields, objects, send
 from jetworker.core.errors import JetworkerError
+from tests.cli.test_ui_follow import CONFIG
 
 
 def test_sizes_are_those_of_the_files_in_their_order() -> None:
@@ -48,3 +52,28 @@ def test_a_size_is_looked_up_below_a_folder_that_shows_the_source(
         objects(["/folder"], [], tmp_path)
     with pytest.raises(JetworkerError, match=r"--stat: .*/gone is not a file"):
         objects(["/gone"], [], tmp_path)
+
+
+async def test_a_path_that_is_no_utf_8_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So a file is called that a shell's * found, and JSON has no way to say it."""
+    command = fields("r", objects(["/caf\udce9.mov"], [], None), "c-1", None, None)
+
+    code = await send(CONFIG, command, wait=False, as_json=False)
+
+    assert code == REJECTED
+    assert capsys.readouterr().err == (
+        "jetworker: invalid_command: cannot be written as JSON: str is not valid UTF-8:"
+        " surrogates not allowed\n"
+    )
+
+
+@pytest.mark.parametrize("metadata", ['{"a": NaN}', '{"a": 1, "a": 2}', "{"])
+def test_metadata_that_a_worker_would_not_read_is_not_published_as_something_else(
+    metadata: str,
+) -> None:
+    told = CliRunner().invoke(cli, ["send", "r", "/a", "--metadata", metadata])
+
+    assert told.exit_code == REJECTED
+    assert "Invalid value for '--metadata': " in told.stderr
