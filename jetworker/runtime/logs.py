@@ -51,11 +51,18 @@ class OnceAMinute:
             self._said[key] = said_at, held_back + 1
             raise structlog.DropEvent
         if len(self._said) >= _MOST_COMPLAINTS:
-            self._said.clear()
+            self._forget(now)
         self._said[key] = now, 0
         if held_back:
             fields["not_repeated"] = held_back
         return fields
+
+    def _forget(self, now: float) -> None:
+        """Forget what may be said again; all, if that is too much for one minute."""
+        last = {
+            key: told for key, told in self._said.items() if now - told[0] < _MINUTE
+        }
+        self._said = last if len(last) < _MOST_COMPLAINTS else {}
 
 
 def configure(level: str, form: Literal["json", "console"]) -> None:

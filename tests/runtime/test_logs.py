@@ -207,6 +207,20 @@ def test_complaints_about_very_many_things_do_not_fill_the_memory() -> None:
     assert len(once._said) <= 1000  # noqa: SLF001 -- that is the claim
 
 
+def test_old_complaints_are_forgotten_before_those_of_this_minute() -> None:
+    now = 0.0
+    once = OnceAMinute(lambda: now)
+    for number in range(999):
+        once(None, "warning", {"event": "x", "about": number})
+    now += 60
+    once(None, "warning", {"event": "no token", "about": "token"})
+
+    once(None, "warning", {"event": "x", "about": "one more than is remembered"})
+
+    with pytest.raises(structlog.DropEvent):
+        once(None, "warning", {"event": "no token", "about": "token"})
+
+
 def test_a_line_that_may_be_repeated_does_not_show_how_that_is_known() -> None:
     code = "for _ in range(5): log.warning('no token', about='token')"
 
