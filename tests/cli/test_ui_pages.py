@@ -224,7 +224,11 @@ async def test_a_list_is_filtered_by_its_address_and_paged(ui: Ui) -> None:
     assert "This page lies behind the end: there are 120." in behind
 
 
-@pytest.mark.parametrize("query", ["state=nonsense", "offset=-1", "offset=²", "x=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["state=nonsense", "offset=-1", "offset=²", "x=1", f"offset={'9' * 5000}"],
+    ids=lambda query: query[:12],
+)
 async def test_what_makes_no_sense_in_an_address_is_left_out(
     ui: Ui, query: str
 ) -> None:
@@ -282,6 +286,10 @@ async def test_what_an_event_tells_is_apart_from_each_other(ui: Ui) -> None:
     assert told.endswith(
         "delivery.accepted #1 Jet: COMPLETED 1 object, 50 B objects_failed one failed"
     )
+
+
+async def test_a_number_that_is_no_place_finds_no_letter(ui: Ui) -> None:
+    await ui.text(f"/dead-letters/0/{'9' * 5000}", 404)
 
 
 async def test_an_unknown_command_is_said_to_be_one(ui: Ui) -> None:

@@ -288,6 +288,8 @@ async def test_deliveries_are_paged_with_their_total(
     told = (await http.get("/api/deliveries?limit=2&offset=248")).json()
     most = (await http.get("/api/deliveries?limit=99999")).json()
     odd = (await http.get("/api/deliveries?limit=x&offset=-1")).json()
+    long = (await http.get(f"/api/deliveries?offset={'9' * 5000}")).json()
+    assert long == (await http.get("/api/deliveries")).json()
 
     assert (told["total"], [each["commandId"] for each in told["deliveries"]]) == (
         250,

@@ -1,5 +1,6 @@
 """The pages to look at: what is known, what needs somebody, and every single one."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from jetworker.wire import rows, snapshots
 
 _SHOWN_BYTES = 16_384
 _FEW = 5
+_NUMBER = re.compile("[0-9]{1,18}")  # Python reads no number of 5,000 digits
 
 
 class Records(Protocol):
@@ -51,7 +53,8 @@ class LookingPages:
         router.add_get("/deliveries", self._deliveries)
         router.add_get("/deliveries/{command_id}", self._delivery)
         router.add_get("/dead-letters", self._letters)
-        router.add_get(r"/dead-letters/{partition:\d+}/{offset:\d+}", self._letter)
+        place = "{partition:[0-9]{1,18}}/{offset:[0-9]{1,18}}"
+        router.add_get(f"/dead-letters/{place}", self._letter)
 
     async def _overview(self, request: web.Request) -> web.Response:
         installation = self._seen.installation
@@ -207,7 +210,7 @@ def _query(request: web.Request) -> Query:
 
 def _offset(request: web.Request) -> int:
     given = request.query.get("offset", "")
-    return int(given) if given.isdecimal() and given.isascii() else 0
+    return int(given) if _NUMBER.fullmatch(given) else 0
 
 
 def _is_about(record: Any, command_id: str) -> bool:
