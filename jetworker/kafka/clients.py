@@ -208,9 +208,13 @@ class KafkaClients:
         (count,) = await bounded(topic_ids.count(client, topic), doing)
         return [TopicPartition(topic, number) for number in range(count)]
 
+    def admin(self) -> AIOKafkaAdminClient:
+        """Make a client that asks about groups; raises StoreError."""
+        return AIOKafkaAdminClient(**self._options())
+
     async def has_members(self, group_id: str) -> bool | None:
         """Return whether a group has members, None if we may not ask."""
-        admin = AIOKafkaAdminClient(**self._options())
+        admin = self.admin()
         doing = f"asking for the members of group {group_id}"
         try:
             await bounded(admin.start(), doing)

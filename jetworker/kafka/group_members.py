@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from jetworker.config.model import Config
 from jetworker.kafka.clients import KafkaClients, bounded
-from jetworker.kafka.sign_in import client_options
 
 _GROUP, _STATE, _MEMBERS = 0, 2, 5  # fields of a described group, in every version
 
@@ -49,7 +47,8 @@ class GroupView:
 async def look(config: Config) -> GroupView:
     """Ask Kafka about the group; raises StoreError."""
     topic, group = config.topics.commands, config.kafka.group_id
-    admin = AIOKafkaAdminClient(**client_options(config.kafka))
+    kafka = KafkaClients(config.kafka, config.topics)
+    admin = kafka.admin()
     try:
         await bounded(admin.start(), "connecting")
         answer: Any
@@ -62,7 +61,7 @@ async def look(config: Config) -> GroupView:
     finally:
         await admin.close()
     described = answer.groups[0]
-    async with KafkaClients(config.kafka, config.topics).reader(topic) as consumer:
+    async with kafka.reader(topic) as consumer:
         ends = await bounded(
             consumer.end_offsets(consumer.assignment()), "asking for the ends"
         )

@@ -1,11 +1,16 @@
 """Commands sign in to Kafka as a worker does, whatever the mechanism is."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from jetworker.cli.ui.orders import Action, Publisher
 from jetworker.config.load import load
+from jetworker.config.model import KafkaConfig
 from jetworker.core.errors import StoreError
 from jetworker.kafka import group_members
+from tests.config.test_config import PEMS
 
 BY_TOKEN = load(
     {
@@ -35,3 +40,25 @@ async def test_an_order_of_the_page_is_published_by_who_signs_in_by_token() -> N
 
     with pytest.raises(StoreError, match=AWAY):
         await publisher.order(Action.CANCEL, ())
+
+
+async def test_a_file_that_is_being_replaced_does_not_end_who_looks_at_the_group(
+    tmp_path: Path,
+) -> None:
+    """The page looks every few seconds, and goes on once the file is there again."""
+    authority = tmp_path / "ca.pem"
+    shutil.copy(PEMS / "plain.pem", authority)
+    config = BY_TOKEN.model_copy(
+        update={
+            "kafka": KafkaConfig(
+                bootstrap_servers="127.0.0.1:1",
+                security_protocol="SSL",
+                ssl_ca_location=authority,
+            )
+        }
+    )
+
+    authority.unlink()
+
+    with pytest.raises(StoreError, match="ssl_ca_location: there is no such file"):
+        await group_members.look(config)
