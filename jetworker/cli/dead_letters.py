@@ -100,7 +100,7 @@ async def replay(
     Publish the chosen records again, where they were, each once.
 
     A letter that came from a replay is replayed by its position only: what is refused
-    for ever would go round for ever.
+    for ever would go round for ever. 1 if any that is meant was not replayed.
     """
     box = await _read(config)
     missing = chosen.positions - {letter.position for letter in box.letters}
@@ -117,17 +117,19 @@ async def replay(
     if not as_json:
         _tell(meant, skipped)
     published: dict[Position, WhereData] = {}
+    is_whole = not missing
     if meant and not dry_run:
         if not is_confirmed(f"replay {len(meant)}?", yes=yes):
             return REJECTED
         published = await _publish(config, meant)
+        is_whole = is_whole and len(published) == len(meant)
     if as_json:
         done = tuple(_replayed(each, published) for each in meant)
         already = tuple(str(each.position) for each in skipped)
         output.document(ReplayData(dry_run=dry_run, replayed=done, skipped=already))
     elif not dry_run:
         output.say(f"replayed: {len(published)}")
-    return FAILED if missing else OK
+    return OK if is_whole else FAILED
 
 
 async def replay_at(
@@ -175,7 +177,8 @@ async def _publish(
     try:
         async with kafka.producer(f"jetworker-replay-{topic}") as producer:
             marks = (await _read(config)).marks
-            left = [each for each in meant if each.position not in marks]
+            wanted = [each for each in meant if each.position not in marks]
+            left = await _with_a_way_back(producer, wanted)
             for start in range(0, len(left), _AT_ONCE):
                 batch = left[start : start + _AT_ONCE]
                 published |= await _transaction(producer, batch, topic)
@@ -183,6 +186,25 @@ async def _publish(
         msg = f"another replay has begun; this one had replayed {len(published)}"
         raise StoreError(msg) from exc
     return published
+
+
+async def _with_a_way_back(
+    producer: AIOKafkaProducer, letters: Sequence[Letter]
+) -> list[Letter]:
+    """Return the letters whose partition is still there, and say of the others."""
+    there = {
+        topic: await bounded(
+            producer.partitions_for(topic), f"asking for the partitions of {topic}"
+        )
+        for topic in sorted({each.topic for each in letters})
+    }
+    for each in letters:
+        if each.partition not in there[each.topic]:
+            output.remark(
+                f"{each.position} is left as it is: {each.topic} has no partition"
+                f" {each.partition} any more"
+            )
+    return [each for each in letters if each.partition in there[each.topic]]
 
 
 async def _transaction(
