@@ -159,7 +159,7 @@ async def _follow(config: Config, record: _Record, shown: Screen) -> int:
             unanswered.say_why(config, lambda: () if heard.is_set() else (where,))
         )
         if not record.is_order:
-            return await listener
+            return await _to_its_end(listener, record.command_id)
         await asyncio.wait((listener,), timeout=unanswered.GIVEN_UP_AFTER)
         if listener.done():
             return listener.result()
@@ -169,6 +169,18 @@ async def _follow(config: Config, record: _Record, shown: Screen) -> int:
         listener.cancel()
         if doubting is not None:
             doubting.cancel()
+
+
+async def _to_its_end(listener: "asyncio.Task[int]", command_id: str) -> int:
+    """Return how a send has ended; what breaks meanwhile takes nothing back."""
+    try:
+        return await listener
+    except StoreError as exc:
+        msg = (
+            f"{exc}; {command_id} is published: jetworker watch {command_id} follows it"
+            " further"
+        )
+        raise StoreError(msg) from exc
 
 
 async def _listen(
@@ -208,14 +220,28 @@ def _code(event: ReadEvent, where: tuple[int, int], *, is_order: bool) -> int | 
 
 
 async def _produce(config: Config, record: _Record) -> tuple[int, int]:
-    """Publish it; returns its partition and offset."""
+    """
+    Publish it; returns its partition and offset.
+
+    Raises MayBePublished, which says how to repeat a send: an id that was made for it
+    would not be made again. An order may be repeated as it is.
+    """
     made = Record(
         config.topics.commands,
         record.command_id.encode(),
         record.value,
         partition=record.partition,
     )
-    return (await publish_all(config, (made,)))[0]
+    try:
+        return (await publish_all(config, (made,)))[0]
+    except MayBePublished as exc:
+        if record.is_order:
+            raise
+        msg = (
+            f"{exc}: {record.command_id} may be published: repeat it with --id"
+            f" {record.command_id}, and it is delivered once"
+        )
+        raise MayBePublished(msg) from exc
 
 
 async def publish_all(

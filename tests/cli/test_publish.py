@@ -1,15 +1,20 @@
 """What `jetworker send` makes of paths and sizes, and what it says where they do not fit."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from jetworker.cli import publish
 from jetworker.cli.exit_codes import REJECTED
 from jetworker.cli.main import cli
 from jetworker.cli.publish import fields, objects, send
-from jetworker.core.errors import JetworkerError
+from jetworker.core.errors import JetworkerError, StoreError
+from jetworker.wire.events import ReadEvent
 from tests.cli.test_ui_follow import CONFIG
+from tests.support.taking import TakesSome
 
 
 def test_sizes_are_those_of_the_files_in_their_order() -> None:
@@ -67,6 +72,38 @@ async def test_a_path_that_is_no_utf_8_is_refused_in_one_line(
         "jetworker: invalid_command: cannot be written as JSON: str is not valid UTF-8:"
         " surrogates not allowed\n"
     )
+
+
+async def test_a_send_that_kafka_did_not_answer_names_the_id_to_repeat_it_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without --id it would get another one, and its objects be delivered twice."""
+    command = fields("r", objects(["/a"], [], None), None, None, None)
+    name = command["commandId"]
+    monkeypatch.setattr(publish, "AIOKafkaProducer", TakesSome(takes=0))
+
+    with pytest.raises(publish.MayBePublished, match=f"--id {name}"):
+        await send(CONFIG, command, wait=False, as_json=False)
+
+
+async def test_who_waits_in_vain_is_told_what_was_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def breaks(
+        _config: object, _id: str, listening: asyncio.Event
+    ) -> AsyncIterator[ReadEvent]:
+        listening.set()
+        await asyncio.sleep(0)
+        for event in list[ReadEvent]():
+            yield event
+        raise StoreError("reading jet.events: no broker answers")
+
+    command = fields("r", objects(["/a"], [], None), "c-1", None, None)
+    monkeypatch.setattr(publish, "AIOKafkaProducer", TakesSome(takes=1))
+    monkeypatch.setattr(publish, "tail", breaks)
+
+    with pytest.raises(StoreError, match="c-1 is published: jetworker watch c-1"):
+        await send(CONFIG, command, wait=True, as_json=True)
 
 
 @pytest.mark.parametrize("metadata", ['{"a": NaN}', '{"a": 1, "a": 2}', "{"])

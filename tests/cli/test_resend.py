@@ -1,8 +1,5 @@
 """What `jetworker resend` publishes, and what it refuses to."""
 
-import asyncio
-from typing import Any
-
 import pytest
 
 from jetworker.cli import publish
@@ -11,6 +8,7 @@ from jetworker.cli.resend import NotResendable, _publish, _records
 from jetworker.core.command import CommandId, ObjectSpec, RouteName, Send
 from jetworker.core.errors import StoreError
 from tests.cli.test_ui_follow import CONFIG
+from tests.support.taking import TakesSome
 
 
 def a_send(command_id: str = "bad") -> Send:
@@ -40,38 +38,6 @@ def test_an_id_that_is_taken_is_refused_and_nothing_is_said_to_be_sent(
     assert record.key == b"mine"
 
 
-class _Broker:
-    """A Kafka that takes so many records, and answers no more."""
-
-    def __init__(self, takes: int) -> None:
-        self._left = takes
-
-    def __call__(self, **_: Any) -> "_Broker":
-        return self
-
-    async def start(self) -> None:
-        if self._left < 0:
-            raise OSError
-
-    async def send(self, *_: Any, **__: Any) -> "asyncio.Future[Any]":
-        answer = asyncio.get_running_loop().create_future()
-        self._left -= 1
-        if self._left < 0:
-            answer.set_exception(TimeoutError())
-        else:
-            answer.set_result(Taken())
-        return answer
-
-    async def stop(self) -> None:
-        pass
-
-
-class Taken:
-    """Where a record is."""
-
-    partition, offset = 0, 7
-
-
 async def test_a_resend_that_kafka_answers_in_part_names_what_may_be_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -79,13 +45,13 @@ async def test_a_resend_that_kafka_answers_in_part_names_what_may_be_published(
     sends = [a_send("a"), a_send("b")]
     records, _ = _records(CONFIG, sends, frozenset({"a", "b"}), None)
 
-    monkeypatch.setattr(publish, "AIOKafkaProducer", _Broker(takes=1))
+    monkeypatch.setattr(publish, "AIOKafkaProducer", TakesSome(takes=1))
     with pytest.raises(StoreError) as told:
         await _publish(CONFIG, records)
     assert "a-2, b-2 may be published" in str(told.value)
     assert "--id" in str(told.value)
 
-    monkeypatch.setattr(publish, "AIOKafkaProducer", _Broker(takes=-1))
+    monkeypatch.setattr(publish, "AIOKafkaProducer", TakesSome(takes=-1))
     with pytest.raises(StoreError) as told:
         await publish_all(CONFIG, records)
     assert not isinstance(told.value, MayBePublished)
