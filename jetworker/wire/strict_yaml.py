@@ -28,8 +28,13 @@ class _Twice(yaml.constructor.ConstructorError):
         self.key = key
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML 1.1 whose mappings have no key twice: the second would win silently."""
+class _Loader(yaml.SafeLoader):
+    """
+    YAML 1.1 without two of its surprises.
+
+    Of a key that occurs twice the second would win silently; and 12:00 would be 720, as
+    it counts in sixties: that is text here.
+    """
 
     @override
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -40,11 +45,26 @@ class _UniqueKeys(yaml.SafeLoader):
             raise _Twice(twice, node.start_mark)
         return super().construct_mapping(node, deep)
 
+    @override
+    def construct_yaml_int(self, node: Any) -> Any:
+        """Read a whole number."""
+        return node.value if ":" in node.value else super().construct_yaml_int(node)
+
+    @override
+    def construct_yaml_float(self, node: Any) -> Any:
+        """Read a number."""
+        return node.value if ":" in node.value else super().construct_yaml_float(node)
+
+
+# What is found by its tag is the function, not the name that is overridden.
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+
 
 def loads(text: bytes) -> Any:
     """Read YAML; raises NotYaml."""
     try:
-        return yaml.load(text, _UniqueKeys)  # noqa: S506 -- a subclass of SafeLoader
+        return yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None)
         line = mark.line + 1 if mark else None
