@@ -202,7 +202,11 @@ def _file(environ: Mapping[str, str]) -> Tree:
     if not isinstance(tree, dict):
         msg = f"{CONFIG}: {file} is not a tree of settings"
         raise ConfigurationError(msg)
-    return _without_blanks(tree, ())
+    try:
+        return _without_blanks(tree, ())
+    except RecursionError as exc:
+        msg = f"{CONFIG}: {file} has an anchor that refers to itself"
+        raise ConfigurationError(msg) from exc
 
 
 def _without_blanks(tree: Tree, path: tuple[str, ...]) -> Tree:
