@@ -8,7 +8,7 @@ from math import log10
 from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT = 360, 220  # of a panel, its margins included
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 36, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 28, 36, 40
 _STEPS = 4
 _PANELS = (
     ("cpu_ms", "CPU a delivery, ms"),
