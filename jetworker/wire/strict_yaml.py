@@ -28,6 +28,9 @@ class _Twice(yaml.constructor.ConstructorError):
         self.key = key
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """
     YAML 1.1 without two of its surprises.
@@ -36,14 +39,31 @@ class _Loader(yaml.SafeLoader):
     it counts in sixties: that is text here.
     """
 
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self._seen: set[int] = set()
+
     @override
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that occurs twice."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
-        if twice is not None:
-            raise _Twice(twice, node.start_mark)
-        return super().construct_mapping(node, deep)
+    def flatten_mapping(self, node: Any) -> None:
+        """
+        Put in what is merged by `<<`, and refuse a key that is written twice.
+
+        A mapping that others merge comes here again, and has what it merges itself in
+        front of its own keys then: that is no key twice.
+        """
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            keys = [self._key(key) for key, _ in node.value]
+            twice = next((k for n, k in enumerate(keys) if k in keys[:n]), None)
+            if twice is not None:
+                raise _Twice(twice, node.start_mark)
+        super().flatten_mapping(node)
+
+    def _key(self, node: Any) -> Any:
+        """Return a key; that of a merge is no value that could be made."""
+        if node.tag == _MERGE:
+            return node.value
+        return self.construct_object(node, deep=True)
 
     @override
     def construct_yaml_int(self, node: Any) -> Any:
@@ -61,11 +81,15 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
+# The last two are what it fails with on a value that is not of its own tag, as `!!int ""`.
+_FOREIGN = (RecursionError, ValueError, LookupError, AttributeError)
+
+
 def loads(text: bytes) -> Any:
     """Read YAML; raises NotYaml."""
     try:
         return yaml.load(text, _Loader)  # noqa: S506 -- a subclass of SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+    except (yaml.YAMLError, *_FOREIGN) as exc:
         mark = getattr(exc, "problem_mark", None)
         line = mark.line + 1 if mark else None
         problem = getattr(exc, "problem", None) or "not YAML"

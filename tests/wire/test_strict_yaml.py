@@ -24,3 +24,47 @@ def test_numbers_are_read_as_numbers() -> None:
     assert route.max_active == 7
     assert route.deadline is not None
     assert route.deadline.total_seconds() == 1.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}",
+        "a: &a {x: 1}\nc: &c {y: 2}\nb: {<<: [*a, *c], x: 3}",
+        "a: &a {x: 1, y: 2}\nc: &c {<<: *a, x: 3}\nb: {<<: *c}",
+        # What is further out is made first, and merges what is not made yet.
+        "a: {c: &c {<<: {x: 1, y: 2}, x: 3}}\nb: {<<: *c}",
+    ],
+)
+def test_what_is_merged_may_be_said_otherwise(text: str) -> None:
+    assert strict_yaml.loads(text.encode())["b"] == {"x": 3, "y": 2}
+
+
+@pytest.mark.parametrize(
+    "text", ["a: {<<: {x: 1}, y: 1, y: 2}", "a: {<<: {x: 1, x: 2}}"]
+)
+def test_a_key_beside_a_merge_or_within_it_is_not_said_twice(text: str) -> None:
+    with pytest.raises(strict_yaml.NotYaml, match=r"^[xy] occurs twice"):
+        strict_yaml.loads(text.encode())
+
+
+def test_routes_may_share_what_they_have_in_common() -> None:
+    text = b"""
+routes:
+  one: &common
+    job_name: one
+    max_active: 7
+  other:
+    <<: *common
+    job_name: other
+"""
+    found = routes.decode(text, "f")
+
+    assert [each.max_active for each in found.values()] == [7, 7]
+    assert [each.job_name for each in found.values()] == ["one", "other"]
+
+
+@pytest.mark.parametrize("value", ['!!int ""', "!!bool x", "!!timestamp x"])
+def test_a_value_that_is_not_of_its_tag_is_told(value: str) -> None:
+    with pytest.raises(strict_yaml.NotYaml):
+        strict_yaml.loads(f"a: {value}".encode())
