@@ -101,9 +101,10 @@ def _explain(problem: Any) -> str:
     match problem["type"]:
         case "missing":
             return f"{name} is required and not set"
-        case "extra_forbidden" if name in _NAMES:  # but for upper case, in a file
+        case "extra_forbidden" if name in _NAMES:  # but for how a file writes it
             written = ".".join(map(str, path))
-            return f"{written} is not a setting, write {written.lower()}"
+            meant = written.lower().replace("__", ".")  # as a variable nests
+            return f"{written} is not a setting, write {meant}"
         case "extra_forbidden":
             return f"{name} is not a setting{_suggest(name)}"
         case _:

@@ -234,6 +234,7 @@ def test_an_empty_group_in_the_file_is_not_set(tmp_path: Path) -> None:
         ("log: {levl: INFO}", "did you mean JETWORKER_LOG__LEVEL?"),
         ("Kafka: {group_id: x}", "Kafka is not a setting, write kafka"),
         ("http: {Port: 1}", "http.Port is not a setting, write http.port"),
+        ("jet__client_id: x", "jet__client_id is not a setting, write jet.client_id"),
         ("topics: 3", "JETWORKER_TOPICS: is a group of settings, not one"),
         ("1: 2", "JETWORKER_1"),
         ("[1]", "is not a tree of settings"),
