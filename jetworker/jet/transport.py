@@ -332,9 +332,9 @@ def _may_be_jets(status: int, body: bytes) -> bool:
     Whether an answer may be Jet's own, as its clock is.
 
     An error that is no JSON object is of something in front of Jet, whose clock may be
-    wrong; so is a page where there should be JSON.
+    wrong; so is a page where there should be JSON, and who sends us elsewhere without one.
     """
-    if status >= 400:  # noqa: PLR2004 -- HTTP
+    if not 200 <= status < 300:  # noqa: PLR2004 -- HTTP
         return wire.is_object(body)
     return body[:64].lstrip()[:1] in {b"{", b"[", b""}
 

@@ -84,7 +84,8 @@ async def test_a_date_that_no_clock_shows_is_no_answer_s_end(date: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(502, "<html>"), (504, ""), (403, "no"), (200, "<html>")]
+    ("status", "body"),
+    [(502, "<html>"), (504, ""), (403, "no"), (200, "<html>"), (302, "")],
 )
 async def test_a_date_of_something_in_front_of_jet_is_not_of_jets_clock(
     status: int, body: str
