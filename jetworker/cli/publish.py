@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
 from jetworker.cli.watch import Screen, screen
 from jetworker.config.model import Config
-from jetworker.core.errors import InvalidRecord, JetworkerError, StoreError
+from jetworker.core.errors import InvalidRecord, JetworkerError, NotAllowed, StoreError
 from jetworker.kafka.clients import bounded
 from jetworker.kafka.reader import find, tail
 from jetworker.kafka.sign_in import client_options
@@ -256,18 +257,17 @@ async def publish_all(
     producer = AIOKafkaProducer(**client_options(config.kafka), acks="all")
     try:
         await bounded(producer.start(), "connecting")
+        sent: list[asyncio.Future[Any]] = []
         try:
-            sent = [
-                await bounded(
-                    producer.send(
-                        each.topic, each.value, each.key, partition=each.partition
-                    ),
-                    "publishing",
+            for each in records:
+                sending = producer.send(
+                    each.topic, each.value, each.key, partition=each.partition
                 )
-                for each in records
-            ]
+                sent.append(await bounded(sending, "publishing"))
             told = [await bounded(each, "publishing") for each in sent]
         except StoreError as exc:
+            if not sent or (len(records) == 1 and _is_refusal(exc)):
+                raise
             raise MayBePublished(str(exc)) from exc
     finally:
         await producer.stop()
@@ -279,3 +279,10 @@ def _object(path: str) -> dict[str, Any]:
     if absolute.endswith("/"):
         return {"relativePath": absolute.rstrip("/") or "/", "isDirectory": True}
     return {"relativePath": absolute}
+
+
+def _is_refusal(exc: StoreError) -> bool:
+    """Whether Kafka said that it does not take a record, and did not."""
+    return isinstance(exc, NotAllowed) or isinstance(
+        exc.__cause__, MessageSizeTooLargeError
+    )

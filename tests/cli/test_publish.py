@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 from typer.testing import CliRunner
+from typing_extensions import override
 
 from jetworker.cli import publish
 from jetworker.cli.exit_codes import REJECTED
@@ -84,6 +87,43 @@ async def test_a_send_that_kafka_did_not_answer_names_the_id_to_repeat_it_by(
 
     with pytest.raises(publish.MayBePublished, match=f"--id {name}"):
         await send(CONFIG, command, wait=False, as_json=False)
+
+
+class Refuses(TakesSome):
+    """A Kafka that refuses what it is given: by its client, or when it is asked."""
+
+    def __init__(self, error: Exception, *, at_once: bool) -> None:
+        super().__init__(takes=0)
+        self._error = error
+        self._at_once = at_once
+
+    @override
+    async def send(self, *_: Any, **__: Any) -> "asyncio.Future[Any]":
+        if self._at_once:
+            raise self._error
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_exception(self._error)
+        return answer
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "error", [MessageSizeTooLargeError(), TopicAuthorizationFailedError()]
+)
+async def test_what_kafka_refuses_is_not_said_to_be_published(
+    error: Exception, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeated by its id it would be refused for ever."""
+    command = fields("r", objects(["/a"], [], None), "c-1", None, None)
+    kafka = Refuses(error, at_once=at_once)
+    monkeypatch.setattr(publish, "AIOKafkaProducer", kafka)
+
+    with pytest.raises(StoreError) as told:
+        await send(CONFIG, command, wait=False, as_json=False)
+
+    assert not isinstance(told.value, publish.MayBePublished)
+    assert type(error).__name__ in str(told.value)
+    assert "published:" not in str(told.value)
 
 
 async def test_who_waits_in_vain_is_told_what_was_published(
