@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -621,7 +620,9 @@ def _leave(coroutine: Coroutine[Any, Any, int], *, has_end: bool = True) -> NoRe
 
 def _fail(message: str, code: int) -> NoReturn:
     """Say what went wrong in one line on stderr, and leave."""
-    sys.stderr.write(f"jetworker: {message}\n")
+    from jetworker.cli import output
+
+    output.remark(message)
     raise SystemExit(code)
 
 

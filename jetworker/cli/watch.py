@@ -154,7 +154,7 @@ class _Bars:
         if event.kind.startswith("delivery.") and event.command_id is not None:
             self._move(event.command_id, event.data, is_last=last is not None)
         if last is not None:
-            self._progress.console.print(last, soft_wrap=True)
+            self._progress.console.print(output.plain(last), soft_wrap=True)
 
     def _move(self, command_id: str, data: dict[str, Any], *, is_last: bool) -> None:
         if is_last:

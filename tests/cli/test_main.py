@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import jetworker
 from jetworker.__main__ import main as start
@@ -165,6 +166,40 @@ async def test_what_strangers_wrote_moves_no_cursor_and_makes_no_line() -> None:
 
     assert seen.code == 0
     assert seen.text.count(SHOWN) == 3
+
+
+REJECTED = """
+from jetworker.cli.watch import screen
+from jetworker.wire.events import ReadEvent
+name = "a\\x1b]0;owned\\x07\\r\\u202eb\\tc\\nd\\udcff"
+why = {"code": "invalid_command", "message": f"{name}: is not a field here"}
+with screen(as_json=False) as shown:
+    shown.show(ReadEvent("command.rejected", "c-1", {"reason": why}, b"", 0))
+"""
+
+
+async def test_a_field_that_a_stranger_made_up_is_told_as_text_to_who_watches() -> None:
+    """The reason of a rejected command names the field."""
+    seen = await see([sys.executable, "-c", REJECTED], ENVIRON)
+
+    assert seen.code == 0
+    assert f"c-1 is rejected (invalid_command): {SHOWN}: is not a field" in seen.text
+
+
+def test_the_name_of_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
+    """A shell puts what others called their files where it finds a star."""
+    settings = {
+        "JETWORKER_ROUTES_FILE": "routes.yaml",
+        "JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "JETWORKER_JET__CLIENT_ID": "id",
+        "JETWORKER_JET__CLIENT_SECRET": "hush",
+    }
+
+    asked = ["send", "r", "/a\x1b[2J\nb", "--stat", str(tmp_path)]
+    told = CliRunner().invoke(cli, asked, env=settings)
+
+    shown = rf"jetworker: --stat: {tmp_path}/a\x1b[2J\nb is not a file"
+    assert (told.exit_code, told.stderr) == (2, f"{shown}\n")
 
 
 def test_a_line_of_cells_has_no_tab_and_no_end_but_its_own() -> None:
