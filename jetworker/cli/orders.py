@@ -126,15 +126,21 @@ def is_confirmed(question: str, *, yes: bool) -> bool:
     """
     Ask whoever is at the terminal; without one, *yes* must have been given.
 
-    Raises typer.Abort on Ctrl-C.
+    Ctrl-C ends the command as it does elsewhere, raises CancelledError.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
         output.remark("nobody can be asked here: say --yes to do it")
         return False
-    with interruptible():
-        return typer.confirm(question, err=True)
+    try:
+        with interruptible():
+            return typer.confirm(question, err=True)
+    except typer.Abort as exc:
+        if not isinstance(exc.__context__, KeyboardInterrupt):
+            raise
+        typer.echo(err=True)  # what was asked is in a line without an end
+        raise asyncio.CancelledError from exc
 
 
 def count(chosen: list[Place]) -> str:
