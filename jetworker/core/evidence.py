@@ -243,16 +243,24 @@ def _has_another(shown: Shown, post: Post, form: Form) -> bool:
     if "/" in post.folders:
         return False
     paths = (form.path(url) for url in shown.files)
-    return any(
-        not _is_asked_for(path, post)
-        and not _is_asked_for(path.replace("+", " "), post)
+    others = [
+        path
         for path in paths
-        if path is not None
-    )
+        if path is not None and not _is_asked_for(path, post.paths, post.folders)
+    ]
+    if not all(" " in _blanked(path) for path in others):
+        return True
+    asked, folders = (frozenset(map(_blanked, x)) for x in (post.paths, post.folders))
+    return any(not _is_asked_for(_blanked(path), asked, folders) for path in others)
 
 
-def _is_asked_for(path: str, post: Post) -> bool:
-    return path in post.paths or _is_below(path, post.folders)
+def _is_asked_for(path: str, paths: frozenset[str], folders: frozenset[str]) -> bool:
+    return path in paths or _is_below(path, folders)
+
+
+def _blanked(path: str) -> str:
+    """Return a path in which a blank and + are alike: a name may have both."""
+    return path.replace("+", " ")
 
 
 def _is_below(path: str, folders: frozenset[str]) -> bool:

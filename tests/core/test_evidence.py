@@ -188,6 +188,16 @@ def test_a_file_of_ours_with_plus_for_its_blank_is_no_other() -> None:
     assert shows_another(shown("/show/a+c"), ours, forms)
 
 
+def test_nor_is_one_that_has_a_plus_of_its_own_beside_the_blank() -> None:
+    """Then the one is written %2B, and the other +."""
+    ours = post("/1+1 is 2", folders=("/a + b",))
+    forms = learn([deep(n) for n in range(3)]).forms
+
+    assert not shows_another(shown("/1%2B1+is+2"), ours, forms)
+    assert not shows_another(shown("/a+%2B+b/x"), ours, forms)
+    assert shows_another(shown("/1%2B1+is+3"), ours, forms)
+
+
 def test_what_waits_has_not_begun_unless_something_was_moved_before() -> None:
     """A large delivery is queued more than once."""
     queued = shown(state="QUEUED", count=0, size=0)
