@@ -253,12 +253,17 @@ class Partition:
                 return homes
 
     async def _take_handed(self, deliveries: Deliveries, taken: TakenOver) -> None:
-        """Answer what owners of other partitions read and hand over."""
+        """
+        Answer what owners of other partitions read and hand over.
+
+        However many commands wait, as long as none are taken yet: what was handed over
+        before a growth holds up all partitions until it is answered (`kafka/growth`).
+        """
         for key, value in taken.handed.items():
             if not deliveries.is_draining:
                 _ = intake.receive_handed(deliveries, key, value)
         async for key, value in handed(self._kafka, self._number, taken.barrier):
-            while self._is_full(deliveries):  # noqa: ASYNC110 -- as seldom as house is kept
+            while self._takes and self._is_full(deliveries):  # noqa: ASYNC110 -- as seldom as house is kept
                 await asyncio.sleep(_HOUSEKEEPING)
             if not deliveries.is_draining:
                 _ = intake.receive_handed(deliveries, key, value)
