@@ -71,7 +71,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._consumer: AIOKafkaConsumer
         self._pulse = self._new_pulse()
         self._failing_since: float | None = None
-        self._is_given_back = False
+        self._given_back: set[TopicPartition] = set()
         self._expected: dict[int, int] = {}
         self._readings: dict[int, object] = {}  # which are one as long as one goes on
         self._read_since: dict[int, float] = {}
@@ -82,7 +82,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """Be a member; raises StoreError if Kafka does not let us."""
         # The first assignment comes while it joins: it is ours before.
         self._pulse, self._failing_since = self._new_pulse(), None
-        self._is_given_back = False
+        self._given_back.clear()
         self._consumer = consumer = self._kafka.member(self._pulse)
         async with self._kafka.joined(consumer, self):
             self._topic_id = await self._kafka.topic_id(consumer)
@@ -149,7 +149,7 @@ class ConsumerGroup(ConsumerRebalanceListener):
         self._expected.clear()
         self._readings.clear()
         self._read_since.clear()
-        self._is_given_back = False
+        self._given_back.clear()
         await self._assignee.on_assigned([each.partition for each in partitions])
 
     @override
@@ -200,18 +200,20 @@ class ConsumerGroup(ConsumerRebalanceListener):
         except StoreError:
             self._give_back(found, before)
             self._fail()
-            self._is_given_back = bool(found) or self._is_given_back
+            self._given_back |= found.keys()
             raise
-        if found or not self._is_given_back:
-            self._failing_since, self._is_given_back = None, False
+        self._given_back &= self._read
+        if found or not self._given_back:
+            self._failing_since = None
+            self._given_back.clear()
         return self._taken(batches, before)
 
     def _fail(self) -> None:
         """
         Take note of since when no commands are taken.
 
-        What was given back is still to be taken: that there is nothing just now does not
-        end it.
+        What was given back is still to be taken, as long as it is read: that there is
+        nothing just now does not end it.
         """
         if self._failing_since is None:
             self._failing_since = self._clock.monotonic()
@@ -244,11 +246,15 @@ class ConsumerGroup(ConsumerRebalanceListener):
             if is_ours and self._readings.get(number) is before.get(number):
                 self._consumer.seek(commands, records[0].offset)
 
+    @property
+    def _read(self) -> set[TopicPartition]:
+        return set(self._consumer.assignment() - self._consumer.paused())
+
     def _all_read(
         self, found: dict[TopicPartition, list[Any]]
     ) -> list[tuple[TopicPartition, list[Any]]]:
-        read = self._consumer.assignment() - self._consumer.paused()
-        return [(each, found.get(each, [])) for each in sorted(read | found.keys())]
+        all_read = sorted(self._read | found.keys())
+        return [(each, found.get(each, [])) for each in all_read]
 
     async def _checked(
         self, commands: TopicPartition, records: list[Any]

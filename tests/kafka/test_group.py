@@ -36,25 +36,29 @@ class Consumer:
     positions: dict[int, int] = field(default_factory=dict)
     while_asked: Any = None
     silent: set[int] = field(default_factory=set)
+    held: set[TopicPartition] = field(default_factory=set)
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition(TOPICS.commands, number) for number in self.logs}
 
     def paused(self) -> set[TopicPartition]:
-        return set()
+        return self.held
 
-    def pause(self, *_partitions: TopicPartition) -> None:
-        """All are read."""
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.held |= set(partitions)
 
-    def resume(self, *_partitions: TopicPartition) -> None:
-        """All are read."""
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.held -= set(partitions)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.positions[partition.partition] = offset
 
     async def getmany(self, **_how: int) -> dict[TopicPartition, list[Any]]:
         found = {}
+        held = {each.partition for each in self.held}
         for number, log in self.logs.items():
+            if number in held:
+                continue
             unread = [each for each in log if each >= self.positions[number]]
             if unread:
                 self.positions[number] = unread[-1] + 1
@@ -260,6 +264,34 @@ async def test_what_is_taken_in_the_end_makes_nobody_deaf() -> None:
         clock.at += session
         kafka.pulse.beat()
         assert group.deafness is None
+
+
+@pytest.mark.parametrize("is_while_asked", [True, False])
+async def test_what_is_not_read_any_more_makes_nobody_deaf(
+    *, is_while_asked: bool
+) -> None:
+    """Its partition has enough that waits, or is taken over again: others are idle."""
+    clock, kafka = HandClock(), Kafka(Consumer({0: [0, 1], 1: []}))
+    session = kafka.config.session_timeout.total_seconds()
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+
+    async def ask() -> None:
+        if is_while_asked:
+            group.pause(0)
+        raise NotAllowed
+
+    async with group.joined():
+        group.begin(0, 0)
+        group.begin(1, 0)
+        with pytest.raises(NotAllowed):
+            await group.poll(ask)
+        group.pause(0)
+        assert await group.poll(ask) == {}
+        clock.at += session + 1
+        kafka.pulse.beat()
+
+        assert group.deafness is None
+        assert await group.poll(ask) == {}
 
 
 async def test_control_records_are_passed_over() -> None:
