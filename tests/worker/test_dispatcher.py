@@ -524,6 +524,30 @@ async def test_while_starts_are_refused_they_are_tried_more_and_more_rarely(
     assert lane.backoff.after[:rounds] == list(range(1, rounds + 1))
 
 
+@pytest.mark.parametrize("at_once", [1, 2], ids=["alone", "beside others"])
+async def test_to_wait_for_the_routes_file_or_for_a_place_is_no_failure(
+    lane: Lane, at_once: int
+) -> None:
+    """The first refusal after it is tried again soon."""
+    answered(lane)
+    route = replace(lane.routes[NAME], starts_at_once=at_once)
+    lane.routes[NAME] = replace(route, paused=True)
+    refused = [True]
+    lane.jet.fault = lambda operation, _: (
+        web.Response(status=403, text="<html>")
+        if operation == "start_delivery" and refused and refused.pop()
+        else None
+    )
+    owner = lane.put("c-1")
+    await until(lambda: bool(owner.told), "what it waits for")
+
+    lane.routes[NAME] = route
+    lane.dispatcher.nudge()
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    assert lane.backoff.after[-1] == 1
+
+
 async def test_who_waits_for_the_budget_is_not_sent_when_one_beside_it_was_lost(
     lane: Lane,
 ) -> None:

@@ -203,7 +203,7 @@ class RouteDispatcher:
         self._obstacle = obstacle
         if obstacle is None:
             return
-        self._failures += 1
+        self._failures += obstacle.code not in _CURED_HERE
         if obstacle != self._told:
             await self._block(obstacle)
         self._tell_untold(obstacle)
