@@ -9,8 +9,11 @@ import pytest
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.delivery import State
+from jetworker.core.errors import StoreError
+from jetworker.core.resumption import Position
 from jetworker.kafka.clients import KafkaClients
-from jetworker.wire import snapshots
+from jetworker.kafka.reader import HighWatermarks
+from jetworker.wire import positions, snapshots
 from jetworker.worker.reconciliation import bindings as module
 from jetworker.worker.reconciliation.bindings import Bindings
 from tests.support.builders import DELIVERY, JOB, a_delivery
@@ -117,3 +120,43 @@ async def test_an_id_that_was_forgotten_elsewhere_is_known_where_it_came_again(
     found = await Bindings(cast(KafkaClients, Kafka())).read(JOB)
 
     assert found.is_bound(DELIVERY)
+
+
+@pytest.mark.parametrize("is_late_twice", [True, False])
+async def test_what_a_broker_does_not_show_that_is_late_to_know_of_a_growth_is_missed(
+    monkeypatch: pytest.MonkeyPatch, *, is_late_twice: bool
+) -> None:
+    """Its delivery would be nobody's, and be adopted for another command."""
+    noted = positions.encode(Position("g", 7, "id", 2, 2, is_grown=True))
+    shown = [Row(positions.POSITION, noted)]
+    hidden = Row(b"c-1", snapshots.encode(a_delivery(State.IN_PROGRESS)), partition=1)
+
+    async def read(_: Any, __: str, end: HighWatermarks) -> AsyncIterator[list[Row]]:
+        if is_late_twice and end.at_least > 1:
+            raise StoreError
+        yield shown if end.at_least < 2 else [*shown, hidden]
+
+    monkeypatch.setattr(module, "read", read)
+    bindings = Bindings(cast(KafkaClients, Kafka()))
+
+    if is_late_twice:
+        with pytest.raises(StoreError):
+            await bindings.read(JOB)
+    else:
+        assert (await bindings.read(JOB)).is_bound(DELIVERY)
+
+
+async def test_a_partition_that_is_lost_lets_nobody_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted = positions.encode(Position("g", 7, "id", 2, 2))
+    ends: list[int] = []
+
+    async def read(_: Any, __: str, end: HighWatermarks) -> AsyncIterator[list[Row]]:
+        ends.append(end.at_least)
+        yield [ROWS[0], Row(positions.POSITION, noted)]
+
+    monkeypatch.setattr(module, "read", read)
+
+    assert (await Bindings(cast(KafkaClients, Kafka())).read(JOB)).is_bound(DELIVERY)
+    assert ends == [0, 2]

@@ -11,10 +11,11 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Finished
 from jetworker.core.known import known_delivery, posts_of
 from jetworker.core.post import Post
+from jetworker.core.resumption import Mark, Position
 from jetworker.core.witness import KnownDelivery
 from jetworker.kafka.clients import KafkaClients
-from jetworker.kafka.reader import HIGH_WATERMARKS, keep, read
-from jetworker.wire import snapshots
+from jetworker.kafka.reader import HighWatermarks, keep, read
+from jetworker.wire import positions, snapshots
 from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 log = structlog.get_logger()
@@ -120,18 +121,39 @@ class Bindings:
         """
         Return the latest snapshots that name one of the jobs, by their partitions.
 
-        An id that one has forgotten may have come again on another, after a growth.
+        An id that one has forgotten may have come again on another, after a growth. A
+        broker that is late to know of that shows fewer partitions; but nothing is on a
+        new one before every other says how many there are (`kafka/growth`).
         """
         names = {job_id.encode() for job_id in job_ids}
+        at_least = 0
+        while True:
+            latest, of = await self._read_all(names, at_least)
+            if of <= max(at_least, len(latest)):
+                return latest
+            at_least = of
+
+    async def _read_all(self, names: set[bytes], at_least: int) -> tuple[_Latest, int]:
+        """Return what all that are shown hold, and how many they say there are."""
         latest: _Latest = defaultdict(dict)
-        async for batch in read(self._kafka, self._kafka.topics.state, HIGH_WATERMARKS):
+        of = 0
+        end = HighWatermarks(at_least)
+        async for batch in read(self._kafka, self._kafka.topics.state, end):
             for record in batch:
                 value = record.value or b""
                 is_wanted = any(name in value for name in names)
                 is_wanted = is_wanted or not _is_document(value)
                 part = latest[record.partition]
                 keep(part, record.key, record.value if is_wanted else None)
-        return latest
+                if record.key == positions.POSITION:
+                    of = max(of, _of(value))
+        return latest, of
+
+
+def _of(value: bytes) -> int:
+    """Return how many partitions the state has, as one of them says."""
+    kept = positions.fold(Mark.EMPTY, positions.POSITION, value or None)
+    return kept.of if isinstance(kept, Position) else 0
 
 
 def _is_document(value: bytes) -> bool:
