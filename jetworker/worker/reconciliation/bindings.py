@@ -136,7 +136,7 @@ class Bindings:
     async def _read_all(self, names: set[bytes], at_least: int) -> tuple[_Latest, int]:
         """Return what all that are shown hold, and how many they say there are."""
         latest: _Latest = defaultdict(dict)
-        of = 0
+        said: dict[int, bytes] = {}
         end = HighWatermarks(at_least)
         async for batch in read(self._kafka, self._kafka.topics.state, end):
             for record in batch:
@@ -146,8 +146,8 @@ class Bindings:
                 part = latest[record.partition]
                 keep(part, record.key, record.value if is_wanted else None)
                 if record.key == positions.POSITION:
-                    of = max(of, _of(value))
-        return latest, of
+                    said[record.partition] = value
+        return latest, max(map(_of, said.values()), default=0)
 
 
 def _of(value: bytes) -> int:
