@@ -16,8 +16,8 @@ enough as long as the same id always arrives at the same place. After it:
    of its log, so a backlog on any partition, or a publisher that is late to see the
    growth, makes no second start.
 3. What was handed over by the number of before is handed on first, or answered: until all
-   of it is, none takes commands. So of two records about one id the later is never
-   answered before the earlier.
+   of it is, none takes commands. So of two records about one id the later comes to
+   their home after the earlier.
 4. What was accepted before, elsewhere than at home, is found by an index. It is read when
    every partition has taken note (until then none takes commands: `core/growth`), and
    only shrinks from then on: it may be old, and one is enough for all partitions of a
