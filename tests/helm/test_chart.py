@@ -311,6 +311,17 @@ WRONG: list[tuple[Tree, str]] = [
     ({"kafkaTls": {"caSecret": "x"}}, "kafkaTls: needs"),
     ({"secret": {"existingSecret": ""}}, "secret.existingSecret is required"),
     ({"secret": {"keys": {"jet__client": "x"}}}, "jet__client"),
+    ({"secret": {"data": {"jet__proxy": "x"}}}, "existingSecret and secret.data"),
+    (
+        {
+            "secret": {
+                "existingSecret": "",
+                "data": {"jet__client_id": "x", "jet__client_secret": "y"},
+                "keys": {"jet__client_id": "id"},
+            }
+        },
+        "secret.keys: needs secret.existingSecret",
+    ),
     ({"routes": {"london-to-paris": {"job_name": "both"}}}, "/routes/london-to-paris"),
     ({"routes": {"a": {"job_id": "x", "when_pause": "wait"}}}, "when_pause"),
     ({"routes": {"a": {"source": "x"}}}, "/routes/a"),

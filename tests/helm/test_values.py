@@ -144,6 +144,12 @@ def test_the_schema_knows_the_keys_of_a_route() -> None:
     assert route.keys() == RouteModel.model_fields.keys()
 
 
+def test_every_secret_of_the_chart_may_have_another_name_in_an_existing_one() -> None:
+    secret = schema()["properties"]["secret"]["properties"]
+
+    assert secret["data"]["properties"].keys() <= secret["keys"]["properties"].keys()
+
+
 # As kafkaTls mounts them; the key's password is that of the examples.
 PEMS = Path(__file__).parents[1] / "config" / "pems"
 TLS = {"ca.crt": "plain.pem", "client.crt": "locked.pem", "client.key": "locked.key"}
