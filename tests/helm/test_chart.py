@@ -283,6 +283,23 @@ def test_the_kafka_user_may_do_what_a_worker_does_and_no_more() -> None:
     assert [each["resource"]["type"] for each in prefixed] == ["transactionalId"]
 
 
+def test_names_stay_texts_for_strimzi_whatever_they_look_like() -> None:
+    """YAML would take a plain 2026 or 1.10 for a number, and a colon for its own."""
+    names = {"commands": "2026", "state": "1.10", "deliveries": "0"}
+    kafka = {"group_id": "media: jet, 2", "takes_over": "2025"}
+    given = merged(values("strimzi"), {"config": {"topics": names, "kafka": kafka}})
+
+    topics = [
+        each["spec"]["topicName"]
+        for each in objects(given)
+        if each["kind"] == "KafkaTopic"
+    ]
+    acls = only(given, "KafkaUser")["spec"]["authorization"]["acls"]
+    found = {each["resource"]["name"] for each in acls}
+    assert {"2026", "1.10", "0"} <= set(topics)
+    assert {"2026", "1.10", "0", "media: jet, 2", "2025", "jetworker-1.10-"} <= found
+
+
 def test_the_notes_say_how_to_send_the_first_command() -> None:
     notes = rendered(values("minimal"))["templates/NOTES.txt"]
 
