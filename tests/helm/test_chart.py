@@ -252,6 +252,19 @@ def test_the_topics_job_needs_nothing_that_is_installed_after_it() -> None:
     ]
 
 
+def test_the_topics_job_signs_in_as_the_workers_where_their_account_is_there() -> None:
+    """With IAM of Amazon MSK the account is what Kafka knows them by."""
+    given = merged(
+        values("sasl"), {"serviceAccount": {"create": False, "name": "of-the-cloud"}}
+    )
+    accounts = {
+        kind: pod.get("serviceAccountName", "default") for kind, pod in pod_specs(given)
+    }
+
+    assert set(accounts.values()) == {"of-the-cloud"}
+    assert "Job" in accounts
+
+
 def test_the_topics_job_begins_a_state_anew_only_where_its_loss_is_accepted() -> None:
     """It runs before each upgrade: what is lost must not be made empty by itself."""
     given = values("sasl")
@@ -351,6 +364,20 @@ WRONG: list[tuple[Tree, str]] = [
         "keda.enabled and autoscaling.enabled",
     ),
     ({"keda": {"enabled": True, "minReplicas": 0}}, "/keda/minReplicas"),
+    (
+        {
+            "keda": {"enabled": True},
+            "config": {
+                "kafka": {
+                    "security_protocol": "SASL_SSL",
+                    "sasl_mechanism": "OAUTHBEARER",
+                    "sasl_username": "x",
+                }
+            },
+        },
+        "keda.prometheus is required with OAUTHBEARER",
+    ),
+    ({"terminationGracePeriodSeconds": 19}, "shorter than config.shutdown.timeout"),
     (
         {
             "topicsJob": {"enabled": True},
