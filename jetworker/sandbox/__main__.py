@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from jetworker.sandbox.jet import tuning
 from jetworker.sandbox.jet.refusal import Refused
 from jetworker.sandbox.jet.server import serve
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
@@ -49,6 +50,11 @@ def _settings(given: argparse.Namespace) -> SandboxSettings:
         if not folder.is_dir():
             msg = f"--profile {name}: {folder} is not a folder"
             raise ValueError(msg)
+    tuned = {
+        "bandwidth": given.bandwidth,
+        "batch_size": given.batch_size,
+        "virtual_seconds": given.virtual_seconds,
+    }
     return SandboxSettings(
         profiles=profiles,
         jobs=tuple(_job(text) for text in given.job),
@@ -59,11 +65,7 @@ def _settings(given: argparse.Namespace) -> SandboxSettings:
         client_secret=given.client_secret,
         token_lifetime=timedelta(seconds=given.token_lifetime),
         seed=given.seed,
-        tuning=Tuning(
-            bandwidth=given.bandwidth,
-            batch_size=given.batch_size,
-            virtual_seconds=given.virtual_seconds,
-        ),
+        tuning=tuning.decode(tuned, Tuning()),
     )
 
 

@@ -192,6 +192,9 @@ async def test_what_cannot_be_served_ends_with_one_clear_line(tmp_path: Path) ->
             ("--job=x=Source:Nowhere", "--port=0"): (2, "no storage profile Nowhere"),
             ("--job=x", "--port=0"): (2, "write NAME="),
             ("--profile=X=/nowhere", "--port=0"): (2, "/nowhere is not a folder"),
+            ("--batch-size=0", "--port=0"): (2, "batch_size must be a whole number, 1"),
+            ("--bandwidth=-1", "--port=0"): (2, "bandwidth must be a whole number, 1"),
+            ("--virtual-seconds=nan", "--port=0"): (2, "virtual_seconds must be"),
             (f"--port={port}",): (1, "address already in use"),
         }
         found = await asyncio.gather(*(run_and_say(tmp_path, *o) for o in tried))
