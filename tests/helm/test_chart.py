@@ -9,6 +9,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # theirs has no type
 import pytest
 import yaml
 from typer.testing import CliRunner
+from typing_extensions import override
 
 from jetworker.cli.main import cli
 from tests.helm.charts import (
@@ -459,6 +460,38 @@ def test_everything_of_a_release_is_selected_by_its_labels() -> None:
     for selector in selectors:
         assert selector["matchLabels"].items() <= pod.items()
         assert selector["matchLabels"]["app.kubernetes.io/instance"] == "test"
+
+
+class _OnlyOnce(yaml.SafeLoader):
+    """YAML in which no key may be there twice, as Flux and kustomize want it."""
+
+    @override
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, (twice, str(node.start_mark))
+        return super().construct_mapping(node, deep)
+
+
+def test_the_nearer_label_wins_and_none_is_written_twice() -> None:
+    """Labels of the release, of one kind of object, and those by which it is selected."""
+    everywhere = {"release": "x", "team": "a", "app.kubernetes.io/name": "mine"}
+    given = merged(
+        values("full"),
+        {
+            "commonLabels": everywhere,
+            "podLabels": {"team": "b"},
+        },
+    )
+
+    for name, text in rendered(given).items():
+        if name.endswith(".yaml"):
+            list(yaml.load_all(text, _OnlyOnce))
+    pod = only(given, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    assert pod["team"] == "b"
+    assert pod["app.kubernetes.io/name"] == "jet"
+    assert only(given, "StatefulSet")["metadata"]["labels"]["team"] == "a"
+    assert only(given, "PodMonitor")["metadata"]["labels"]["release"] == "prometheus"
 
 
 def test_the_page_is_one_pod_that_only_its_proxy_reaches() -> None:

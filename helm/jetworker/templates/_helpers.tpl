@@ -18,29 +18,35 @@ app.kubernetes.io/name: {{ include "jetworker.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Call with (dict "root" $ "component" C "labels" L). Each is written once: the chart's
+own win, for by them things are selected; then L; then commonLabels. */ -}}
 {{- define "jetworker.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "jetworker.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- $chart := .root.Chart -}}
+helm.sh/chart: {{ printf "%s-%s" $chart.Name $chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "jetworker.selectorLabels" .root }}
+app.kubernetes.io/version: {{ $chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- $ours := list "helm.sh/chart" "strimzi.io/cluster" }}
+{{- range list "name" "instance" "version" "managed-by" "component" }}
+{{- $ours = append $ours (printf "app.kubernetes.io/%s" .) }}
+{{- end }}
+{{- range $name, $value := merge (dict) (default (dict) .labels) .root.Values.commonLabels }}
+{{- if not (has $name $ours) }}
+{{ toYaml (dict $name $value) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{- /* The head of every object: call with (dict "root" $ "name" N "annotations" A "component" C). */ -}}
+{{- /* The head of every object: (dict "root" $ "name" N "annotations" A "labels" L "component" C). */ -}}
 {{- define "jetworker.metadata" -}}
 {{- $annotations := merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations -}}
 name: {{ .name }}
 namespace: {{ .root.Release.Namespace }}
 labels:
-  {{- include "jetworker.labels" .root | nindent 2 }}
-  {{- with .component }}
-  app.kubernetes.io/component: {{ . }}
-  {{- end }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "jetworker.labels" . | nindent 2 }}
 {{- with $annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
