@@ -321,6 +321,14 @@ def test_the_notes_say_how_to_send_the_first_command() -> None:
     assert "helm test test --namespace media" in notes
 
 
+def test_the_log_of_the_check_is_there_when_helm_asks_for_it() -> None:
+    """`helm test --logs` asks after what has succeeded is removed (helm/helm#9098)."""
+    check = only(values("minimal"), "Pod")["metadata"]["annotations"]
+
+    assert "--logs" in rendered(values("minimal"))["templates/NOTES.txt"]
+    assert check["helm.sh/hook-delete-policy"] == "before-hook-creation"
+
+
 def test_a_digest_wins_over_a_tag() -> None:
     digest = f"sha256:{'a' * 64}"
     image = {"repository": "x/y", "tag": "1", "digest": digest}
