@@ -1,6 +1,7 @@
 """The chart renders what Kubernetes accepts, and refuses values that are wrong."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,17 @@ def test_the_log_of_the_check_is_there_when_helm_asks_for_it() -> None:
     assert check["helm.sh/hook-delete-policy"] == "before-hook-creation"
 
 
+@pytest.mark.parametrize("name", ["jet.media", f"{'a' * 44}.media", "b" * 80])
+def test_whatever_a_release_is_called_a_service_may_be_called_so(name: str) -> None:
+    """Helm allows dots in the name of a release, Kubernetes not in that of a Service."""
+    given = merged(values("full"), {"fullnameOverride": name, "ui": {"enabled": True}})
+    names = [e["metadata"]["name"] for e in objects(given) if e["kind"] == "Service"]
+
+    assert len(names) == 2
+    for each in names:
+        assert re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", each)
+
+
 def test_a_digest_wins_over_a_tag() -> None:
     digest = f"sha256:{'a' * 64}"
     image = {"repository": "x/y", "tag": "1", "digest": digest}
@@ -395,6 +407,11 @@ WRONG: list[tuple[Tree, str]] = [
         "topicsJob.enabled and strimzi.topics.enabled",
     ),
     ({"strimzi": {"user": {"enabled": True}}}, "strimzi.cluster is required"),
+    ({"autoscaling": {"enabled": True, "maxReplicas": 1}}, "autoscaling.minReplicas"),
+    (
+        {"keda": {"enabled": True, "minReplicas": 4, "maxReplicas": 3}},
+        "keda.minReplicas",
+    ),
 ]
 
 
@@ -414,7 +431,9 @@ def test_routes_are_required_unless_somebody_else_looks_after_them() -> None:
     with pytest.raises(helm_python.HelmError, match="routes is required"):
         rendered(without)
 
-    theirs = without | {"existingRoutesConfigMap": "theirs"}
+    theirs = {**values("minimal"), "existingRoutesConfigMap": "theirs"}
+    assert objects(theirs | {"routes": None})
+    theirs |= {"routes": {}}
     names = [each["metadata"]["name"] for each in objects(theirs)]
     assert "test-jetworker-routes" not in names
     pod = dict(pod_specs(theirs))["StatefulSet"]

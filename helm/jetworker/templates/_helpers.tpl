@@ -2,14 +2,15 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end }}
 
-{{- /* A StatefulSet's pods are NAME-0 and carry a revision label: room is left for both. */ -}}
+{{- /* A StatefulSet's pods are NAME-0 and carry a revision label: room is left for both. The name
+of a release may have dots, that of a Service may not. */ -}}
 {{- define "jetworker.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | replace "." "-" | trunc 45 | trimSuffix "-" -}}
 {{- else if contains (include "jetworker.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 45 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 45 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "jetworker.name" .) | trunc 45 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "jetworker.name" .) | replace "." "-" | trunc 45 | trimSuffix "-" -}}
 {{- end -}}
 {{- end }}
 
