@@ -14,15 +14,20 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/venv
 WORKDIR /src
+# What is not for everybody: "--extra=aws" (IAM of Amazon MSK), "--extra=otel" (spans), or both.
+ARG EXTRAS=""
 # The dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project
+# hadolint ignore=SC2086
+RUN uv sync --locked --no-dev --no-install-project ${EXTRAS}
 COPY README.md LICENSE ./
 COPY jetworker ./jetworker
-RUN uv sync --locked --no-dev --no-editable
+# hadolint ignore=SC2086
+RUN uv sync --locked --no-dev --no-editable ${EXTRAS}
 # What is in it, with hashes and licences, for whoever has only the image.
 COPY tests/packaging/sbom.py ./
-RUN uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file /opt/venv/sbom.cdx.json \
+# hadolint ignore=SC2086
+RUN uv export --quiet --locked --no-dev ${EXTRAS} --format cyclonedx1.5 --output-file /opt/venv/sbom.cdx.json \
     && /opt/venv/bin/python sbom.py /opt/venv/sbom.cdx.json
 
 FROM ${PYTHON_IMAGE}

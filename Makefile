@@ -90,11 +90,13 @@ audit-dependencies: install ## Known vulnerabilities of the locked dependencies;
 		$(RUN)/uvx pip-audit --strict --require-hashes --disable-pip -r requirements.audit.txt
 
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-image: ## Build the container image with docker, or with buildah where there is no daemon.
+EXTRAS ?=
+image: ## Build the container image with docker, or buildah where there is none; EXTRAS="aws otel".
 	@if docker info >/dev/null 2>&1; then builder="docker build"; \
 	elif command -v buildah >/dev/null; then builder="buildah bud --isolation chroot"; \
 	else echo "make image needs docker or buildah: apt-get install buildah" >&2; exit 1; fi; \
-	set -x; $$builder --build-arg REVISION=$(REVISION) -t jetworker .
+	set -x; $$builder --build-arg REVISION=$(REVISION) \
+		--build-arg EXTRAS="$(addprefix --extra=,$(EXTRAS))" -t jetworker .
 
 clean: ## Remove what was made here.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -36,6 +36,16 @@ def test_every_base_can_be_pinned_by_a_digest_and_none_names_a_processor() -> No
     assert not re.search(r"amd64|x86_64|arm64|aarch64|--platform", text)
 
 
+def test_whoever_builds_it_may_ask_for_extras_and_the_bill_of_materials_has_them() -> (
+    None
+):
+    """What the chart offers (IAM of Amazon MSK) has to be in some image."""
+    steps = re.findall(r"uv (?:sync|export) [^\n]*", DOCKERFILE.read_text())
+
+    assert len(steps) == 3
+    assert all("${EXTRAS}" in each for each in steps)
+
+
 def locked() -> dict[str, dict[str, Any]]:
     """Return what is locked, by name."""
     with (ROOT / "uv.lock").open("rb") as file:
@@ -43,9 +53,10 @@ def locked() -> dict[str, dict[str, Any]]:
 
 
 def in_the_image(packages: Mapping[str, dict[str, Any]]) -> set[str]:
-    """Return what `uv sync --no-dev` installs beside jetworker, on Linux."""
-    found: set[str] = set()
-    new = ["jetworker"]
+    """Return what `uv sync --no-dev` installs beside jetworker, on Linux, and extras."""
+    extras = packages["jetworker"]["optional-dependencies"]
+    found = {each["name"] for extra in ("aws", "otel") for each in extras[extra]}
+    new = ["jetworker", *found]
     while new:
         names = {
             each["name"]
