@@ -67,7 +67,8 @@ async def test_every_block_of_the_tutorial_works_one_after_the_other(
 
     assert process.returncode == 0, said
     assert "refused: exit code 2" in said
-    assert "replayed: 1" in said
+    # One or more: what is sent before the worker has read the routes again is refused too.
+    assert re.search(r"replayed: [1-9]", said)
 
 
 async def test_the_cookbook_s_scripts_publish_a_command_and_wait_for_its_end(
