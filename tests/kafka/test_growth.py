@@ -18,6 +18,7 @@ from jetworker.core.resumption import Position
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.growth import Gathering, handed
 from jetworker.wire import positions
+from tests.support.kafka.whole_topic import WholeTopic
 
 TOPICS = TopicsConfig()
 
@@ -67,37 +68,15 @@ NOTED = positions.encode(Position("g", 7, "id", 3, 3, is_grown=True))
 
 
 @dataclass
-class State:
-    """A reader of so many partitions of the state, each of whose owners has taken note."""
+class State(WholeTopic):
+    """Reads partitions of the state, each of whose owners has taken note."""
 
-    partitions: int
     handed: Sequence[tuple[bytes, bytes | None]] = ()  # to the first of them
-    at: int = 0
-
-    def assignment(self) -> set[TopicPartition]:
-        return {TopicPartition(TOPICS.state, n) for n in range(self.partitions)}
-
-    def pause(self, *_partitions: TopicPartition) -> None:
-        """All are read at once."""
-
-    def seek(self, _partition: TopicPartition, offset: int) -> None:
-        self.at = offset
-
-    async def seek_to_beginning(self, *_partitions: TopicPartition) -> None:
-        self.at = 0
-
-    async def beginning_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
 
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         return {each: 2 + len(self._handed(each)) for each in partitions}
-
-    async def position(self, _partition: TopicPartition) -> int:
-        return self.at
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         found = {each: self._records(each) for each in self.assignment()}
@@ -135,7 +114,9 @@ class Brokers:
 
     @asynccontextmanager
     async def reader(self, *_: Any, **__: Any) -> AsyncIterator[State]:
-        yield State(self.shown.pop(0), self.handed)
+        numbers = range(self.shown.pop(0))
+        shown = {TopicPartition(TOPICS.state, number) for number in numbers}
+        yield State(shown, handed=self.handed)
 
 
 async def test_what_was_accepted_elsewhere_is_found_where_every_broker_shows_all() -> (

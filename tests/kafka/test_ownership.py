@@ -16,43 +16,20 @@ from jetworker.core.resumption import Input, Position
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.ownership import Ownership
 from jetworker.wire import positions
+from tests.support.kafka.whole_topic import WholeTopic
 
 TOPICS = TopicsConfig()
 BEFORE = 2  # partitions that were begun before the topics have grown
 KEPT = positions.encode(Position("g", 7, "id", BEFORE, BEFORE))
 
 
-@dataclass
-class Reader:
+class Reader(WholeTopic):
     """Reads state partitions: those from before keep a position, the new ones nothing."""
-
-    partitions: set[TopicPartition]
-    at: int = 0
-
-    def assignment(self) -> set[TopicPartition]:
-        return self.partitions
-
-    def pause(self, *_partitions: TopicPartition) -> None:
-        """All are read at once."""
-
-    def seek(self, _partition: TopicPartition, offset: int) -> None:
-        self.at = offset
-
-    async def seek_to_beginning(self, *_partitions: TopicPartition) -> None:
-        self.at = 0
-
-    async def beginning_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
 
     async def end_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         return {each: int(each.partition < BEFORE) for each in partitions}
-
-    async def position(self, _partition: TopicPartition) -> int:
-        return self.at
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         self.at = 1
