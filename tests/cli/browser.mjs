@@ -4,6 +4,7 @@
 // A page with "press" is the one that this button of its form leads to, for all that is found.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 import puppeteer from "puppeteer-core";
 
 const asked = JSON.parse(process.argv[2]);
@@ -53,17 +54,31 @@ for (const width of asked.widths) {
 const live = {};
 if (asked.live) {
   const page = await browser.newPage();
+  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const changed = () => {
+    process.stderr.write("change\n"); // the test changes something, and says when it has
+    return lines.next();
+  };
+  const shown = (text) =>
+    page.waitForFunction(
+      (text) => document.getElementById("live-part").textContent.includes(text),
+      { timeout: 60000 },
+      text,
+    );
+  await page.setRequestInterception(true);
+  page.on("request", async (request) => {
+    if (request.url().includes("/live?")) await changed(); // drawn, and not told yet
+    request.continue();
+  });
   await page.goto(asked.live, { waitUntil: "load" });
   live.button = await page.$eval("#live-button", (each) => each.textContent);
-  process.stderr.write("open\n"); // the test changes something now
-  await page.waitForFunction(
-    (text) => document.getElementById("live-part").textContent.includes(text),
-    { timeout: 60000 },
-    asked.expected,
-  );
+  await shown(asked.expected[0]);
+  await changed();
+  await shown(asked.expected[1]);
   await page.click("#live-button");
   live.stopped = await page.$eval("#live-button", (each) => each.textContent);
   live.status = await page.$eval("#live-status", (each) => each.textContent);
+  process.stdin.destroy();
 }
 await browser.close();
 process.stdout.write(JSON.stringify({ found, live }));

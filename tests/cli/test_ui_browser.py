@@ -153,16 +153,18 @@ async def _judged(script: Path, ui: Ui, folder: Path, **more: Any) -> dict[str, 
     }
     process = await asyncio.create_subprocess_exec(
         *("node", str(script), json.dumps(asked)),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {"HOME": str(folder)},
     )
-    assert process.stdout is not None
+    assert process.stdin is not None
     assert process.stderr is not None
-    if "live" in more:
-        first = await process.stderr.readline()
-        assert first == b"open\n", first + await process.stderr.read()
-        ui.seen.installation.put(a_row(str(more["expected"])))
+    for name in more.get("expected", ()):
+        line = await process.stderr.readline()
+        assert line == b"change\n", line + await process.stderr.read()
+        ui.seen.installation.put(a_row(name))
+        process.stdin.write(b"changed\n")
     out, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()[-3000:]
     found: dict[str, Any] = json.loads(out)
@@ -194,9 +196,9 @@ async def test_a_page_follows_what_happens_until_it_is_told_to_stop(
 ) -> None:
     live = f"{str(ui.http.base_url).rstrip('/')}/deliveries"
 
-    found = await _judged(
-        browser, ui, tmp_path, pages=[], live=live, expected="brand-new-1"
-    )
+    # One changes between the page and its stream, the other while it is followed.
+    names = ["brand-new-1", "brand-new-2"]
+    found = await _judged(browser, ui, tmp_path, pages=[], live=live, expected=names)
 
     assert found["live"] == {
         "button": "Stop updating",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,10 +58,12 @@ class FakeKafka:
     sent_again: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     replayed: list[Position] = field(default_factory=list)
     is_down: bool = False
+    on_read: Callable[[], object] = int
 
     async def records(self, topic: str, places: Sequence[Position]) -> list[Any]:
         if self.is_down:
             raise StoreError("reading: no broker")
+        self.on_read()
         found = (self.held.get((topic, place.offset)) for place in places)
         return [record for record in found if record is not None]
 
@@ -391,6 +393,12 @@ def test_what_only_this_machine_reaches_is_known(host: str, is_own: bool) -> Non
     assert is_loopback(host) is is_own
 
 
+def _version(page: str) -> str:
+    found = re.search('id="live-part" data-version="([0-9]+)"', page)
+    assert found is not None
+    return found[1]
+
+
 async def test_a_change_is_told_to_pages_that_are_open(ui: Ui) -> None:
     async with ui.http.stream("GET", "/live") as stream:
         assert stream.headers["content-type"] == "text/event-stream"
@@ -400,6 +408,31 @@ async def test_a_change_is_told_to_pages_that_are_open(ui: Ui) -> None:
         told = [await anext(lines) for _ in range(2)]
 
     assert told == ["", "data: 1"]
+
+
+async def test_what_changed_between_a_page_and_its_stream_is_told_at_once(
+    ui: Ui,
+) -> None:
+    page = await ui.text("/deliveries")
+    ui.seen.installation.put(a_row("c-1"))
+
+    async with ui.http.stream("GET", f"/live?since={_version(page)}") as stream:
+        lines = stream.aiter_lines()
+        told = [await anext(lines) for _ in range(3)]
+
+    assert told == [": hello", "", "data: 1"]
+    assert _version(await ui.text("/deliveries")) == "1"
+
+
+async def test_what_changes_while_a_delivery_is_read_belongs_to_what_comes_next(
+    ui: Ui,
+) -> None:
+    ui.seen.installation.put(a_row("c-1"))
+
+    ui.kafka.on_read = lambda: ui.seen.installation.put(a_row("c-1", State.FAILED))
+    page = await ui.text("/deliveries/c-1")
+
+    assert _version(page) == "1"
 
 
 async def test_read_only_is_the_default(ui: Ui) -> None:

@@ -35,15 +35,26 @@ class Drawing:
         self._templates = pages.environment()
 
     def page(
-        self, request: web.Request, template: str, status: int = 200, **what: Any
+        self,
+        request: web.Request,
+        template: str,
+        status: int = 200,
+        version: int | None = None,
+        **what: Any,
     ) -> web.Response:
-        """Return a page; its forms have the token of the browser that asked."""
+        """
+        Return a page; its forms have the token of the browser that asked.
+
+        *version* is that of what it shows, if it took a while to put together: the page
+        is told what has changed since.
+        """
         acts = self._door.options.allows_actions
         token, cookie = self._door.give(request) if acts else ("", "")
         text = self._templates.get_template(template).render(
             here=request.path,
             group_id=self._group_id,
             seen=self._seen,
+            version=self._seen.version if version is None else version,
             now=self._clock.now(),
             token=token,
             who=self._door.who(request),

@@ -22,7 +22,12 @@ class LiveStream:
         self._listeners = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Tell a page that something has changed, at most once a second."""
+        """
+        Tell a page that something has changed, at most once a second.
+
+        `since` is the version that the page shows: between its drawing and this stream
+        something may have changed already.
+        """
         if self._listeners >= _MOST_LISTENERS:
             raise web.HTTPServiceUnavailable(text="too many pages are open")
         stream = web.StreamResponse(
@@ -31,23 +36,24 @@ class LiveStream:
         await stream.prepare(request)
         self._listeners += 1
         try:
-            await self._tell(stream)
+            await self._tell(stream, request.query.get("since"))
         except ConnectionError:  # the page was closed
             pass
         finally:
             self._listeners -= 1
         return stream
 
-    async def _tell(self, stream: web.StreamResponse) -> None:
-        told, quiet_since = self._seen.version, self._clock.monotonic()
+    async def _tell(self, stream: web.StreamResponse, since: str | None) -> None:
+        told = str(self._seen.version) if since is None else since
+        quiet_since = self._clock.monotonic()
         await stream.write(b": hello\n\n")
         while True:
-            await asyncio.sleep(_TELL_EVERY)
             now = self._clock.monotonic()
-            if self._seen.version != told:
-                told = self._seen.version
+            if str(self._seen.version) != told:
+                told = str(self._seen.version)
                 await stream.write(f"data: {told}\n\n".encode())
                 quiet_since = now
             elif now - quiet_since > _QUIET:  # so that proxies do not close it
                 await stream.write(b": still here\n\n")
                 quiet_since = now
+            await asyncio.sleep(_TELL_EVERY)

@@ -108,6 +108,7 @@ class LookingPages:
 
     async def _delivery(self, request: web.Request) -> web.Response:
         command_id = request.match_info["command_id"]
+        version = self._seen.version
         row = self._seen.installation.row(command_id)
         if row is None and command_id in self._seen.unreadable:
             raise web.HTTPNotFound(
@@ -136,6 +137,7 @@ class LookingPages:
         return self._drawing.page(
             request,
             "delivery.html",
+            version=version,
             row=row,
             facts=told,
             following=following,

@@ -39,6 +39,7 @@ const refresh = async () => {
         ? document.activeElement.getAttribute("href")
         : null;
       part.replaceChildren(...fresh.childNodes);
+      part.dataset.version = fresh.dataset.version;
       if (href !== null) part.querySelector(`a[href="${CSS.escape(href)}"]`)?.focus();
       equip();
     }
@@ -51,7 +52,8 @@ const refresh = async () => {
 };
 
 const start = () => {
-  source = new EventSource("/live");
+  // What has changed since the page was drawn is told as well.
+  source = new EventSource(`/live?since=${part.dataset.version}`);
   source.onmessage = refresh;
   source.onerror = () => say("The page's process does not answer.");
   source.onopen = () => say("");
@@ -83,7 +85,6 @@ button.onclick = () => {
     stop();
   } else {
     start();
-    refresh();
   }
 };
 setInterval(() => {
