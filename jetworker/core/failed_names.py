@@ -5,7 +5,8 @@ Jet shows a file by storage's own address; ours is what follows some root in it.
 address may be escaped or not, and an accent be written in two ways.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 from urllib.parse import unquote, unquote_plus
 
@@ -44,27 +45,60 @@ def failed_names(
 
 
 class _Names:
-    """The objects of one command, by the ends of their addresses."""
+    """
+    The objects of one command, by the ends of their addresses.
+
+    An address is asked only for ends as deep as a file that was asked for, and for parts
+    as deep as a folder that begins with the same name: however deep it is itself.
+    """
 
     def __init__(self, objects: Iterable[ObjectSpec]) -> None:
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {}
+        self._depths: set[int] = set()  # of the files
+        self._depths_from: defaultdict[str, set[int]] = defaultdict(set)
         for spec in objects:
-            known = self._folders if spec.is_directory else self._files
-            known[_plain(spec.relative_path)] = spec.relative_path
+            path = _plain(spec.relative_path)
+            first, *more = path.split("/")[1:]
+            if spec.is_directory:
+                self._folders[path] = spec.relative_path
+                self._depths_from[first].add(1 + len(more))
+            else:
+                self._files[path] = spec.relative_path
+                self._depths.add(1 + len(more))
 
     def of(self, url: str) -> str | None:
         """Return what the command calls this file, None if it did not ask for it."""
-        readings = tuple(dict.fromkeys((url, unquote(url), unquote_plus(url))))
-        for reading in readings:
-            for tail in _tails(reading):
-                if _plain(tail) in self._files:
-                    return self._files[_plain(tail)]
-        for reading in readings:
-            for tail in _tails(reading):
-                for head in _heads(tail):
-                    if _plain(head) in self._folders:
-                        return self._folders[_plain(head)] + tail[len(head) :]
+        readings = dict.fromkeys((url, unquote(url), unquote_plus(url)))
+        addresses = [_segments(each) for each in readings]
+        for segments in addresses:
+            if (name := self._file(segments)) is not None:
+                return name
+        for segments in addresses:
+            if (name := self._in_folder(segments)) is not None:
+                return name
+        return None
+
+    def _file(self, segments: Sequence[str]) -> str | None:
+        """Return the deepest file that an address ends with."""
+        plain = [_plain(each) for each in segments]
+        fitting = (depth for depth in self._depths if depth <= len(plain))
+        for depth in sorted(fitting, reverse=True):
+            name = self._files.get(_path(plain[-depth:]))
+            if name is not None:
+                return name
+        return None
+
+    def _in_folder(self, segments: Sequence[str]) -> str | None:
+        """Return the path below the first folder that an address leads through."""
+        plain = [_plain(each) for each in segments]
+        for at, first in enumerate(plain):
+            for depth in sorted(self._depths_from.get(first, ())):
+                if at + depth >= len(plain):
+                    break
+                folder = self._folders.get(_path(plain[at : at + depth]))
+                if folder is not None:
+                    return folder + _path(segments[at + depth :])
         return None
 
 
@@ -72,15 +106,12 @@ def _plain(path: str) -> str:
     return normalize("NFC", path)
 
 
-def _tails(address: str) -> Iterator[str]:
-    """Yield what follows each root that an address may have, the longest first."""
-    _, scheme, rest = (
-        address.rpartition("://") if "://" in address else ("", "", address)
-    )
-    whole = rest if scheme or rest.startswith("/") else f"/{rest}"
-    return (whole[at:] for at, sign in enumerate(whole) if sign == "/")
+def _path(segments: Iterable[str]) -> str:
+    return f"/{'/'.join(segments)}"
 
 
-def _heads(tail: str) -> Iterator[str]:
-    """Yield the folders that a file is in."""
-    return (tail[:at] for at, sign in enumerate(tail) if sign == "/" and at)
+def _segments(address: str) -> list[str]:
+    """Return the names that an address consists of; what comes before a / is none."""
+    _, scheme, rest = address.rpartition("://")
+    is_rooted = scheme or rest.startswith("/")
+    return (rest if is_rooted else f"/{rest}").split("/")[1:]
