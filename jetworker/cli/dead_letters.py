@@ -178,7 +178,7 @@ async def _publish(
         async with kafka.producer(f"jetworker-replay-{topic}") as producer:
             marks = (await _read(config)).marks
             wanted = [each for each in meant if each.position not in marks]
-            left = await _with_a_way_back(producer, wanted)
+            left = await _with_a_way_back(kafka, producer, wanted)
             for start in range(0, len(left), _AT_ONCE):
                 batch = left[start : start + _AT_ONCE]
                 published |= await _transaction(producer, batch, topic)
@@ -189,22 +189,20 @@ async def _publish(
 
 
 async def _with_a_way_back(
-    producer: AIOKafkaProducer, letters: Sequence[Letter]
+    kafka: KafkaClients, producer: AIOKafkaProducer, letters: Sequence[Letter]
 ) -> list[Letter]:
     """Return the letters whose partition is still there, and say of the others."""
-    there = {
-        topic: await bounded(
-            producer.partitions_for(topic), f"asking for the partitions of {topic}"
-        )
-        for topic in sorted({each.topic for each in letters})
-    }
+    topics = sorted({each.topic for each in letters})
+    there = {each: await kafka.count(producer, each) for each in topics}
     for each in letters:
-        if each.partition not in there[each.topic]:
-            output.remark(
-                f"{each.position} is left as it is: {each.topic} has no partition"
-                f" {each.partition} any more"
-            )
-    return [each for each in letters if each.partition in there[each.topic]]
+        if not there[each.topic]:
+            gone = f"there is no topic {each.topic}"
+        elif not 0 <= each.partition < there[each.topic]:
+            gone = f"{each.topic} has no partition {each.partition} any more"
+        else:
+            continue
+        output.remark(f"{each.position} is left as it is: {gone}")
+    return [each for each in letters if 0 <= each.partition < there[each.topic]]
 
 
 async def _transaction(

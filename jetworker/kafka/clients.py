@@ -19,11 +19,13 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (
 )
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.producer import sender
@@ -50,6 +52,7 @@ _REFUSED = (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+_NO_TOPIC = (UnknownTopicOrPartitionError, InvalidTopicError)
 _CLOSE_TIMEOUT = 3.0
 _FETCH_LIMIT = 4 << 20
 _UNPACKED_LIMIT = 256 << 20
@@ -207,6 +210,18 @@ class KafkaClients:
         doing = f"asking for the partitions of {topic}"
         (count,) = await bounded(topic_ids.count(client, topic), doing)
         return [TopicPartition(topic, number) for number in range(count)]
+
+    async def count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        """Return how many partitions a topic has now: of none that is there, none."""
+        doing = f"asking for the partitions of {topic}"
+        try:
+            # A producer waits for one that is not there, and may have it made.
+            (found,) = await bounded(topic_ids.count(producer.client, topic), doing)
+        except StoreError as exc:
+            if isinstance(exc.__cause__, _NO_TOPIC):
+                return 0
+            raise
+        return found
 
     def admin(self) -> AIOKafkaAdminClient:
         """Make a client that asks about groups; raises StoreError."""

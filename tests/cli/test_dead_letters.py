@@ -16,10 +16,10 @@ from tests.cli.test_ui_follow import CONFIG
 from tests.support.builders import NOW
 
 
-def a_letter(offset: int, partition: int) -> Letter:
+def a_letter(offset: int, partition: int, topic: str = "jet.commands") -> Letter:
     at = Position(0, offset)
     return Letter(
-        *(at, NOW, "unknown_route", "no such route", "jet.commands", partition, 7),
+        *(at, NOW, "unknown_route", "no such route", topic, partition, 7),
         *(b"c-1", b"{}", (), None),
     )
 
@@ -38,8 +38,8 @@ class FakeKafka:
     async def producer(self, _transactional_id: str) -> AsyncIterator["FakeKafka"]:
         yield self
 
-    async def partitions_for(self, _topic: str) -> set[int]:
-        return {0}
+    async def count(self, _producer: "FakeKafka", topic: str) -> int:
+        return 0 if topic == "gone" else 1
 
     async def begin_transaction(self) -> None:
         self.sent.clear()
@@ -58,9 +58,14 @@ class FakeKafka:
 async def test_a_letter_whose_partition_is_gone_keeps_no_other_from_its_replay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands topic was made anew, with fewer partitions than it had."""
+    """The topic was made anew, with fewer partitions than it had, or is gone."""
     kafka = FakeKafka()
-    letters = [a_letter(3, partition=5), a_letter(4, partition=0)]
+    letters = [
+        a_letter(3, partition=5),
+        a_letter(4, partition=0),
+        a_letter(5, partition=-1),
+        a_letter(6, partition=0, topic="gone"),
+    ]
 
     async def box(_config: object) -> Any:
         return dead_letters._Box(list(letters))  # noqa: SLF001 -- what Kafka would hold
@@ -76,4 +81,6 @@ async def test_a_letter_whose_partition_is_gone_keeps_no_other_from_its_replay(
     assert kafka.sent == [("jet.commands", 0), ("jet.dead-letters", 0)]
     assert said.err == (
         "jetworker: 0:3 is left as it is: jet.commands has no partition 5 any more\n"
+        "jetworker: 0:5 is left as it is: jet.commands has no partition -1 any more\n"
+        "jetworker: 0:6 is left as it is: there is no topic gone\n"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import orders, publish, unanswered
@@ -398,6 +399,44 @@ async def test_a_letter_that_came_from_a_replay_is_replayed_by_its_position_only
     assert by_reason.document("dead-letters-replay")["replayed"] == []
     (again,) = by_position.document("dead-letters-replay")["replayed"]
     assert again["position"] == new["position"]
+
+
+async def test_letters_of_a_topic_that_is_gone_keep_no_other_from_its_replay(
+    system: System,
+) -> None:
+    """The commands topic was renamed; or somebody wrote a letter of no topic at all."""
+    topics = system.config.topics
+    where = {"partition": b"0", "offset": b"7", "reason": b"expired", "message": b"no"}
+    producer = AIOKafkaProducer(bootstrap_servers=system.kafka)
+    await producer.start()
+    try:
+        for topic in (f"{topics.commands}-before", topics.commands, "no/topic"):
+            headers = where | {"topic": topic.encode()}
+            letter = [(f"jetworker-{name}", value) for name, value in headers.items()]
+            await producer.send_and_wait(
+                topics.dead_letters, b"{}", topic.encode(), partition=0, headers=letter
+            )
+    finally:
+        await producer.stop()
+
+    replayed = await run(system, "dead-letters", "replay", "--yes", "--json")
+    again = await run(system, "dead-letters", "replay", "--yes")
+
+    lines = replayed.err.splitlines()
+    assert lines == [
+        f"jetworker: 0:0 is left as it is: there is no topic {topics.commands}-before",
+        "jetworker: 0:2 is left as it is: there is no topic no/topic",
+    ]
+    assert (replayed.code, again.code) == (1, 1)
+    found = replayed.document("dead-letters-replay")["replayed"]
+    assert {each["position"]: each["published"] for each in found} == {
+        "0:0": None,
+        "0:1": {"topic": topics.commands, "partition": 0, "offset": 0},
+        "0:2": None,
+    }
+    assert again.out.splitlines()[-2:] == ["1 left out: replayed before", "replayed: 0"]
+    assert again.err.splitlines() == lines
+    assert len(await system.read(topics.commands)) == 1
 
 
 async def test_check_names_paused_jobs_and_those_that_would_be_made(
