@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import signal
-import socket
 from collections.abc import AsyncIterator, Mapping
 
 import structlog
@@ -16,6 +14,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from jetworker.cli.listening import Address
 from jetworker.config.load import credentials_source, kafka_source
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable, LoopEnded
@@ -39,6 +38,7 @@ _CLOSING = 5.0  # seconds
 # ones. A listing of 500 transfers makes thousands that are gone with it, and hardly a
 # cycle: by Python's own numbers (700, 10, 10) the search was a quarter of our CPU.
 _CYCLES = (50_000, 20, 10)
+_HOST = "JETWORKER_HTTP__HOST"
 
 
 async def run(config: Config, environ: Mapping[str, str]) -> None:
@@ -107,17 +107,12 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
 
 
 async def _listen(probes: HttpServer, config: Config) -> int:
+    host, port = config.http.host, config.http.port
     try:
-        return await probes.start(config.http.host, config.http.port)
-    except UnicodeError as exc:  # an empty part between dots, or one that is too long
-        msg = f"JETWORKER_HTTP__HOST: {config.http.host} cannot be used: no name"
-        raise ConfigurationError(msg) from exc
-    except OSError as exc:
-        is_host = isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL
-        name = "HOST" if is_host else "PORT"
-        value = config.http.host if is_host else config.http.port
-        msg = f"JETWORKER_HTTP__{name}: {value} cannot be used: {exc.strerror}"
-        raise ConfigurationError(msg) from exc
+        return await probes.start(host, port)
+    except (OSError, UnicodeError) as exc:
+        address = Address(host, port, _HOST, "JETWORKER_HTTP__PORT")
+        raise address.unusable(exc) from exc
 
 
 @contextlib.asynccontextmanager
@@ -138,8 +133,9 @@ async def _notified(
     try:
         port = await server.start(config.http.host, given.port)
     except OSError as exc:
-        msg = f"JETWORKER_NOTIFICATIONS__PORT: {given.port} cannot be used: {exc.strerror}"
-        raise ConfigurationError(msg) from exc
+        setting = "JETWORKER_NOTIFICATIONS__PORT"
+        address = Address(config.http.host, given.port, _HOST, setting)
+        raise address.unusable(exc) from exc
     try:
         log.info("Jet's notifications are listened for", notifications_port=port)
         yield

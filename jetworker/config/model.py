@@ -508,6 +508,13 @@ class Config(Part):
     notifications: NotificationsConfig = NotificationsConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
 
+    @model_validator(mode="after")
+    def _has_two_ports(self) -> Self:
+        if self.http.port and self.http.port == self.notifications.port:
+            msg = "notifications__port: it is JETWORKER_HTTP__PORT too, give another"
+            raise ValueError(msg)
+        return self
+
     @property
     def warning(self) -> str | None:
         """

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import errno
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,6 +16,7 @@ from jetworker.sandbox.jet.server import serve
 from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 
 _SECRET = "demo-secret"  # noqa: S105 -- no secret: whoever asks is told it
+_LAST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,10 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(given)
         asyncio.run(_serve(settings, is_secret=given.client_secret != _SECRET))
     except (ValueError, Refused) as exc:
-        parser.exit(2, f"jetworker sandbox: {exc}\n")
+        is_host = isinstance(exc, UnicodeError)  # no name by the rules of the network
+        said = f"--host: {given.host} cannot be used: no name" if is_host else exc
+        parser.exit(2, f"jetworker sandbox: {said}\n")
     except OSError as exc:
-        parser.exit(1, f"jetworker sandbox: {exc}\n")
+        parser.exit(1, f"jetworker sandbox: {_in_words(exc, given)}\n")
     return 0
+
+
+def _in_words(exc: OSError, given: argparse.Namespace) -> str:
+    """Say which option the system could not do, and what to do."""
+    if exc.errno == errno.EADDRINUSE:
+        return (
+            f"--port: {given.port} cannot be used: something listens there on"
+            f" {given.host} already, stop it or give another port"
+        )
+    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
+        return f"--host: {given.host} cannot be used: {exc.strerror}"
+    return str(exc)
 
 
 async def _serve(settings: SandboxSettings, *, is_secret: bool) -> None:
@@ -55,6 +72,9 @@ def _settings(given: argparse.Namespace) -> SandboxSettings:
         "batch_size": given.batch_size,
         "virtual_seconds": given.virtual_seconds,
     }
+    if not 0 <= given.port <= _LAST_PORT:
+        msg = f"--port: {given.port} is no port, 0 to {_LAST_PORT}"
+        raise ValueError(msg)
     return SandboxSettings(
         profiles=profiles,
         jobs=tuple(_job(text) for text in given.job),

@@ -1,17 +1,20 @@
 """The loops of a worker end together: none ends alone without a word."""
 
 import asyncio
+import socket
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
-from jetworker.cli.run import _listen, work
+from jetworker.cli.run import _listen, _notified, work
 from jetworker.config.model import Config
 from jetworker.core.errors import ConfigurationError, LoopEnded
 from jetworker.http.server import HttpServer
+from jetworker.runtime.metrics import Metrics
 from jetworker.worker.assembly import Parts
 
 
@@ -90,5 +93,31 @@ async def test_a_host_that_is_no_name_at_all_is_named(host: str) -> None:
     assert str(caught.value) == f"JETWORKER_HTTP__HOST: {host} cannot be used: no name"
 
 
+async def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        http = SimpleNamespace(host="127.0.0.1", port=port)
+        secret = SecretStr("s" * 16)
+        given = SimpleNamespace(port=port, secret=secret)
+        config = cast("Config", SimpleNamespace(http=http, notifications=given))
+        probes = HttpServer(cast("Any", _Facts()), CollectorRegistry())
+        deaf = cast("Parts", SimpleNamespace(follower=_Facts(), hint=_Facts.ready))
+        metrics = Metrics(CollectorRegistry())
+
+        with pytest.raises(ConfigurationError) as of_probes:
+            await _listen(probes, config)
+        with pytest.raises(ConfigurationError) as of_notifications:
+            async with _notified(config, deaf, metrics):
+                pass
+        await probes.stop()
+
+    why = (
+        f"{port} cannot be used: something listens there on 127.0.0.1 already, stop it or"
+        " give another port"
+    )
+    assert str(of_probes.value) == f"JETWORKER_HTTP__PORT: {why}"
+    assert str(of_notifications.value) == f"JETWORKER_NOTIFICATIONS__PORT: {why}"
+
+
 class _Facts:
-    live = ready = dict
+    live = ready = miss_notification = dict

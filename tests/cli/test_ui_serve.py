@@ -17,8 +17,14 @@ async def test_a_host_that_is_not_ours_is_named(host: str) -> None:
 
 
 async def test_a_port_that_is_taken_is_named() -> None:
+    """`jetworker sandbox` listens at the same one, if nobody says otherwise."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        with pytest.raises(ConfigurationError, match=f"^--port: {port} cannot be used"):
+        with pytest.raises(ConfigurationError) as refused:
             await serve(CONFIG, {}, Options(port=port))
+
+    assert str(refused.value) == (
+        f"--port: {port} cannot be used: something listens there on 127.0.0.1 already,"
+        " stop it or give another port"
+    )

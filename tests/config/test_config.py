@@ -486,6 +486,17 @@ def test_notifications_are_off_until_all_of_their_settings_are_given() -> None:
         )
 
 
+def test_notifications_have_a_port_of_their_own() -> None:
+    """One process cannot listen twice; of any free one (0) each gets another."""
+    both = NOTIFIED | {"NOTIFICATIONS__PORT": "8080"}
+
+    assert refused(**both) == (
+        "JETWORKER_NOTIFICATIONS__PORT: it is JETWORKER_HTTP__PORT too, give another"
+    )
+    free = {"NOTIFICATIONS__PORT": "0", "HTTP__PORT": "0"}
+    assert loaded(**NOTIFIED | free).notifications.port == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

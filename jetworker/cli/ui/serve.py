@@ -1,21 +1,19 @@
 """The composition root of `jetworker ui`: follows, serves, and stops with a signal."""
 
 import asyncio
-import errno
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 
 import structlog
 
 from jetworker.cli.exit_codes import OK
+from jetworker.cli.listening import Address
 from jetworker.cli.ui.door import Options, is_loopback
 from jetworker.cli.ui.follow import TopicsFollower
 from jetworker.cli.ui.orders import Publisher
 from jetworker.cli.ui.server import UiServer
 from jetworker.config.model import Config
-from jetworker.core.errors import ConfigurationError
 from jetworker.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -35,7 +33,7 @@ async def serve(config: Config, environ: Mapping[str, str], options: Options) ->
     try:
         port = await server.start()
     except (OSError, UnicodeError) as exc:
-        raise _unusable(options, exc) from exc
+        raise Address(options.host, options.port).unusable(exc) from exc
     if not is_loopback(options.host) and not options.user_header:
         log.warning(
             "the page can be reached from other machines and asks nobody who they are:"
@@ -56,16 +54,6 @@ async def serve(config: Config, environ: Mapping[str, str], options: Options) ->
         await asyncio.gather(following, asked, return_exceptions=True)
         await server.stop()
     return OK
-
-
-def _unusable(options: Options, exc: OSError | UnicodeError) -> ConfigurationError:
-    """Say which of host and port nobody can listen at."""
-    if isinstance(exc, UnicodeError):  # two dots in a row, or a part that is too long
-        return ConfigurationError(f"--host: {options.host} cannot be used: no name")
-    if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
-        why = f"--host: {options.host} cannot be used: {exc.strerror}"
-        return ConfigurationError(why)
-    return ConfigurationError(f"--port: {options.port} cannot be used: {exc.strerror}")
 
 
 def _shown(host: str) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from jetworker.core.errors import JetworkerError
 from jetworker.sandbox.kafka.broker import EmbeddedKafka, free_ports
 
+_PORTS = range(1, 1 << 16)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one broker until SIGTERM or SIGINT; returns the exit code."""
@@ -18,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=9092)
     parser.add_argument("--data", type=Path, metavar="DIR", help="survive a restart")
     given = parser.parse_args(arguments)
+    if given.port not in _PORTS:
+        parser.error(f"--port: {given.port} is no port, 1 to {_PORTS[-1]}")
     stopping = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     try:
