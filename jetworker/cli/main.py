@@ -628,11 +628,10 @@ def _fail(message: str, code: int) -> NoReturn:
 
 @state_cli.command("rebuild")
 def state_rebuild(
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    *, dry_run: DryRun = False, yes: Yes = False, as_json: Json = False
 ) -> None:
     """Make lost state partitions anew from commands and events; stop workers first."""
     from jetworker.cli import rebuild
 
-    _leave(rebuild.run(_load_config(), dry_run=dry_run, is_agreed=yes))
+    config = _load_config()
+    _leave(rebuild.run(config, dry_run=dry_run, is_agreed=yes, as_json=as_json))

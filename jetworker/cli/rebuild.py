@@ -2,14 +2,14 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from jetworker.cli.exit_codes import FAILED, OK, REJECTED
 from jetworker.cli.orders import is_confirmed
-from jetworker.cli.output import remark, say
+from jetworker.cli.output import document, remark, say
 from jetworker.config.model import Config
 from jetworker.core.command import Send
 from jetworker.core.delivery import Delivery
@@ -25,6 +25,7 @@ from jetworker.kafka.reader import STABLE_END, keep, read
 from jetworker.runtime.clock import Clock
 from jetworker.wire import commands, events, snapshots
 from jetworker.wire.events import Envelope, ReadEvent
+from jetworker.wire.printed import RebuildData, RebuiltPartitionData
 from jetworker.wire.rebuilding import Rebuilt, rebuild
 from jetworker.wire.record import Record
 from jetworker.wire.units import counted
@@ -112,7 +113,7 @@ class Told:
         return home if self.is_grown and arrived not in gone else arrived
 
 
-async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
+async def run(config: Config, *, dry_run: bool, is_agreed: bool, as_json: bool) -> int:
     """Say what is lost and what is known of it; make it anew if that is wanted."""
     kafka = KafkaClients(config.kafka, config.topics)
     has_members = await kafka.has_members(config.kafka.group_id)
@@ -127,30 +128,35 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool) -> int:
     told = await _told(kafka, config) if gone or not offsets else Told()
     if not gone and told.events:
         gone = _lost_with_offsets(kept)
-    if not gone:
-        say("nothing is lost")
-        return OK
     told.is_grown = had_fewer(kept, Layout(len(told.begins), len(kept)))
     made = {each: await _made(kafka, config, told, each, gone) for each in gone}
-    for number, rebuilt in made.items():
-        say(_line(number, gone[number], rebuilt, told, offsets.get(number)))
-    if dry_run:
-        return OK
+    found = [
+        _partition(number, gone[number], rebuilt, told, offsets.get(number))
+        for number, rebuilt in made.items()
+    ]
+    if not as_json:
+        _tell(found)
     partitions = counted(len(gone), "partition")
-    if not is_confirmed(f"write {partitions}?", yes=is_agreed):
+    is_wanted = bool(gone) and not dry_run
+    if is_wanted and not is_confirmed(f"write {partitions}?", yes=is_agreed):
         return REJECTED
-    for number, rebuilt in made.items():
+    for each in found if is_wanted else ():
+        number = each.partition
         position = Position(
             config.kafka.group_id,
-            offsets.get(number, told.goes_on(number)),
+            each.goes_on_at,
             told.topic_id,
             len(told.begins),
             len(kept),
             is_grown=told.is_grown,
             again=told.again(number, offsets.get(number), kept[number]),
         )
-        await put_back(kafka, number, _records(config, number, rebuilt), position)
-    say(f"{partitions} rebuilt, workers may be started")
+        await put_back(kafka, number, _records(config, number, made[number]), position)
+    if as_json:
+        done = (each.model_copy(update={"rebuilt": is_wanted}) for each in found)
+        document(RebuildData(dry_run=dry_run, partitions=tuple(done)))
+    elif is_wanted:
+        say(f"{partitions} rebuilt, workers may be started")
     return OK
 
 
@@ -278,16 +284,33 @@ def _records(config: Config, partition: int, made: list[Rebuilt]) -> Iterator[Re
             yield envelope.event(each.event, Clock().now())
 
 
-def _line(
+def _partition(
     number: int, why: str, made: list[Rebuilt], told: Told, offset: int | None
-) -> str:
-    """Say what becomes of a partition, and what nobody can tell any more."""
+) -> RebuiltPartitionData:
+    """Return what becomes of a partition, and what nobody can tell any more."""
     held = sum(each.event is not None for each in made)
     still = sum(isinstance(each.snapshot, Delivery) for each in made) - held
-    missing = told.begins[number]
-    retention = f"; commands before offset {missing} are gone" if missing else ""
-    return (
-        f"partition {number}: {why}; {still} followed again,"
-        f" {len(made) - held - still} remembered, {held} held; goes on at"
-        f" {offset if offset is not None else told.goes_on(number)}{retention}"
+    return RebuiltPartitionData(
+        partition=number,
+        why=why,
+        followed=still,
+        remembered=len(made) - held - still,
+        held=held,
+        goes_on_at=told.goes_on(number) if offset is None else offset,
+        gone_before=told.begins[number] or None,
+        rebuilt=False,
     )
+
+
+def _tell(found: Sequence[RebuiltPartitionData]) -> None:
+    """Say it for people."""
+    for each in found:
+        gone = each.gone_before
+        retention = f"; commands before offset {gone} are gone" if gone else ""
+        say(
+            f"partition {each.partition}: {each.why}; {each.followed} followed again,"
+            f" {each.remembered} remembered, {each.held} held; goes on at"
+            f" {each.goes_on_at}{retention}"
+        )
+    if not found:
+        say("nothing is lost")

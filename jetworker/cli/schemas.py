@@ -50,6 +50,8 @@ _MODELS: dict[str, tuple[Any, JsonSchemaMode]] = {
     "cli/unsubscribed.v1": (printed.UnsubscribedAllData, "serialization"),
     "cli/published.v1": (printed.PublishedData, "serialization"),
     "cli/resend.v1": (printed.ResendData, "serialization"),
+    "cli/jobs-observe.v1": (printed.ObservedJobData, "serialization"),
+    "cli/state-rebuild.v1": (printed.RebuildData, "serialization"),
     "cli/schemas.v1": (printed.WrittenData, "serialization"),
     "cli/send.v1": (printed.SentData, "serialization"),
     "cli/topics.v1": (printed.TopicsData, "serialization"),

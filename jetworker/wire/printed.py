@@ -335,6 +335,31 @@ class ReplayData(Data):
     skipped: tuple[str, ...]
 
 
+class RebuiltPartitionData(Data):
+    """A state partition that was lost, and what became of the commands that it knew."""
+
+    partition: Count
+    why: Annotated[str, Field(description="How it is known that it is lost.")]
+    followed: Annotated[Count, Field(description="Open deliveries, followed again.")]
+    remembered: Annotated[Count, Field(description="Commands that had ended.")]
+    held: Annotated[Count, Field(description="Of which nobody knows what was sent.")]
+    goes_on_at: Annotated[
+        Count, Field(description="Offset of the commands that is read next.")
+    ]
+    gone_before: Annotated[
+        Count | None,
+        Field(description="Retention took the commands before it; null: none."),
+    ]
+    rebuilt: Annotated[bool, Field(description="False in a dry run.")]
+
+
+class RebuildData(Data):
+    """What `jetworker state rebuild` prints: the partitions that were lost, if any."""
+
+    dry_run: bool
+    partitions: tuple[RebuiltPartitionData, ...]
+
+
 def listed(snapshot: Delivery | Finished, changed_at: datetime) -> ListedData:
     """Return a command as a list shows it."""
     state = snapshot.published if isinstance(snapshot, Delivery) else snapshot.state

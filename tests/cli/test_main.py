@@ -70,6 +70,21 @@ def test_no_help_has_brackets_that_typer_takes_for_markup(path: str) -> None:
     assert [text for text in texts if "[" in text] == []
 
 
+# These serve, or show somebody what happens: they have no facts to end with.
+WITHOUT_FACTS = {"run", "demo", "sandbox", "ui"}
+
+
+def test_every_command_that_prints_facts_prints_them_for_programs_too() -> None:
+    ends = {path for path, each in EVERY.items() if not hasattr(each, "commands")}
+    with_json = {
+        path
+        for path in ends
+        if any("--json" in option.opts for option in EVERY[path].params)
+    }
+
+    assert ends - with_json == WITHOUT_FACTS
+
+
 def test_every_console_is_opened_where_nothing_is_taken_for_markup() -> None:
     opening: set[str] = set()
     for path in Path(jetworker.__path__[0]).rglob("*.py"):

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import schemas
-from jetworker.wire import commands
+from jetworker.wire import commands, printed
 from tests.support.documents import ASYNCAPI, DOCUMENTS, SCHEMAS
 
 FOLDER = Path(__file__).parents[2] / "schemas"
@@ -42,6 +42,19 @@ def test_the_tests_know_every_format_that_a_schema_names() -> None:
     assert formats([*SCHEMAS.values(), ASYNCAPI]) <= FormatChecker.checkers.keys()
     assert not FormatChecker().conforms("yesterday", "date-time")
     assert not FormatChecker().conforms("not an address", "uri")
+
+
+def test_all_that_a_command_prints_for_programs_is_in_a_schema() -> None:
+    """A model that is none's is printed without one, or printed by nobody."""
+    models = {
+        name
+        for name, each in vars(printed).items()
+        if isinstance(each, type) and each.__module__ == printed.__name__
+    }
+    text = b"".join(DOCUMENTS[name] for name in SCHEMAS).decode()
+    named = {name for name in models if f'"title": "{name}"' in text}
+
+    assert models - named == set()
 
 
 COMMANDS = sorted((FOLDER / "examples" / "commands").rglob("*.json"))

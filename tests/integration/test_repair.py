@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
-from jsonschema import Draft202012Validator, FormatChecker
 
 from jetworker.cli import orders, publish, unanswered
 from jetworker.cli.listing import Selection
 from tests.support import forked
-from tests.support.documents import SCHEMAS
+from tests.support.documents import valid
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, a_command
 from tests.support.terminal import see
@@ -41,14 +40,6 @@ class Ran:
     def lines(self, name: str) -> list[Any]:
         """Return the lines of NDJSON that were printed, each held against its schema."""
         return [valid(name, json.loads(line)) for line in self.out.splitlines()]
-
-
-def valid(name: str, data: Any) -> Any:
-    schema = SCHEMAS[f"cli/{name}.v1.schema.json"]
-    validator = Draft202012Validator(schema, format_checker=FormatChecker())
-    assert [error.message for error in validator.iter_errors(data)] == []
-    assert data.keys() == schema["properties"].keys()
-    return data
 
 
 async def run(system: System, *arguments: str) -> Ran:
@@ -502,6 +493,8 @@ async def test_every_other_command_prints_one_document_that_its_schema_describes
         "schemas": await run(system, "schemas", str(system.folder / "s"), "--json"),
         "explain": await run(system, "explain", "nobody", "--json"),
         "audit": await run(system, "audit", "--seconds", "0", "--json"),
+        "jobs-observe": await run(system, "jobs", "observe", "archive", "--json"),
+        "state-rebuild": await run(system, "state", "rebuild", "--json"),
     }
 
     found = {name: each.document(name) for name, each in ran.items()}
@@ -513,6 +506,7 @@ async def test_every_other_command_prints_one_document_that_its_schema_describes
     assert found["job"] == {"jobId": "job-other", "name": "other", "paused": True}
     assert found["explain"]["delivery"] is None
     assert found["audit"]["holds"] is False
+    assert found["state-rebuild"] == {"dryRun": False, "partitions": []}
 
 
 async def test_without_kafka_a_command_says_where_none_answered_in_one_line(

@@ -245,7 +245,10 @@ async def test_what_a_rebuild_lets_be_read_again_is_no_broken_guarantee(
     await cut(system, {0: 1})
     await delete(system, system.config.topics.state)
     await create(system.config, partitions=system.partitions)
-    done = await command(system, "state", "rebuild", "--yes")
+    said = await command(system, "state", "rebuild", "--dry-run")
+    tried = await command(system, "state", "rebuild", "--dry-run", "--json")
+    unasked = await command(system, "state", "rebuild", "--json")
+    done = await command(system, "state", "rebuild", "--yes", "--json")
     await (await system.worker()).ready()
 
     async def answered() -> bool:
@@ -253,7 +256,28 @@ async def test_what_a_rebuild_lets_be_read_again_is_no_broken_guarantee(
         return answers == {"command.rejected": 1, "command.duplicate": 8}
 
     await until(answered, "the answers to what is read again")
-    assert done.code == 0, done.error
+    assert [done.code, tried.code, unasked.code] == [0, 0, 2], done.error
+    assert (unasked.output, "say --yes" in unasked.error) == ("", True)
+    assert "commands before offset 1 are gone\n" in said.output
+    lost = tried.document("state-rebuild")["partitions"]
+    assert lost[0] == {
+        "partition": 0,
+        "why": "it is empty, the group has no offsets, and there are events of commands",
+        "followed": 0,
+        "remembered": 0,  # whose record is gone is remembered where its id is at home
+        "held": 0,
+        "goesOnAt": 1,
+        "goneBefore": 1,
+        "rebuilt": False,
+    }
+    assert sum(each["remembered"] for each in lost) == 9
+    assert [(each["goesOnAt"], each["goneBefore"]) for each in lost[1:]] == [
+        (1, None),
+        (0, None),
+        (0, None),
+    ]
+    made = [each | {"rebuilt": True} for each in lost]
+    assert done.document("state-rebuild") == {"dryRun": False, "partitions": made}
     judge(await system.events(), [*first, a_command("gone")], system.jet)
     await audited(system)
     for wrong in (1, 0):  # once more than it was read, and where it was read once

@@ -15,6 +15,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from jetworker.core.errors import ConfigurationError
 from jetworker.kafka import topics
 from tests.support import forked
+from tests.support.documents import valid
 from tests.support.system import System, WorkerProcess
 from tests.support.waiting import until
 
@@ -133,6 +134,10 @@ class Done:
     code: int
     output: str
     error: str
+
+    def document(self, name: str) -> Any:
+        """Return the one JSON document that was printed, held against its schema."""
+        return valid(name, json.loads(self.output))
 
 
 async def command(system: System, *arguments: str, **changes: str) -> Done:
