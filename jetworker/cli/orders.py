@@ -16,10 +16,10 @@ from jetworker.cli.exit_codes import FAILED, OK, REJECTED
 from jetworker.cli.interrupt import interruptible
 from jetworker.cli.listing import Selection, readable
 from jetworker.cli.publish import publish_all
+from jetworker.cli.watch import heard_from_now_on
 from jetworker.config.model import Config
 from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Finished
-from jetworker.kafka.clients import bounded
 from jetworker.kafka.reader import Place, places, tail
 from jetworker.wire import commands
 from jetworker.wire.events import ReadEvent
@@ -169,7 +169,7 @@ async def _carry_out(
     gathering = asyncio.create_task(answers.gather(tail(config, None, listening)))
     tasks = [gathering]
     try:
-        await bounded(listening.wait(), "listening for events")
+        await heard_from_now_on(listening, gathering)
         records = [_record(config, order, each) for each in chosen]
         where = await publish_all(config, records)
         waiting = asyncio.create_task(answers.until_all(where))

@@ -13,7 +13,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from jetworker.cli import output, unanswered
 from jetworker.cli.exit_codes import ENDS, FAILED, OK, REJECTED
-from jetworker.cli.watch import Screen, screen
+from jetworker.cli.watch import Screen, heard_from_now_on, screen
 from jetworker.config.model import Config
 from jetworker.core.errors import InvalidRecord, JetworkerError, NotAllowed, StoreError
 from jetworker.kafka.clients import bounded
@@ -153,7 +153,7 @@ async def _follow(config: Config, record: _Record, shown: Screen) -> int:
     )
     doubting: asyncio.Task[None] | None = None
     try:
-        await bounded(listening.wait(), "listening for events")
+        await heard_from_now_on(listening, listener)
         where = await _produce(config, record)
         sent.set_result(where)
         doubting = asyncio.create_task(

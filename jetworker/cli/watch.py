@@ -33,7 +33,7 @@ async def watch(config: Config, command_id: str | None, *, as_json: bool) -> int
         following = asyncio.create_task(_follow(events, shown, command_id))
         try:
             if command_id is not None:
-                await bounded(listening.wait(), "listening for events")
+                await heard_from_now_on(listening, following)
                 found = await find(config, command_id)
                 if found is None and not events.any:
                     return tell_unknown(config, command_id)
@@ -43,6 +43,20 @@ async def watch(config: Config, command_id: str | None, *, as_json: bool) -> int
             return await following
         finally:
             following.cancel()
+
+
+async def heard_from_now_on(
+    listening: asyncio.Event, listener: "asyncio.Task[Any]"
+) -> None:
+    """Wait until no event can be missed; raises what has ended the *listener* before."""
+    waiting = asyncio.create_task(listening.wait())
+    either = asyncio.wait((waiting, listener), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await bounded(either, "listening for events")
+    finally:
+        waiting.cancel()
+    if not listening.is_set():
+        await listener
 
 
 def tell_unknown(config: Config, command_id: str) -> int:

@@ -509,12 +509,17 @@ async def test_every_other_command_prints_one_document_that_its_schema_describes
     assert found["state-rebuild"] == {"dryRun": False, "partitions": []}
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [("list",), ("watch",), ("watch", "any"), ("send", "archive", "/a", "--wait")],
+    ids=" ".join,
+)
 async def test_without_kafka_a_command_says_where_none_answered_in_one_line(
-    system: System,
+    system: System, asked: tuple[str, ...]
 ) -> None:
     system.changes = {"JETWORKER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
 
-    ran = await run(system, "list")
+    ran = await run(system, *asked)
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "jetworker: opening a reader: no broker answers at 127.0.0.1:9\n"
