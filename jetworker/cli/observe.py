@@ -8,7 +8,7 @@ an unknown start are run on what is known, and nothing is started or changed.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from jetworker.cli import output
@@ -43,6 +43,7 @@ class _Looks:
     known: Mapping[DeliveryId, KnownDelivery] = field(default_factory=dict)
     asked: Sequence[DeliveryId] = ()
     last: Survey | None = None
+    has_all_files: bool = True
 
     def add(
         self,
@@ -104,6 +105,7 @@ async def _look(
 ) -> None:
     """Look at the job once, and ask for a few deliveries: strangers, and our latest."""
     seen = await observer.look(job_id)
+    looks.has_all_files = seen.files.is_whole
     known = (await bindings.read(job_id)).known
     asked = sorted(seen.named - known.keys())[:LEARNED_FROM]
     answers = await observer.shown(job_id, {*asked, *_last(known)}, seen.files)
@@ -124,6 +126,8 @@ def _observed(
         for each in _last(known)
         if each in shown and known[each].is_whole
     )
+    if not looks.has_all_files:  # where files may be hidden, nothing goes by sizes
+        learned = replace(learned, sizes_tell=False)
     known_listed = len(listed & known.keys())
     lacks = _lacks(
         known_listed, tuple(looks.gaps), has_ended=last.first_end is not None

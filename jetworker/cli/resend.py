@@ -16,7 +16,7 @@ from jetworker.config.model import Config
 from jetworker.core.command import ObjectSpec, Send
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import InvalidRecord, JetworkerError
-from jetworker.core.failed_names import failed_names
+from jetworker.core.failed_names import PART_OF_FILES, failed_names
 from jetworker.core.finished import Finished
 from jetworker.jet.client import JetClient
 from jetworker.kafka.clients import KafkaClients
@@ -274,7 +274,10 @@ async def _failed(
         raise NotResendable(msg)
     delivery = await jet.get_delivery(finished.job_id, finished.delivery_id)
     files = await jet.list_files(finished.job_id)
-    paths = failed_names(command.objects, files, delivery.transfer_ids)
+    if not files.is_whole:
+        msg = f"{name}: {PART_OF_FILES}: resend all without --failed-only"
+        raise NotResendable(msg)
+    paths = failed_names(command.objects, files.items, delivery.transfer_ids)
     count = delivery.progress.failed.count if delivery.progress else None
     if not paths or count is None or len(paths) != count:
         msg = (

@@ -51,7 +51,8 @@ class Shown:
     What Jet shows of one delivery, when it is asked for it.
 
     *count* and *size* are of what was moved or skipped, None if nothing is shown.
-    *files* are the URLs of its files as the job's listing has them.
+    *files* are the URLs of its files as the job's listing has them; not all of them,
+    where the listing itself says that it goes on: it *has_all_files* no more.
     """
 
     delivery_id: DeliveryId
@@ -62,6 +63,7 @@ class Shown:
     size: int | None = None
     failed: int = 0
     files: frozenset[str] = frozenset()
+    has_all_files: bool = True
 
     @property
     def has_ended(self) -> bool:

@@ -13,6 +13,8 @@ from urllib.parse import unquote, unquote_plus
 from jetworker.core.command import ObjectSpec, TransferId
 from jetworker.core.observation import JetFile
 
+# One that is not shown may have failed instead, or have moved what failed before.
+PART_OF_FILES = "Jet shows only a part of the job's files"
 _FAILED = frozenset({"FAILED", "ERROR"})
 
 

@@ -241,12 +241,14 @@ def hashes(shown: Shown, forms: frozenset[Form]) -> frozenset[bytes]:
     """
     Return what a candidate's files are asked for by, if it has ended whole.
 
-    And if they are all of its files, as far as its count says: a listing may be late, or
-    show a part of them only.
+    And if they are all of its files, as its count says: a listing may be late, or show a
+    part of them only. Without a count the listing is believed, unless it says so itself.
     """
-    if not shown.is_whole or shown.count not in {None, len(shown.files)}:
+    if not shown.is_whole or not shown.files:
         return frozenset()
-    if not shown.files:
+    if shown.count is None and not shown.has_all_files:
+        return frozenset()
+    if shown.count not in {None, len(shown.files)}:
         return frozenset()
     found = (path_hash(shown, form) for form in forms)
     return frozenset(each for each in found if each is not None)
@@ -388,7 +390,7 @@ def _by_sizes(
     mine: tuple[Post, ...], left: list[Candidate], seen: Scene
 ) -> Adopt | None:
     """
-    R4.2: no files are shown, and count and bytes are exactly ours and nobody else's.
+    R4.2: it has no files to show, and count and bytes are exactly ours and nobody else's.
 
     Where sizes tell on this job, no known delivery has the same two, every other
     candidate has ended with other ones, and no rival asked for the same or for folders.
@@ -403,7 +405,9 @@ def _by_sizes(
         return None
     (only,) = same
     shown, at = only.shown, only.created_on
-    if shown is None or at is None or not shown.is_whole or shown.files:
+    if shown is None or at is None or not shown.is_whole:
+        return None
+    if shown.files or not shown.has_all_files:
         return None
     if (shown.count, shown.size) != (contents.count, contents.size):
         return None

@@ -192,12 +192,15 @@ class JetClient:
 
     async def list_files(
         self, job_id: JobId, *, priority: Priority = Priority.LOOKUP
-    ) -> tuple[JetFile, ...]:
-        """Return the files that the job transferred (GET /v1/jobs/{jobId}/files)."""
+    ) -> Listed[JetFile]:
+        """
+        Return the files that the job transferred (GET /v1/jobs/{jobId}/files).
+
+        No paging is documented; whether Jet says that there are more is told.
+        """
         path = f"/v1/jobs/{_safe(job_id)}/files"
         question = Request("list_files", "GET", path, None, priority)
-        listed, _ = await self._list(question, wire.file)
-        return listed.items
+        return (await self._list(question, wire.file))[0]
 
     async def get_job(
         self,

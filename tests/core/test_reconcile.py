@@ -73,6 +73,7 @@ def candidate(
     count: int | None = 1,
     size: int | None = 5,
     failed: int = 0,
+    has_all_files: bool = True,
 ) -> Candidate:
     shown = Shown(
         DeliveryId(name),
@@ -83,6 +84,7 @@ def candidate(
         size,
         failed,
         frozenset(ROOT + path for path in paths),
+        has_all_files,
     )
     return Candidate(DeliveryId(name), shown, NOW + SECOND, hashes(shown, FORMS))
 
@@ -210,6 +212,14 @@ def test_r4_1_files_that_are_not_all_of_a_delivery_s_prove_nothing() -> None:
     assert adopted(decided(candidate("x", "/show/a", count=None))) == ("x", "files")
 
 
+def test_r4_1_where_jet_says_that_there_are_more_files_only_a_count_tells_all() -> None:
+    silent = candidate("x", "/show/a", count=None, has_all_files=False)
+    counted = candidate("x", "/show/a", has_all_files=False)
+
+    assert proof(decided(silent)) is Proof.CANDIDATES
+    assert adopted(decided(counted)) == ("x", "files")
+
+
 def test_r4_1_two_exactly_ours_and_one_post_are_held() -> None:
     two = candidate("x", "/show/a"), candidate("y", "/show/a", at=2.0)
 
@@ -320,6 +330,7 @@ def test_r4_2_count_and_bytes_that_nobody_else_can_have_are_ours() -> None:
         (candidate(failed=1), {}),
         (candidate(state="IN_PROGRESS"), {}),
         (candidate(at=None), {}),
+        (candidate(has_all_files=False), {}),  # they may be there, and not ours
         (replace(candidate("x", "/show/a"), hashes=frozenset()), {}),
         (candidate(), {"job": JobFacts()}),
         (candidate(), {"job": replace(SIZES, sizes=frozenset({(1, 5)}))}),

@@ -156,12 +156,14 @@ async def test_files_name_paths_and_transfers(jet: JetClient, job: JetJob) -> No
     delivery = await start(jet, job)
     done = (await watched(jet, job, delivery))[-1]
 
-    files = await jet.list_files(job.job_id)
+    listed = await jet.list_files(job.job_id)
+    files = listed.items
 
     found = {path for path in FILES for each in files if each.url.endswith(path)}
     assert found == set(FILES)
     assert {each.transfer_id for each in files} == set(done.transfer_ids)
     assert all(each.state for each in files)
+    assert listed.is_whole
 
 
 async def test_a_job_shows_its_deliveries_in_order_whoever_started_them(

@@ -66,3 +66,26 @@ async def test_of_a_flood_of_names_the_latest_are_asked_for_a_few_a_look() -> No
             await observer.look(JobId("j"))
 
     assert server.count("get_delivery") == 20
+
+
+async def test_of_files_that_jet_shows_in_part_it_is_told_that_they_are_a_part() -> (
+    None
+):
+    """What a delivery shows of them may be less than it has, and none is not none."""
+    async with JetServer() as server:
+        server.add_job("archive", "j")
+        server.seconds = 0.0
+        made = [server.start("j", OBJECTS) for _ in range(2)]
+        ids = [DeliveryId(each.delivery_id) for each in made]
+        async with sandboxes.jet_client(server.base_url, server.secret) as jet:
+            observer = JobObserver(jet)
+            whole = await observer.files(JobId("j"))
+            server.files_at_once = 1
+            part = await observer.files(JobId("j"))
+            shown = await observer.shown(JobId("j"), ids, part)
+
+    assert (whole.is_whole, len(whole.of)) == (True, 2)
+    assert (part.is_whole, len(part.of)) == (False, 1)
+    found = [each for each in shown.values() if each is not None]
+    assert [len(each.files) for each in found].count(0) == 1
+    assert [each.has_all_files for each in found] == [False, False]

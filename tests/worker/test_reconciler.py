@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
-from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName, TransferId
+from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Intent, PendingAdopt, State, Terms
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.evidence import Asked, Shown
@@ -38,7 +38,7 @@ from jetworker.worker.job_locks import ALONE, JobLocks
 from jetworker.worker.reconciliation import job_views
 from jetworker.worker.reconciliation import reconciler as module
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
-from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
+from jetworker.worker.reconciliation.job_observer import JobFiles, JobLook, JobObserver
 from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.unexplained import Unexplained
@@ -94,14 +94,14 @@ class JobAtJet(JobObserver):
             raise JetUnavailable(msg)
         job.looks += 1
         job.at += SECOND
-        return JobLook(job.at, job.at, job.listed, job.listed, {})
+        return JobLook(job.at, job.at, job.listed, job.listed, JobFiles())
 
     @override
     async def shown(
         self,
         job_id: JobId,
         delivery_ids: Iterable[DeliveryId],
-        files: Mapping[TransferId, frozenset[str]],
+        files: JobFiles,
     ) -> dict[DeliveryId, Shown | None]:
         return {each: self._job.unbound.get(each) for each in delivery_ids}
 

@@ -17,7 +17,7 @@ from jetworker.core.errors import (
     JetUnavailable,
     StoreError,
 )
-from jetworker.core.observation import JetDelivery, JetFile, JetJob, JetTransfer
+from jetworker.core.observation import JetDelivery, JetFile, JetJob, JetTransfer, Listed
 from jetworker.core.polling import in_order
 from jetworker.core.trigger import Missing, StatusObserved
 from jetworker.jet.client import JetClient
@@ -58,6 +58,7 @@ class FakeJet:
     job: Callable[[], JetJob | Exception] = lambda: JetJob(JOB)
     transfers: dict[TransferId, JetTransfer] = field(default_factory=dict)
     files: tuple[JetFile, ...] = ()
+    has_more_files: bool = False
     meanwhile: Callable[[], None] = lambda: None
 
     async def get_delivery(self, *_: Any, **__: Any) -> JetDelivery:
@@ -80,8 +81,8 @@ class FakeJet:
             raise GONE
         return replace(self.transfers[transfer_id], asked_at=self.clock.at)
 
-    async def list_files(self, *_: Any, **__: Any) -> tuple[JetFile, ...]:
-        return self.files
+    async def list_files(self, *_: Any, **__: Any) -> Listed[JetFile]:
+        return Listed(self.files, len(self.files), has_more=self.has_more_files)
 
 
 @dataclass
@@ -261,14 +262,14 @@ def fingerprint() -> bytes:
 
 
 async def an_end_with_failures(
-    *files: JetFile, failed: int = 1, **commands: Any
+    *files: JetFile, failed: int = 1, has_more: bool = False, **commands: Any
 ) -> FailedObjects | None:
     ours = a_delivery(State.IN_PROGRESS, fingerprint=fingerprint(), read_at=(0, 7))
     ours = replace(ours, requested=replace(ours.requested, count=3))
     scene = a_scene(ours, **commands)
     done = replace(a_jet_transfer(state="COMPLETED"), progress=a_progress())
     scene.jet.transfers = {TransferId("t-1"): done}
-    scene.jet.files = files
+    scene.jet.files, scene.jet.has_more_files = files, has_more
     scene.jet.delivery = lambda: a_jet_delivery(
         "COMPLETED",
         progress=a_progress(failed=failed),
@@ -296,6 +297,16 @@ async def test_what_failed_is_named_as_the_command_wrote_it() -> None:
     assert found.count == 3
     assert found.paths[:2] == ("/take #2.mov", "/é.mov")
     assert found.paths[2].startswith("/show/a")
+
+
+async def test_where_jet_shows_only_a_part_of_the_files_none_is_named_as_failed() -> (
+    None
+):
+    """The rest may tell that this one was moved later, and that it was another."""
+    file = a_file("file:///store/take #2.mov")
+
+    assert await an_end_with_failures(file) == FailedObjects(1, ("/take #2.mov",))
+    assert await an_end_with_failures(file, has_more=True) == FailedObjects(1)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from jetworker.core.delivery import State
 from jetworker.core.errors import JetUnavailable
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
-from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
+from jetworker.worker.reconciliation.job_observer import JobFiles, JobLook, JobObserver
 from jetworker.worker.reconciliation.sweep import Sweep
 from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.support.builders import JOB, NOW, SECOND, a_delivery
@@ -41,7 +41,7 @@ class Jet:
             self.fails -= 1
             raise JetUnavailable("not now")
         named = frozenset([LATE])
-        return JobLook(NOW, NOW, named, named, {})
+        return JobLook(NOW, NOW, named, named, JobFiles())
 
     def created_on(self, delivery_id: DeliveryId) -> datetime | None:
         assert delivery_id == LATE

@@ -14,9 +14,10 @@ from jetworker.core.errors import (
     JetError,
     JetNotFound,
     JetRejected,
+    JetUnavailable,
     StoreError,
 )
-from jetworker.core.failed_names import failed_names
+from jetworker.core.failed_names import PART_OF_FILES, failed_names
 from jetworker.core.observation import (
     JetDelivery,
     JetTransfer,
@@ -321,7 +322,10 @@ class StatusPoll:
     async def _named(self, followed: Followed, delivery: Delivery) -> tuple[str, ...]:
         objects = await self._objects(delivery)
         files = await self._jet.list_files(followed.job_id, priority=Priority.ENDING)
-        return failed_names(objects, files, [t.transfer_id for t in delivery.transfers])
+        if not files.is_whole:
+            raise JetUnavailable(PART_OF_FILES)
+        ours = [each.transfer_id for each in delivery.transfers]
+        return failed_names(objects, files.items, ours)
 
     async def _objects(self, delivery: Delivery) -> tuple[ObjectSpec, ...]:
         """Return what the command asked for; nothing, if its record is gone."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from jetworker.core.observation import (
     JetDelivery,
     JetFile,
     JetTransfer,
+    Listed,
     is_final_in_jet,
 )
 from jetworker.jet.budget import Priority
@@ -38,6 +39,19 @@ _HINTS_A_LOOK = 20
 
 
 @dataclass(frozen=True, slots=True)
+class JobFiles:
+    """
+    The URLs of the job's files, by their transfer.
+
+    Not *is_whole*: Jet says that there are more. What is shown is shown; that a delivery
+    has no file, or no other, is not told then.
+    """
+
+    of: Mapping[TransferId, frozenset[str]] = field(default_factory=dict)
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class JobLook:
     """
     One look: the list, and all that is named anywhere.
@@ -52,7 +66,7 @@ class JobLook:
     ended: datetime
     listed: frozenset[DeliveryId]
     named: frozenset[DeliveryId]
-    files: Mapping[TransferId, frozenset[str]]
+    files: JobFiles
 
 
 class JobObserver:
@@ -111,7 +125,7 @@ class JobObserver:
             if each.delivery_id is not None:
                 _keep(self._owner_of, each.transfer_id, each.delivery_id)
         running = {x.delivery_id for x in transfers if x.delivery_id is not None}
-        by_files = await self._by_files(job_id, files)
+        by_files = await self._by_files(job_id, files.items)
         hinted = await self._hinted(job_id)
         return JobLook(
             began,
@@ -121,15 +135,15 @@ class JobObserver:
             _by_transfer(files),
         )
 
-    async def files(self, job_id: JobId) -> dict[TransferId, frozenset[str]]:
-        """Return the URLs of the job's files as it shows them now, by their transfer."""
+    async def files(self, job_id: JobId) -> JobFiles:
+        """Return the URLs of the job's files as it shows them now."""
         return _by_transfer(await self._files(job_id))
 
     async def shown(
         self,
         job_id: JobId,
         delivery_ids: Iterable[DeliveryId],
-        files: Mapping[TransferId, frozenset[str]],
+        files: JobFiles,
     ) -> dict[DeliveryId, Shown | None]:
         """
         Ask for deliveries, after *files* were; None is one that is not shown.
@@ -174,7 +188,7 @@ class JobObserver:
         except JetRejected:
             return ()
 
-    async def _files(self, job_id: JobId) -> list[JetFile]:
+    async def _files(self, job_id: JobId) -> Listed[JetFile]:
         """
         Return the job's files; none if Jet refuses to show any, three times in a row.
 
@@ -187,11 +201,11 @@ class JobObserver:
             except JetRejected:
                 self._refusals[job_id] = self._refusals.get(job_id, 0) + 1
                 if self._refusals[job_id] >= _BELIEVED:
-                    return []
+                    return Listed(())
                 await asyncio.sleep(_BETWEEN_REFUSALS)
             else:
                 self._refusals.pop(job_id, None)
-                return list(found)
+                return found
 
     async def _by_files(
         self, job_id: JobId, files: Iterable[JetFile]
@@ -235,12 +249,13 @@ class JobObserver:
             _keep(self._owner_of, transfer_id, transfer.delivery_id)
 
 
-def _by_transfer(files: Iterable[JetFile]) -> dict[TransferId, frozenset[str]]:
+def _by_transfer(files: Listed[JetFile]) -> JobFiles:
     urls: defaultdict[TransferId, set[str]] = defaultdict(set)
-    for file in files:
+    for file in files.items:
         if file.transfer_id is not None and file.url:
             urls[file.transfer_id].add(file.url)
-    return {each: frozenset(found) for each, found in urls.items()}
+    of = {each: frozenset(found) for each, found in urls.items()}
+    return JobFiles(of, files.is_whole)
 
 
 def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
@@ -250,10 +265,10 @@ def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     cache[key] = value
 
 
-def _shown(delivery: JetDelivery, files: Mapping[TransferId, frozenset[str]]) -> Shown:
+def _shown(delivery: JetDelivery, files: JobFiles) -> Shown:
     """Return what Jet shows of a delivery and of its files."""
     urls = frozenset(
-        url for each in delivery.transfer_ids for url in files.get(each, frozenset())
+        url for each in delivery.transfer_ids for url in files.of.get(each, frozenset())
     )
     progress = delivery.progress
     if progress is None:
@@ -272,4 +287,5 @@ def _shown(delivery: JetDelivery, files: Mapping[TransferId, frozenset[str]]) ->
         size,
         failed,
         urls,
+        files.is_whole,
     )

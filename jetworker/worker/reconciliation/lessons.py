@@ -32,7 +32,7 @@ from jetworker.core.witness import KnownDelivery, last_ended
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
-from jetworker.worker.reconciliation.job_observer import JobObserver
+from jetworker.worker.reconciliation.job_observer import JobFiles, JobObserver
 
 log = structlog.get_logger()
 
@@ -154,7 +154,7 @@ class Lessons:
         if jet_time is None:
             return _PAUSE
         files = await self._observer.files(job_id)
-        pause = _PAUSE + sum(map(len, files.values())) / _FILES_A_SECOND
+        pause = _PAUSE + sum(map(len, files.of.values())) / _FILES_A_SECOND
         ended = [job.kept[x.delivery_id] for x in self._last(job, jet_time)]
         unknown = [x.known.delivery_id for x in ended if x.transfer_ids is None]
         found = await self._observer.shown(job_id, unknown, files)
@@ -171,10 +171,10 @@ class Lessons:
         return last_ended(known, jet_time - self._settle)
 
 
-def _of(ended: _Ended, files: dict[TransferId, frozenset[str]]) -> Shown:
+def _of(ended: _Ended, files: JobFiles) -> Shown:
     """Return what is shown of one whose end this worker saw."""
     transfer_ids = ended.transfer_ids or ()
-    urls = (url for each in transfer_ids for url in files.get(each, frozenset()))
+    urls = (url for each in transfer_ids for url in files.of.get(each, frozenset()))
     return Shown(
         ended.known.delivery_id, State.COMPLETED.upper(), files=frozenset(urls)
     )

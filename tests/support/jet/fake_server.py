@@ -26,7 +26,8 @@ class JetServer:
     (Unix time). *delays* are seconds before anything about a job;
     with *lateness* a start is applied so many seconds after its answer was lost.
     *listing* is what a job's document shows (`listed`), *listings* of single jobs;
-    *unfiled* are jobs of which no file is shown. *queued* are the seconds for which a
+    *unfiled* are jobs of which no file is shown; of other files *files_at_once* are
+    shown, and Jet says if there are more. *queued* are the seconds for which a
     delivery has not begun.
     """
 
@@ -47,6 +48,7 @@ class JetServer:
         self.unfiled: set[str] = set()
         self.queued = 0.0
         self.shows_files = True
+        self.files_at_once = 10**9
         self.tokens: set[str] = set()
         self.token_life = 3600
         self.secret = "s3cr3t-canary"
@@ -239,7 +241,8 @@ class JetServer:
         is_shown = request.match_info["job"] not in self.unfiled and self.shows_files
         shown = self._of(request) if is_shown else []
         items = [file for each in shown for file in each.files()]
-        return web.json_response({"items": items})
+        page = items[: self.files_at_once]
+        return web.json_response({"items": page, "hasMore": len(page) < len(items)})
 
     async def unknown(self, _request: web.Request) -> web.Response:
         return _refuse(404, "Jet documents no such method and path")
