@@ -15,6 +15,7 @@ from pathlib import Path
 # What is looked for, on the search path or as a file, and the package of Debian with it.
 PACKAGES = {
     "promtool": "prometheus",  # tests the chart's alerts
+    "jq": "jq",  # makes the runbook's pod to run commands in
     "buildah": "buildah",  # builds the image
     "netavark": "netavark",
     "mmdebstrap": "mmdebstrap",  # makes the image's base
