@@ -122,14 +122,18 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool, as_json: bool) 
         remark(f"group {config.kafka.group_id} {why}")
         return FAILED
     offsets = await offsets_of(config)
-    await topics.create_state(config)
-    kept = await last_kept(kafka, config.topics.state)
+    missing = await topics.missing_state(config)
+    if missing and not dry_run:  # and what Kafka has then is what is judged
+        await topics.create_state(config)
+        missing = 0
+    kept = await _kept(kafka, config, missing)
     gone = lost(kept, {each: offsets.get(each) for each in kept}, config.kafka.group_id)
     told = await _told(kafka, config) if gone or not offsets else Told()
     if not gone and told.events:
         gone = _lost_with_offsets(kept)
     told.is_grown = had_fewer(kept, Layout(len(told.begins), len(kept)))
-    made = {each: await _made(kafka, config, told, each, gone) for each in gone}
+    still = await _still_known(kafka, config) if gone and not missing else {}
+    made = {each: _made(config, told, each, gone, still) for each in gone}
     found = [
         _partition(number, gone[number], rebuilt, told, offsets.get(number))
         for number, rebuilt in made.items()
@@ -158,6 +162,13 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool, as_json: bool) 
     elif is_wanted:
         say(f"{partitions} rebuilt, workers may be started")
     return OK
+
+
+async def _kept(kafka: KafkaClients, config: Config, missing: int) -> dict[int, Kept]:
+    """Return what the state partitions keep: those of a topic that is *missing* nothing."""
+    if missing:
+        return dict.fromkeys(range(missing), Mark.EMPTY)
+    return await last_kept(kafka, config.topics.state)
 
 
 def _lost_with_offsets(kept: Mapping[int, Kept]) -> dict[int, str]:
@@ -215,19 +226,18 @@ def _note(told: Told, config: Config, record: Any) -> None:
     told.note_send(command, *where, record.timestamp)
 
 
-async def _made(
-    kafka: KafkaClients,
+def _made(
     config: Config,
     told: Told,
     partition: int,
     gone: dict[int, str],
+    still: Mapping[str, tuple[int, int]],
 ) -> list[Rebuilt]:
     """Return what is to be written to one partition."""
     try:
         _, routes = route_table.read(config.routes_file)
     except ConfigurationError:
         routes = {}
-    still = await _still_known(kafka, config)
     now = Clock().now()
     made = []
     for command_id, of in told.events.items():

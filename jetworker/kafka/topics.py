@@ -292,6 +292,15 @@ async def _is_state_lost(config: Config) -> bool:
     return bool(await offsets_of(config))
 
 
+async def missing_state(config: Config) -> int:
+    """Return the partitions that the state topic is to have, 0 where it is there."""
+    async with _admin(config) as admin:
+        found = await _described(admin, config.topics.names)
+    missing = {each.name: each for each in _missing(config.topics, found, 1, 1)}
+    state = missing.get(config.topics.state)
+    return state.num_partitions if state else 0
+
+
 async def create_state(config: Config) -> None:
     """Make the state topic alone, empty, if it is missing: for a rebuild."""
     name = config.topics.state

@@ -14,6 +14,7 @@ from jetworker.kafka.ownership import last_kept, put_back
 from jetworker.kafka.topics import create
 from tests.support.invariants import judge
 from tests.support.operating import (
+    administrating,
     audited,
     command,
     cut,
@@ -244,8 +245,10 @@ async def test_what_a_rebuild_lets_be_read_again_is_no_broken_guarantee(
     await forget_group(system)
     await cut(system, {0: 1})
     await delete(system, system.config.topics.state)
-    await create(system.config, partitions=system.partitions)
     said = await command(system, "state", "rebuild", "--dry-run")
+    async with administrating(system) as admin:
+        there = await admin.list_topics()
+    await create(system.config, partitions=system.partitions)
     tried = await command(system, "state", "rebuild", "--dry-run", "--json")
     unasked = await command(system, "state", "rebuild", "--json")
     done = await command(system, "state", "rebuild", "--yes", "--json")
@@ -259,6 +262,8 @@ async def test_what_a_rebuild_lets_be_read_again_is_no_broken_guarantee(
     assert [done.code, tried.code, unasked.code] == [0, 0, 2], done.error
     assert (unasked.output, "say --yes" in unasked.error) == ("", True)
     assert "commands before offset 1 are gone\n" in said.output
+    assert said.output.count("it is empty, the group has no offsets") == 4
+    assert system.config.topics.state not in there, "who only asks makes no topic"
     lost = tried.document("state-rebuild")["partitions"]
     assert lost[0] == {
         "partition": 0,
