@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from jetworker.cli import output
-from jetworker.cli.exit_codes import OK
+from jetworker.cli.exit_codes import FAILED, OK
 from jetworker.config.load import credentials_source
 from jetworker.config.model import Config
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.errors import ConfigurationError, JobUnavailable
-from jetworker.core.observation import JetJob
+from jetworker.core.observation import JetJob, Listed
 from jetworker.jet.client import JetClient, open_client
 from jetworker.jet.jobs import JobResolver, profile
 from jetworker.runtime.clock import Clock
@@ -46,9 +47,10 @@ async def jet_client(
 async def list_profiles(
     config: Config, environ: Mapping[str, str], *, as_json: bool
 ) -> int:
-    """Print the storage profiles."""
+    """Print the storage profiles; 1 if Jet does not show all."""
     async with jet_client(config, environ) as jet:
-        profiles = (await jet.list_profiles()).items
+        listed = await jet.list_profiles()
+    profiles = listed.items
     if as_json:
         found = (
             ProfileData(profile_id=each.profile_id, name=each.name, type=each.kind)
@@ -58,20 +60,21 @@ async def list_profiles(
     else:
         rows = [(each.profile_id, each.name, each.kind) for each in profiles]
         output.table(("id", "name", "type"), rows)
-    return OK
+    return _whole(listed, "storage profiles")
 
 
 async def list_jobs(
     config: Config, environ: Mapping[str, str], *, as_json: bool
 ) -> int:
-    """Print the jobs."""
+    """Print the jobs; 1 if Jet does not show all."""
     async with jet_client(config, environ) as jet:
-        jobs = (await jet.list_jobs()).items
+        listed = await jet.list_jobs()
+    jobs = listed.items
     if as_json:
         output.document(JobsData(jobs=tuple(map(_data, jobs))))
     else:
         output.table(("id", "name", "state"), [_row(job) for job in jobs])
-    return OK
+    return _whole(listed, "jobs")
 
 
 async def create_job(
@@ -116,7 +119,11 @@ async def set_paused(
 async def unsubscribe(
     config: Config, environ: Mapping[str, str], wanted: str | None, *, as_json: bool
 ) -> int:
-    """Remove the subscriptions to our URL: those of one route's job, or all."""
+    """
+    Remove the subscriptions to our URL: those of one route's job, or all.
+
+    1 if Jet does not show all that there are: some of ours may be left.
+    """
     base = config.notifications.base
     if not config.notifications.is_on:
         msg = (
@@ -138,7 +145,7 @@ async def unsubscribe(
         output.document(UnsubscribedAllData(unsubscribed=tuple(ended)))
     else:
         output.table(("subscription", "job"), rows)
-    return OK
+    return _whole(listed, "subscriptions")
 
 
 async def _job_of(config: Config, resolver: JobResolver, wanted: str) -> JobId | None:
@@ -150,6 +157,14 @@ async def _job_of(config: Config, resolver: JobResolver, wanted: str) -> JobId |
         raise ConfigurationError(msg)
     job = await resolver.find(route)
     return job.job_id if job else None
+
+
+def _whole(listed: Listed[Any], what: str) -> int:
+    """Return the exit code of a listing; one that is a part only is not told as whole."""
+    if listed.is_whole:
+        return OK
+    output.remark(f"Jet shows only a part of its {what}, or not all of it can be read")
+    return FAILED
 
 
 def _print(job: JetJob, *, as_json: bool) -> None:
