@@ -19,18 +19,17 @@ start or a wrong adoption cannot be taken back.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from jetworker.core.command import CommandId, DeliveryId
 from jetworker.core.evidence import Form, Learned, Shown, path_hash, shows_another
-from jetworker.core.post import Contents, Post
+from jetworker.core.post import Contents, Post, Posts, Sizes
 from jetworker.core.witness import Missing, Proof, Row
 
 _NAMED = 5  # candidates in a message
-_SEARCHED = 50  # posts, for a rival's name in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,89 +65,12 @@ class JobFacts:
     is_exclusive: bool = False
     is_complete: bool = False
     do_clocks_agree: bool = True
-    sizes: frozenset[tuple[int | None, int | None]] = frozenset()
+    sizes: frozenset[Sizes] = frozenset()
     refuted: str | None = None
 
     def may_know(self, contents: Contents) -> bool:
         """Whether a known delivery may have the same count and bytes."""
-        alike = {
-            (contents.count, contents.size),
-            (contents.count, None),
-            (None, None),
-        }
-        return not alike.isdisjoint(self.sizes)
-
-
-class _Windows:
-    """Counts the windows that contain a time, without asking each."""
-
-    def __init__(self) -> None:
-        self._los: list[datetime] = []
-        self._his: list[datetime] = []
-
-    def add(self, post: Post) -> None:
-        self._los.append(post.window.lo)
-        self._his.append(post.window.hi)
-
-    def sort(self) -> None:
-        self._los.sort()
-        self._his.sort()
-
-    def over(self, time: datetime) -> int:
-        return bisect_right(self._los, time) - bisect_left(self._his, time)
-
-
-class Posts:
-    """The posts of a job that are neither bound nor proven absent: rivals (R1)."""
-
-    def __init__(self, posts: Iterable[Post]) -> None:
-        self.all = tuple(sorted(posts, key=lambda post: post.order))
-        self._of: defaultdict[CommandId, list[Post]] = defaultdict(list)
-        self._equal: defaultdict[bytes, list[Post]] = defaultdict(list)
-        self._windows = _Windows()
-        self._alike: defaultdict[tuple[int | None, int | None], _Windows] = defaultdict(
-            _Windows
-        )
-        for post in self.all:
-            self._of[post.command_id].append(post)
-            contents = post.contents
-            if not contents.folders:
-                self._equal[contents.paths_hash].append(post)
-            self._windows.add(post)
-            sizes = (None, None) if contents.folders else _sizes(contents)
-            self._alike[sizes].add(post)
-        for windows in (self._windows, *self._alike.values()):
-            windows.sort()
-
-    def of(self, command_id: CommandId) -> tuple[Post, ...]:
-        """Return the posts of one command."""
-        return tuple(self._of.get(command_id, ()))
-
-    def equal(self, kind: bytes) -> Sequence[Post]:
-        """Return the posts whose paths have this hash, in their order."""
-        return self._equal.get(kind, ())
-
-    def over(self, time: datetime) -> int:
-        """Return how many posts can have made what Jet made then."""
-        return self._windows.over(time)
-
-    def that_may_have(self, time: datetime, contents: Contents) -> int:
-        """Return how many of these may show count and bytes of these contents."""
-        alike = {_sizes(contents), (contents.count, None), (None, None)}
-        return sum(
-            self._alike[each].over(time) for each in alike if each in self._alike
-        )
-
-    def rival(self, time: datetime, command_id: CommandId) -> CommandId | None:
-        """Name another command that can have made it, for a person to read."""
-        for post in self.all[:_SEARCHED]:
-            if post.command_id != command_id and post.window.contains(time):
-                return post.command_id
-        return None
-
-
-def _sizes(contents: Contents) -> tuple[int | None, int | None]:
-    return contents.count, contents.size
+        return not contents.like_sizes.isdisjoint(self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +344,7 @@ def _has_ended_with_other(candidate: Candidate, contents: Contents) -> bool:
         shown is not None
         and shown.has_ended
         and shown.count is not None
-        and (shown.count, shown.size) != (contents.count, contents.size)
+        and (shown.count, shown.size) != contents.sizes
     )
 
 

@@ -15,11 +15,10 @@ import structlog
 from jetworker.core.command import CommandId, DeliveryId, JobId
 from jetworker.core.errors import StoreError
 from jetworker.core.evidence import Learned, Lesson, Shown, learn
-from jetworker.core.post import Post, Window
+from jetworker.core.post import Post, Posts, Window
 from jetworker.core.reconcile import (
     Candidate,
     JobFacts,
-    Posts,
     Scene,
     contradicts_exclusive,
     hashes,

@@ -16,7 +16,7 @@ from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, StoreError
 from jetworker.core.finished import Finished
-from jetworker.core.reconcile import Posts
+from jetworker.core.post import Posts
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
