@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
-from jetworker.core.delivery import Reason, Requested, State
+from jetworker.core.delivery import FailedObjects, Reason, Requested, State
 from jetworker.core.observation import Progress
 
 _T = TypeVar("_T")
@@ -63,16 +63,12 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedObjects:
-    """How many objects failed, and the first of their paths."""
-
-    count: int
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
-    """An event about a command: where it lies, and which objects it says have failed."""
+    """
+    An event about a command: where it lies, and which objects it says have *failed*.
+
+    Of their paths only the first few.
+    """
 
     command_id: CommandId
     at: Position

@@ -8,18 +8,12 @@ from typing import Any
 import orjson
 
 from jetworker.core.command import CommandId, JobId, RouteName
-from jetworker.core.installation import (
-    FailedObjects,
-    Gone,
-    Letter,
-    Position,
-    Row,
-    Told,
-)
+from jetworker.core.delivery import FailedObjects
+from jetworker.core.installation import Gone, Letter, Position, Row, Told
 from jetworker.wire import dead_letters, snapshots
 
-_PATHS = 3
-_SHORT = 300
+_PATHS = 3  # of a command that failed
+_SHORT = 300  # letters
 
 
 def read_row(record: Any) -> Row | Gone | None:

@@ -14,8 +14,14 @@ from typing import Any
 import pytest
 
 from jetworker.core.command import CommandId, DeliveryId, RouteName
-from jetworker.core.delivery import Reason, ReasonCode, Requested, State
-from jetworker.core.installation import FailedObjects, Letter, Position, Told
+from jetworker.core.delivery import (
+    FailedObjects,
+    Reason,
+    ReasonCode,
+    Requested,
+    State,
+)
+from jetworker.core.installation import Letter, Position, Told
 from jetworker.core.observation import Progress, Tally
 from jetworker.kafka.group_members import GroupView, Member, Share
 from jetworker.wire import snapshots

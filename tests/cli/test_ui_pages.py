@@ -21,15 +21,9 @@ from jetworker.cli.ui.orders import Action
 from jetworker.cli.ui.server import UiServer
 from jetworker.config.model import Config, JetConfig, KafkaConfig
 from jetworker.core.command import CommandId, RouteName
-from jetworker.core.delivery import Reason, ReasonCode, State
+from jetworker.core.delivery import FailedObjects, Reason, ReasonCode, State
 from jetworker.core.errors import StoreError
-from jetworker.core.installation import (
-    FailedObjects,
-    Letter,
-    Position,
-    Row,
-    Told,
-)
+from jetworker.core.installation import Letter, Position, Row, Told
 from jetworker.core.lifecycle import accept
 from jetworker.core.observation import Progress, Tally
 from jetworker.kafka.group_members import GroupView, Member, Share

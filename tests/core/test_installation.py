@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from jetworker.core.command import CommandId, DeliveryId, RouteName
-from jetworker.core.delivery import Reason, ReasonCode, State
+from jetworker.core.delivery import FailedObjects, Reason, ReasonCode, State
 from jetworker.core.installation import (
-    FailedObjects,
     Gone,
     Group,
     Installation,

@@ -7,10 +7,9 @@ import orjson
 import pytest
 
 from jetworker.core.command import CommandId
-from jetworker.core.delivery import Reason, ReasonCode, State
+from jetworker.core.delivery import FailedObjects, Reason, ReasonCode, State
 from jetworker.core.finished import finish
 from jetworker.core.installation import (
-    FailedObjects,
     Gone,
     Letter,
     Position,
