@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_plus
 
 from jetworker.core.command import DeliveryId
 from jetworker.core.observation import is_final_in_jet
-from jetworker.core.post import Contents, Post, hash_of, plain, sample
+from jetworker.core.post import Post, hash_of, plain, sample
 
 LEARNED_FROM = 40  # of the job's known deliveries, the last
 _WITH_FOLDERS = 3  # a form that drops folders looks right on `/a.mov`
@@ -214,13 +214,6 @@ def _sizes_tell(lessons: list[Lesson]) -> bool:
             return False
         number += 1
     return number >= _WITH_SIZES
-
-
-def is_exactly(shown: Shown, contents: Contents, forms: frozenset[Form]) -> bool:
-    """Whether the files that are shown are those asked for, and no others (R4.1)."""
-    if contents.folders or len(shown.files) != contents.count:
-        return False
-    return any(path_hash(shown, form) == contents.paths_hash for form in forms)
 
 
 def path_hash(shown: Shown, form: Form) -> bytes | None:

@@ -13,8 +13,8 @@ from jetworker.core.evidence import (
     Reading,
     Shown,
     files_tell,
-    is_exactly,
     learn,
+    path_hash,
     shows_another,
 )
 from jetworker.core.post import Post, Window, contents_of, plain, sample_of
@@ -152,17 +152,14 @@ def test_sizes_tell_where_ten_show_what_was_asked_for_and_no_two_the_same() -> N
     assert learn([*ten, lesson("/unsized", size=None)]).sizes_tell
 
 
-def test_contents_are_exactly_ours_only_in_the_form_of_the_job() -> None:
-    ours = post("/show/a", "/b")
+def test_files_hash_like_what_was_asked_for_only_in_the_form_of_the_job() -> None:
+    ours = post("/show/a", "/b").contents.paths_hash
+    form = Form(Reading.RAW, ROOT)
 
-    assert is_exactly(shown("/show/a", "/b"), ours.contents, PLAIN)
-    assert not is_exactly(shown("/show/a", "/b"), ours.contents, frozenset())
-    assert not is_exactly(shown("/show/a"), ours.contents, PLAIN)
-    assert not is_exactly(shown("/show/a", "/c"), ours.contents, PLAIN)
-    elsewhere = replace(shown(), files=frozenset({"x://y/show/a", "x://y/b"}))
-    assert not is_exactly(elsewhere, ours.contents, PLAIN)
-    below = post(folders=("/show",))
-    assert not is_exactly(shown("/show"), below.contents, PLAIN)
+    assert path_hash(shown("/b", "/show/a"), form) == ours
+    assert path_hash(shown("/show/a"), form) != ours
+    assert path_hash(shown("/show/a", "/c"), form) != ours
+    assert path_hash(shown("/show/a", "/b"), Form(Reading.RAW, "x://y")) is None
 
 
 def test_another_file_is_one_that_was_not_asked_for_in_any_form() -> None:
