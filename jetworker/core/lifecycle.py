@@ -39,12 +39,12 @@ stateDiagram-v2
     started --> in_progress : StatusObserved
     started --> completed : StatusObserved
     started --> failed : StatusObserved
-    started --> failed : Missing
+    started --> failed : DeliveryNotFound
     started --> failed : DeadlinePassed
     in_progress --> in_progress : StatusObserved
     in_progress --> completed : StatusObserved
     in_progress --> failed : StatusObserved
-    in_progress --> failed : Missing
+    in_progress --> failed : DeliveryNotFound
     in_progress --> failed : DeadlinePassed
 ```
 
@@ -73,9 +73,9 @@ from jetworker.core.trigger import (
     CancelOrdered,
     DeadlinePassed,
     Deferred,
+    DeliveryNotFound,
     Found,
     Lost,
-    Missing,
     OrderQueued,
     Refused,
     ResendOrdered,
@@ -197,7 +197,7 @@ def transition(
             return transitions.fail(left, ReasonCode.ABANDONED, message, now)
         case State.STARTED | State.IN_PROGRESS, StatusObserved():
             return transitions.observe(delivery, trigger, now, policy)
-        case State.STARTED | State.IN_PROGRESS, Missing():
+        case State.STARTED | State.IN_PROGRESS, DeliveryNotFound():
             message = "Jet no longer knows the delivery"
             return transitions.fail(
                 delivery, ReasonCode.DELIVERY_NOT_FOUND, message, now

@@ -142,7 +142,7 @@ class StatusObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class DeliveryNotFound:
     """Jet itself said 404 for five minutes and nothing else, and shows the job."""
 
 
@@ -168,6 +168,6 @@ Trigger: TypeAlias = (
     | ResendOrdered
     | AbandonOrdered
     | StatusObserved
-    | Missing
+    | DeliveryNotFound
     | DeadlinePassed
 )

@@ -39,9 +39,9 @@ from jetworker.core.trigger import (
     CancelOrdered,
     DeadlinePassed,
     Deferred,
+    DeliveryNotFound,
     Found,
     Lost,
-    Missing,
     OrderQueued,
     Refused,
     ResendOrdered,
@@ -85,7 +85,7 @@ TRIGGERS: tuple[Trigger, ...] = (
     StatusObserved(a_jet_delivery("IN_PROGRESS")),
     StatusObserved(a_jet_delivery("COMPLETED")),
     StatusObserved(a_jet_delivery("FAILED")),
-    Missing(),
+    DeliveryNotFound(),
     DeadlinePassed(),
 )
 

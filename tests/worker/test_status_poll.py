@@ -19,7 +19,7 @@ from jetworker.core.errors import (
 )
 from jetworker.core.observation import JetDelivery, JetFile, JetJob, JetTransfer, Listed
 from jetworker.core.polling import in_order
-from jetworker.core.trigger import Missing, StatusObserved
+from jetworker.core.trigger import DeliveryNotFound, StatusObserved
 from jetworker.jet.client import JetClient
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import commands
@@ -142,7 +142,7 @@ async def test_jet_s_own_404_is_believed_after_five_minutes_while_it_shows_the_j
     await scene.ask()
 
     assert early == []
-    assert scene.owner.told == [Missing()]
+    assert scene.owner.told == [DeliveryNotFound()]
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ async def test_any_other_answer_about_it_begins_the_five_minutes_anew(
             await scene.ask()
         except JetRejected:
             continue
-    assert Missing() not in scene.owner.told
+    assert DeliveryNotFound() not in scene.owner.told
     for _ in range(2):
         await scene.ask()
-    assert Missing() in scene.owner.told
+    assert DeliveryNotFound() in scene.owner.told
 
 
 async def test_what_a_listing_shows_while_its_job_is_asked_for_is_not_given_up() -> (
@@ -196,7 +196,7 @@ async def test_a_jet_that_does_not_answer_is_no_answer_about_it() -> None:
         except JetUnavailable:
             continue
 
-    assert scene.owner.told == [Missing()]
+    assert scene.owner.told == [DeliveryNotFound()]
 
 
 async def test_a_silence_of_minutes_is_no_row_of_404s() -> None:

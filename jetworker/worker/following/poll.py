@@ -35,7 +35,7 @@ from jetworker.core.polling import (
     of_answer,
 )
 from jetworker.core.progress import unfinished, would_complete, would_fail
-from jetworker.core.trigger import Missing, StatusObserved
+from jetworker.core.trigger import DeliveryNotFound, StatusObserved
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
@@ -361,7 +361,7 @@ class StatusPoll:
             )
             return
         if followed.denied is not None:  # no listing has shown it meanwhile
-            await followed.handle.apply(Missing())
+            await followed.handle.apply(DeliveryNotFound())
 
     async def _transfers(
         self,
