@@ -32,7 +32,7 @@ from jetworker.runtime.clock import Clock
 _UNHEARD = 1.0  # seconds: Jet's clock is asked for meanwhile
 _MARGIN = 0.001  # seconds: a window ends at its end, not before
 _CALM_AFTER = 600.0  # seconds without a lost start
-CALM_AFTER_ANSWERS = 10
+CALM_AFTER_ANSWERS = 10  # since the last lost start
 AT_ONCE = 4  # where files tell: what the usual budget can make use of
 
 
@@ -59,11 +59,12 @@ ALONE = Claim()
 
 
 @dataclass(slots=True, eq=False)
-class Post:
+class StartAtRisk:
     """
     A start that a crash would leave unknown, if it kept the intent without the answer.
 
-    *written* and *answered* number what was written down of it, in the order of that.
+    *written* is the number of its intent and *answered* that of its answer, in the
+    order in which all intents and answers were written down; infinity: not yet.
     """
 
     owner: object
@@ -77,14 +78,14 @@ class _Job:
     """
     One job: its starts in flight, who waits for a place, and what is unknown on it.
 
-    *posts* are those whose answer is not durable yet; *settled* is set when one of them
-    is. *windows* end by themselves, *cases* when they are settled or held: a post that
-    nobody here looks up is none.
+    *at_risk* are those whose answer is not durable yet; *settled* is set when one of
+    them is. *windows* end by themselves, *cases* when they are settled or held: a post
+    that nobody here looks up is none.
     """
 
     sending: list[Claim] = field(default_factory=list)
     waiting: deque[tuple[Claim, "asyncio.Future[None]"]] = field(default_factory=deque)
-    posts: list[Post] = field(default_factory=list)
+    at_risk: list[StartAtRisk] = field(default_factory=list)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     windows: dict[CommandId, datetime] = field(default_factory=dict)
     cases: set[CommandId] = field(default_factory=set)
@@ -166,28 +167,30 @@ class JobLocks:
         Whatever of each partition a crash keeps of what is not durable yet.
         """
         job = self._jobs[job_id]
-        others = [each for each in job.posts if each.owner is not owner]
+        others = [each for each in job.at_risk if each.owner is not owner]
         if not all(claim.goes_with(each.claim) for each in others):
             return False
-        written = Post(owner, claim, self._writes)
-        at_most = _unknown_at_most([*job.posts, written])
+        written = StartAtRisk(owner, claim, self._writes)
+        at_most = _unknown_at_most([*job.at_risk, written])
         return at_most <= self._places(job, claim.at_once)
 
     @contextmanager
-    def post(self, job_id: JobId, owner: object, claim: Claim) -> Iterator[Post]:
+    def at_risk(
+        self, job_id: JobId, owner: object, claim: Claim
+    ) -> Iterator[StartAtRisk]:
         """Write an intent down, in the order in which this is called, and its answer."""
-        job, post = self._jobs[job_id], Post(owner, claim, self._number())
-        job.posts.append(post)
+        job, start = self._jobs[job_id], StartAtRisk(owner, claim, self._number())
+        job.at_risk.append(start)
         try:
-            yield post
+            yield start
         finally:
-            if post.answered == inf:  # nothing was kept, or it is held
-                self._settle(job, post)
+            if start.answered == inf:  # nothing was kept, or it is held
+                self._settle(job, start)
 
     def answered(
         self,
         job_id: JobId,
-        post: Post,
+        start: StartAtRisk,
         durable: "asyncio.Future[None]",
         *,
         is_started: bool,
@@ -195,17 +198,18 @@ class JobLocks:
         """Take note of what came of a start; *durable* is when that is kept."""
         job = self._jobs[job_id]
         job.answered += is_started
-        post.answered = self._number()
+        start.answered = self._number()
         if durable.done():
-            self._settle(job, post)
+            self._settle(job, start)
         else:
-            durable.add_done_callback(lambda _: self._settle(job, post))
+            durable.add_done_callback(lambda _: self._settle(job, start))
 
-    def _settle(self, job: _Job, post: Post) -> None:
-        job.posts.remove(post)
+    def _settle(self, job: _Job, start: StartAtRisk) -> None:
+        job.at_risk.remove(start)
         job.settled.set()
 
     def _number(self) -> int:
+        """Return the number of what is written down now."""
         self._writes += 1
         return self._writes - 1
 
@@ -264,15 +268,19 @@ class JobLocks:
         return left.total_seconds() + _MARGIN
 
 
-def _unknown_at_most(posts: Iterable[Post]) -> int:
-    """Return how many a crash may leave unknown: of each partition the most at a time."""
-    of: defaultdict[int, list[Post]] = defaultdict(list)
-    for post in posts:
-        of[id(post.owner)].append(post)
+def _unknown_at_most(starts: Iterable[StartAtRisk]) -> int:
+    """
+    Return how many a crash may leave unknown: of each partition the most at a time.
+
+    It keeps what a partition wrote up to some write: the worst is right after an intent.
+    """
+    by_owner: defaultdict[int, list[StartAtRisk]] = defaultdict(list)
+    for start in starts:
+        by_owner[id(start.owner)].append(start)
     return sum(
         max(
-            sum(each.written <= at.written < each.answered for each in written)
-            for at in written
+            sum(each.written <= last.written < each.answered for each in written)
+            for last in written
         )
-        for written in of.values()
+        for written in by_owner.values()
     )

@@ -419,8 +419,8 @@ def answered(lane: Lane) -> None:
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     durable.set_result(None)
     for _ in range(10):
-        with lane.locks.post(JOB, "a partition", ALONE) as post:
-            lane.locks.answered(JOB, post, durable, is_started=True)
+        with lane.locks.at_risk(JOB, "a partition", ALONE) as start:
+            lane.locks.answered(JOB, start, durable, is_started=True)
 
 
 async def burst(

@@ -70,8 +70,8 @@ def answer(locks: JobLocks, times: int = 10) -> None:
     for _ in range(times):
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         durable.set_result(None)
-        with locks.post(JOB, "a partition", ALONE) as post:
-            locks.answered(JOB, post, durable, is_started=True)
+        with locks.at_risk(JOB, "a partition", ALONE) as start:
+            locks.answered(JOB, start, durable, is_started=True)
 
 
 async def most_at_once(locks: JobLocks, at_once: int) -> int:
@@ -154,8 +154,8 @@ async def test_only_the_same_partition_s_intent_goes_before_an_answer_is_durable
     """A crash might keep another partition's, and lose the answer."""
     locks = JobLocks(HandClock())
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    with locks.post(JOB, "one", ALONE) as post:
-        locks.answered(JOB, post, durable, is_started=True)
+    with locks.at_risk(JOB, "one", ALONE) as start:
+        locks.answered(JOB, start, durable, is_started=True)
 
     await locks.writable(JOB, "one", ALONE)
     await locks.writable(OTHER, "two", ALONE)
@@ -176,8 +176,8 @@ async def test_a_start_whose_paths_another_asked_for_waits_for_that_answer_to_be
     locks = JobLocks(HandClock())
     answer(locks)
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    with locks.post(JOB, "one", of("/a", "/b")) as post:
-        locks.answered(JOB, post, durable, is_started=True)
+    with locks.at_risk(JOB, "one", of("/a", "/b")) as start:
+        locks.answered(JOB, start, durable, is_started=True)
 
     allowed = [
         locks.may_write(JOB, owner, claim)
@@ -195,7 +195,7 @@ async def test_a_start_whose_paths_another_asked_for_waits_for_that_answer_to_be
 async def test_a_start_of_which_nothing_was_kept_leaves_its_place_to_others() -> None:
     locks = JobLocks(HandClock())
 
-    with suppress(StoreError), locks.post(JOB, "one", ALONE):
+    with suppress(StoreError), locks.at_risk(JOB, "one", ALONE):
         meanwhile = locks.may_write(JOB, "two", ALONE)
         raise StoreError
 
@@ -238,14 +238,14 @@ async def test_no_crash_leaves_more_unknown_starts_than_may_be_in_flight(
         owner, claim = luck.choice("abc"), Claim(at_once)
         async with locks.start(JOB, claim):
             await locks.writable(JOB, owner, claim)
-            with locks.post(JOB, owner, claim) as post:
+            with locks.at_risk(JOB, owner, claim) as start:
                 ahead += bool(len(written.of[owner]) > written.kept[owner])
                 _ = note(owner, "intent", number)
                 most = max(most, written.most_unknown())
                 for _ in range(luck.randrange(6)):
                     await asyncio.sleep(0)
                 locks.answered(
-                    JOB, post, note(owner, "answer", number), is_started=True
+                    JOB, start, note(owner, "answer", number), is_started=True
                 )
 
     def note(owner: str, kind: str, number: int) -> "asyncio.Future[None]":

@@ -159,8 +159,8 @@ def answer(locks: JobLocks) -> None:
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     durable.set_result(None)
     for _ in range(10):
-        with locks.post(JOB, "a partition", ALONE) as post:
-            locks.answered(JOB, post, durable, is_started=True)
+        with locks.at_risk(JOB, "a partition", ALONE) as start:
+            locks.answered(JOB, start, durable, is_started=True)
 
 
 def a_reconciler(

@@ -39,7 +39,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
 from jetworker.worker.delivery_counts import DeliveryCounts
 from jetworker.worker.handle import DeliveryHandle
-from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks, Post
+from jetworker.worker.job_locks import ALONE, AT_ONCE, Claim, JobLocks, StartAtRisk
 from jetworker.worker.starts.queue import StartQueue, is_waiting
 from jetworker.worker.starts.sender import StartSender, unavailable
 
@@ -460,9 +460,9 @@ class RouteDispatcher:
             return None  # paused, moved or taken away meanwhile: it is looked at anew
         with (
             handle.owner.sending(),
-            self._locks.post(job_id, handle.owner, claim) as post,
+            self._locks.at_risk(job_id, handle.owner, claim) as start,
         ):
-            outcome = await self._send(handle, delivery, route, job_id, post)
+            outcome = await self._send(handle, delivery, route, job_id, start)
         return self._obstacle_of(outcome, handle)
 
     async def _send(
@@ -471,7 +471,7 @@ class RouteDispatcher:
         delivery: Delivery,
         route: Route,
         job_id: JobId,
-        post: Post,
+        start: StartAtRisk,
     ) -> Trigger:
         """Write the intent down, send it, and write down what came of it."""
         written_at = self._clock.monotonic()
@@ -498,7 +498,7 @@ class RouteDispatcher:
                 self._locks.hold(job_id, handle.command_id, outcome.hi)
         durable = handle.apply(outcome)
         is_started = isinstance(outcome, StartConfirmed)
-        self._locks.answered(job_id, post, durable, is_started=is_started)
+        self._locks.answered(job_id, start, durable, is_started=is_started)
         if is_started and not durable.done():
             durable.add_done_callback(_reach_started)
             return outcome
