@@ -78,15 +78,15 @@ class _Job:
     """
     One job: its starts in flight, who waits for a place, and what is unknown on it.
 
-    *at_risk* are those whose answer is not durable yet; *settled* is set when one of
-    them is. *windows* end by themselves, *cases* when they are settled or held: a post
+    *at_risk* are those whose answer is not durable yet; *kept* is set when one of them
+    is. *windows* end by themselves, *cases* when they are settled or held: a post
     that nobody here looks up is none.
     """
 
     sending: list[Claim] = field(default_factory=list)
     waiting: deque[tuple[Claim, "asyncio.Future[None]"]] = field(default_factory=deque)
     at_risk: list[StartAtRisk] = field(default_factory=list)
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    kept: asyncio.Event = field(default_factory=asyncio.Event)
     windows: dict[CommandId, datetime] = field(default_factory=dict)
     cases: set[CommandId] = field(default_factory=set)
     answered: int = 0
@@ -185,7 +185,7 @@ class JobLocks:
             yield start
         finally:
             if start.answered == inf:  # nothing was kept, or it is held
-                self._settle(job, start)
+                self._keep(job, start)
 
     def answered(
         self,
@@ -200,13 +200,14 @@ class JobLocks:
         job.answered += is_started
         start.answered = self._number()
         if durable.done():
-            self._settle(job, start)
+            self._keep(job, start)
         else:
-            durable.add_done_callback(lambda _: self._settle(job, start))
+            durable.add_done_callback(lambda _: self._keep(job, start))
 
-    def _settle(self, job: _Job, start: StartAtRisk) -> None:
+    def _keep(self, job: _Job, start: StartAtRisk) -> None:
+        """Take note that what is known of a start cannot be lost any more."""
         job.at_risk.remove(start)
-        job.settled.set()
+        job.kept.set()
 
     def _number(self) -> int:
         """Return the number of what is written down now."""
@@ -215,10 +216,10 @@ class JobLocks:
 
     async def writable(self, job_id: JobId, owner: object, claim: Claim) -> None:
         """Wait until an intent of *owner*'s may be written, see `may_write`."""
-        settled = self._jobs[job_id].settled
+        kept = self._jobs[job_id].kept
         while not self.may_write(job_id, owner, claim):
-            settled.clear()
-            await settled.wait()
+            kept.clear()
+            await kept.wait()
 
     def hold(self, job_id: JobId, command_id: CommandId, hi: datetime) -> None:
         """
