@@ -30,6 +30,7 @@ from jetworker.jet.client import JetClient
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
+from jetworker.worker.following import followed as followed_module
 from jetworker.worker.following import poll
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.handle import DeliveryHandle
@@ -193,7 +194,8 @@ def test_without_the_order_of_the_questions_counts_would_go_back(
     ) -> tuple[Told, StatusObserved]:
         return told, seen
 
-    monkeypatch.setattr(poll, "in_order", as_it_comes)
+    for module in (poll, followed_module):
+        monkeypatch.setattr(module, "in_order", as_it_comes)
 
     owners: list[Owner] = run(followed)
 

@@ -23,8 +23,9 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker.following import follower as module
+from jetworker.worker.following.followed import FollowedDelivery
 from jetworker.worker.following.follower import Follower
-from jetworker.worker.following.poll import Followed, StatusPoll
+from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
@@ -54,12 +55,12 @@ class CountingPoll(StatusPoll):
         return self._may_list
 
     @override
-    async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
+    async def list(self, followed: FollowedDelivery) -> tuple[JetTransfer, ...]:
         self._count("list")
         return self._shown
 
     @override
-    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+    async def ask(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         self._count("ask")
 
     def _count(self, what: str) -> None:
@@ -110,14 +111,14 @@ class FailingPoll(CountingPoll):
         self._what = what
 
     @override
-    async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
+    async def list(self, followed: FollowedDelivery) -> tuple[JetTransfer, ...]:
         shown = await super().list(followed)
         if self._what == "list":
             raise RuntimeError
         return shown
 
     @override
-    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+    async def ask(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         await super().ask(followed, delivery)
         if self._what == "ask" and delivery.command_id == "c-1":
             raise RuntimeError
@@ -182,7 +183,7 @@ class ShowingPoll(StatusPoll):
         self.state = "IN_PROGRESS"
 
     @override
-    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+    async def ask(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         self.asked += 1
         followed.shown = self.state
         assert delivery.delivery_id is not None

@@ -23,7 +23,8 @@ from jetworker.core.trigger import DeliveryNotFound, StatusObserved
 from jetworker.jet.client import JetClient
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import commands
-from jetworker.worker.following.poll import Followed, StatusPoll
+from jetworker.worker.following.followed import FollowedDelivery
+from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.support.builders import (
     DELIVERY,
@@ -106,7 +107,7 @@ class Scene:
     clock: HandClock
     jet: FakeJet
     owner: OneDelivery
-    followed: Followed
+    followed: FollowedDelivery
     poll: StatusPoll
 
     async def ask(self) -> None:
@@ -121,7 +122,7 @@ def a_scene(delivery: Delivery | None = None, **commands: Any) -> Scene:
     clock = HandClock()
     owner = OneDelivery(delivery or a_delivery(State.IN_PROGRESS))
     jet, handle = FakeJet(clock), DeliveryHandle(owner, owner.delivery.command_id)
-    followed = Followed(handle, JOB, DELIVERY, 0.0, 0.0, 0.0, clock.now())
+    followed = FollowedDelivery(handle, JOB, DELIVERY, 0.0, 0.0, 0.0, clock.now())
     poll = StatusPoll(
         cast("JetClient", jet),
         FakeCommands(**commands),

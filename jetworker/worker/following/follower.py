@@ -45,8 +45,8 @@ from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker import defects
-from jetworker.worker.following.job import FollowedJob
-from jetworker.worker.following.poll import Followed, StatusPoll
+from jetworker.worker.following.followed import FollowedDelivery, FollowedJob
+from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.following.schedule import Schedule
 from jetworker.worker.handle import DeliveryHandle
 
@@ -83,16 +83,16 @@ class Follower:
         self._clock = clock
         self._watchdog = watchdog
         self._metrics = metrics
-        self._followed: dict[CommandId, Followed] = {}
+        self._followed: dict[CommandId, FollowedDelivery] = {}
         self._jobs: dict[JobId, FollowedJob] = {}
         self._notified: dict[JobId, Notified] = {}
         self._early: dict[tuple[JobId, DeliveryId], Hint] = {}
         self._hinted_every = min(1.0, self._least)
         self._tick = self._least / 100  # what is due in it is handed over at once
-        self._schedule: Schedule[Followed | FollowedJob] = Schedule()
+        self._schedule: Schedule[FollowedDelivery | FollowedJob] = Schedule()
         self._wake = asyncio.Event()
         self._sleeps_until = float("-inf")
-        self._idle: deque[asyncio.Future[Followed | FollowedJob]] = deque()
+        self._idle: deque[asyncio.Future[FollowedDelivery | FollowedJob]] = deque()
         self._askers = 0
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class Follower:
         now = self._clock.monotonic()
         ids = delivery.job_id, delivery.delivery_id
         heard_at = now if delivery.jet_state is None else self._taken_over_at(now)
-        followed = Followed(handle, *ids, now, now, heard_at, self._clock.now())
+        followed = FollowedDelivery(handle, *ids, now, now, heard_at, self._clock.now())
         self._followed[handle.command_id] = followed
         job = self._jobs.setdefault(followed.job_id, FollowedJob(followed.job_id))
         job.deliveries[followed.delivery_id] = followed
@@ -129,7 +129,9 @@ class Follower:
         """Return since when one may be taken for unheard of; all at once would be many."""
         return now - self._most * _LISTED_AT_MOST * self._clock.jitter()
 
-    def _ask_first(self, job: FollowedJob, followed: Followed, now: float) -> None:
+    def _ask_first(
+        self, job: FollowedJob, followed: FollowedDelivery, now: float
+    ) -> None:
         """Let the job's next listing tell of a new one, if that is soon or can be."""
         early = self._early.pop((followed.job_id, followed.delivery_id), None)
         if early is not None:
@@ -181,7 +183,9 @@ class Follower:
         if len(self._early) > _EARLY:
             del self._early[next(iter(self._early))]
 
-    def _bring_forward(self, job: FollowedJob, followed: Followed, now: float) -> None:
+    def _bring_forward(
+        self, job: FollowedJob, followed: FollowedDelivery, now: float
+    ) -> None:
         """Ask soon; whoever is found as he was is asked again when he would have been."""
         is_relying = job.relying.pop(followed.delivery_id, None) is not None
         due = float("inf") if is_relying else followed.due
@@ -202,7 +206,7 @@ class Follower:
                     self._put_off_no_longer(job, each, now)
 
     def _put_off_no_longer(
-        self, job: FollowedJob, followed: Followed, now: float
+        self, job: FollowedJob, followed: FollowedDelivery, now: float
     ) -> None:
         """Let one be asked when it would be without notifications, and no sooner."""
         is_soon = followed.is_asking or followed.resumes is not None
@@ -258,7 +262,7 @@ class Follower:
         """Return when there is something to hand over; who is busy takes it himself."""
         return self._schedule.next_at if self._has_room() else float("inf")
 
-    async def _ask_on(self, due: Followed | FollowedJob) -> None:
+    async def _ask_on(self, due: FollowedDelivery | FollowedJob) -> None:
         """Ask one question after the other, for ever."""
         while True:
             await self._ask(due)
@@ -267,15 +271,15 @@ class Follower:
                 following = await self._rest()
             due = following
 
-    async def _rest(self) -> Followed | FollowedJob:
+    async def _rest(self) -> FollowedDelivery | FollowedJob:
         """Wait until something is due that nobody else takes."""
-        turn: asyncio.Future[Followed | FollowedJob]
+        turn: asyncio.Future[FollowedDelivery | FollowedJob]
         turn = asyncio.get_running_loop().create_future()
         self._idle.append(turn)
         self._rouse(self._schedule.next_at)
         return await turn
 
-    def _put(self, each: Followed | FollowedJob, at: float) -> None:
+    def _put(self, each: FollowedDelivery | FollowedJob, at: float) -> None:
         """Ask at that time."""
         self._schedule.put(each, at)
         if self._has_room():
@@ -285,7 +289,7 @@ class Follower:
         if at < self._sleeps_until:
             self._wake.set()
 
-    async def _ask(self, due: Followed | FollowedJob) -> None:
+    async def _ask(self, due: FollowedDelivery | FollowedJob) -> None:
         """Ask about one delivery or one job; no error ever ends the questions of others."""
         if isinstance(due, FollowedJob):
             await self._list_due(due)
@@ -294,7 +298,7 @@ class Follower:
         elif not await self._ask_for_many(due):
             await self._ask_itself(due)
 
-    async def _ask_itself(self, followed: Followed) -> None:
+    async def _ask_itself(self, followed: FollowedDelivery) -> None:
         """Ask about one delivery by itself."""
         self._jobs[followed.job_id].relying.pop(followed.delivery_id, None)
         followed.tried_at = self._clock.monotonic()
@@ -319,18 +323,18 @@ class Follower:
             followed.has_left = followed.is_listed = False
             self._go_on(followed)
 
-    def _go_on(self, followed: Followed) -> None:
+    def _go_on(self, followed: FollowedDelivery) -> None:
         try:
             self._again(followed)
         except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
             self._set_aside(followed, exc)
 
-    def _set_aside(self, followed: Followed, exc: Exception) -> None:
+    def _set_aside(self, followed: FollowedDelivery, exc: Exception) -> None:
         """Ask no more about a delivery on which our own code failed."""
         self._drop(followed)
         followed.handle.set_aside(exc)
 
-    async def _ask_jet(self, followed: Followed, delivery: Delivery) -> None:
+    async def _ask_jet(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         """Ask for one delivery, and learn whether notifications announce what changes."""
         named_at, hinted_at = followed.named_at, followed.hinted_at
         before = followed.shown
@@ -351,13 +355,13 @@ class Follower:
             now, notified = self._clock.monotonic(), self._notified[followed.job_id]
             self._notified[followed.job_id] = notified.ended(followed.delivery_id, now)
 
-    def _bear_out(self, followed: Followed) -> None:
+    def _bear_out(self, followed: FollowedDelivery) -> None:
         """Take note that an answer shows a change of what a notification had named."""
         notified = self._notified.get(followed.job_id, Notified())
         self._notified[followed.job_id] = notified.confirmed(self._clock.monotonic())
         followed.named_at, followed.is_announced = None, True
 
-    async def _ask_for_many(self, followed: Followed) -> bool:
+    async def _ask_for_many(self, followed: FollowedDelivery) -> bool:
         """
         Ask for the job's transfers in progress, once for all its deliveries.
 
@@ -431,7 +435,7 @@ class Follower:
         """Return the age at which a listing is old; one that told nothing lasts."""
         return self._least / 2 * (1 << min(job.silences, _REST_DOUBLINGS))
 
-    def _is_unheard(self, followed: Followed, now: float) -> bool:
+    def _is_unheard(self, followed: FollowedDelivery, now: float) -> bool:
         """Whether only listings have told of a delivery for too long."""
         silent = now - followed.asked_at
         if silent <= self._most * _LISTED_AT_MOST:
@@ -466,7 +470,7 @@ class Follower:
     def _tell_one(
         self,
         job: FollowedJob,
-        followed: Followed,
+        followed: FollowedDelivery,
         transfers: tuple[JetTransfer, ...],
         now: float,
         wall: datetime,
@@ -487,7 +491,7 @@ class Follower:
         if not is_news(followed.told, delivery, transfers, wall, interval):
             followed.hear(transfers, now)
         else:
-            followed.settle()
+            followed.count_heard()
             followed.told, seen = of_listing(followed.told, delivery, transfers)
             _ = followed.observe(seen, now)  # its owner takes care that it is durable
             latest = followed.handle.delivery
@@ -502,7 +506,7 @@ class Follower:
     def _rely(
         self,
         job: FollowedJob,
-        followed: Followed,
+        followed: FollowedDelivery,
         delivery: Delivery,
         now: float,
         wall: datetime,
@@ -522,7 +526,7 @@ class Follower:
         self._heed_deadline(followed, delivery, now, wall)
 
     def _heed_deadline(
-        self, followed: Followed, delivery: Delivery, now: float, wall: datetime
+        self, followed: FollowedDelivery, delivery: Delivery, now: float, wall: datetime
     ) -> None:
         """Let one that relies on listings have a time of its own if it must end soon."""
         if delivery.deadline_at is not None:
@@ -530,7 +534,9 @@ class Follower:
             if left <= self._most:
                 self._put(followed, now + max(0.0, left))
 
-    def _let_go(self, job: FollowedJob, unseen: Sequence[Followed], now: float) -> None:
+    def _let_go(
+        self, job: FollowedJob, unseen: Sequence[FollowedDelivery], now: float
+    ) -> None:
         """
         Ask for these by themselves; for one that a listing has shown, at once.
 
@@ -546,7 +552,7 @@ class Follower:
         deadline = delivery.deadline_at
         return deadline is not None and deadline <= self._clock.now()
 
-    def _again(self, followed: Followed) -> None:
+    def _again(self, followed: FollowedDelivery) -> None:
         delivery = followed.handle.delivery
         if delivery is None or not delivery.state.is_followed:
             self._drop(followed)
@@ -555,7 +561,7 @@ class Follower:
             return
         now = self._clock.monotonic()
         due, followed.resumes = followed.resumes, None
-        if due is None or followed.failures or followed.is_unsettled:
+        if due is None or followed.failures or followed.is_left_open:
             due = self._next_time(followed, delivery, now)
         elif not followed.is_announced and due < float("inf"):
             due = min(due, now + self._usual(followed, now))
@@ -568,7 +574,9 @@ class Follower:
         else:
             self._put(followed, max(now, due))
 
-    def _next_time(self, followed: Followed, delivery: Delivery, now: float) -> float:
+    def _next_time(
+        self, followed: FollowedDelivery, delivery: Delivery, now: float
+    ) -> float:
         """Return when a delivery is asked for after a question that was due."""
         delay = self._delay(followed, now)
         if delivery.deadline_at is not None:
@@ -576,7 +584,9 @@ class Follower:
             delay = min(delay, max(0.0, left))
         return now + delay
 
-    def _rely_again(self, followed: Followed, delivery: Delivery, now: float) -> None:
+    def _rely_again(
+        self, followed: FollowedDelivery, delivery: Delivery, now: float
+    ) -> None:
         """Let the job's next listing tell of one that was asked for in between."""
         job = self._jobs[followed.job_id]
         job.relying[followed.delivery_id] = followed
@@ -589,24 +599,24 @@ class Follower:
         if due == float("inf") or not followed.is_announced:
             self._put(job, max(now, min(due, usual)))
 
-    def _delay(self, followed: Followed, now: float) -> float:
+    def _delay(self, followed: FollowedDelivery, now: float) -> float:
         """Return the wait after a question about a delivery itself."""
         if followed.denied is not None:
             longest = min(_DENIED_AT_MOST, self._most)
             return max(self._least, min(followed.denied.lasted / 5, longest))
-        if followed.is_unsettled:
+        if followed.is_left_open:
             return self._least
         usual = self._usual(followed, now)
         if not followed.failures:
             usual = self._put_off(followed, usual, now)
         return spread(usual, self._clock.jitter())
 
-    def _usual(self, followed: Followed, now: float) -> float:
+    def _usual(self, followed: FollowedDelivery, now: float) -> float:
         """Return the wait for one that nothing is known of."""
         age = followed.seen.age(now - followed.began, followed.failures)
         return self._pace.next(age, followed.seen.remaining(now))
 
-    def _put_off(self, followed: Followed, usual: float, now: float) -> float:
+    def _put_off(self, followed: FollowedDelivery, usual: float, now: float) -> float:
         """Return the wait for one; longer if what becomes of it is notified of."""
         notified = self._notified.get(followed.job_id)
         if notified is None or not followed.is_announced:
@@ -614,10 +624,10 @@ class Follower:
         age = now - followed.began
         return self._pace.put_off(usual, age, notified.relied_on(now))
 
-    def _is_current(self, followed: Followed) -> bool:
+    def _is_current(self, followed: FollowedDelivery) -> bool:
         return self._followed.get(followed.handle.command_id) is followed
 
-    def _drop(self, followed: Followed) -> None:
+    def _drop(self, followed: FollowedDelivery) -> None:
         if self._is_current(followed):
             del self._followed[followed.handle.command_id]
         self._schedule.take_out(followed)

@@ -1,14 +1,12 @@
 """One question about one delivery, and the further ones that its answer raises."""
 
 import asyncio
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
-from jetworker.core.command import DeliveryId, JobId, ObjectSpec, Send, TransferId
-from jetworker.core.delivery import Delivery, Transfer
+from jetworker.core.command import ObjectSpec, Send, TransferId
+from jetworker.core.delivery import Delivery
 from jetworker.core.errors import (
     InvalidRecord,
     JetError,
@@ -24,16 +22,7 @@ from jetworker.core.observation import (
     is_final_in_jet,
     is_known_in_jet,
 )
-from jetworker.core.polling import (
-    Denied,
-    Speed,
-    Told,
-    as_listed,
-    denied_again,
-    in_order,
-    measure,
-    of_answer,
-)
+from jetworker.core.polling import denied_again, in_order, measure, of_answer
 from jetworker.core.progress import unfinished, would_complete, would_fail
 from jetworker.core.trigger import DeliveryNotFound, StatusObserved
 from jetworker.jet.budget import Priority
@@ -43,103 +32,15 @@ from jetworker.runtime.crash_points import Point, reach
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import commands
 from jetworker.worker import defects
-from jetworker.worker.handle import DeliveryHandle
+from jetworker.worker.following.followed import FollowedDelivery
 
 log = structlog.get_logger()
 
 _TRANSFERS_A_TIME = 20
-_FURTHER_ASKS = 3
-_BELIEVED_AFTER = 300.0
-_WARNINGS = 20
-_NEAR_THE_END = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class Followed:
-    """
-    One delivery that is followed, and when it is asked for next (monotonic).
-
-    *queued_for* is where it stands in the schedule, never later than *due*; None while
-    the listings of its job tell how it is.
-    *asked_at* is when Jet's word on the delivery itself last came (monotonic), *seen_at*
-    when anything did, *grew_at* when a listing last showed that more had moved.
-    *denied* are Jet's own 404s in a row, *asks* counts the further questions about a
-    delivery that Jet has ended while a transfer still looks alive. *told* is what was
-    told last. *is_overtaken*: a listing came while Jet was asked about the delivery
-    itself; no other is heard until that is answered. *named_at* is when a notification
-    named it that no answer has borne out yet, *hinted_at* when one did that is worth a
-    question at once, *resumes* when it would have been asked without that (infinity: by
-    the job's next listing), None where no question was brought forward. *is_announced*:
-    Jet's answers bear out what notifications say of it. *shown* is the state of the last
-    answer, *tried_at* when a question was last begun. *heard* is what a listing that brought no
-    news showed last, *heard_at* when; *listed* is the number of the job's listing that
-    showed it last, 0 for none, *has_left* that a later one did not; *is_listed*: it has
-    just been shown, so that its transfers need no question. *indexed* are the
-    transfers by which a listing that names no delivery finds it.
-    """
-
-    handle: DeliveryHandle
-    job_id: JobId
-    delivery_id: DeliveryId
-    began: float
-    due: float
-    asked_at: float
-    seen_at: datetime
-    seen: Speed = field(default_factory=Speed)
-    denied: Denied | None = None
-    asks: int = 0
-    failures: int = 0
-    is_asking: bool = False
-    told: Told = field(default_factory=Told)
-    is_overtaken: bool = False
-    queued_for: float | None = None
-    named_at: float | None = None
-    hinted_at: float | None = None
-    resumes: float | None = None
-    is_announced: bool = False
-    shown: str | None = None
-    tried_at: float = float("-inf")
-    heard: tuple[JetTransfer, ...] = ()
-    heard_at: float = 0.0
-    listed: int = 0
-    has_left: bool = False
-    is_listed: bool = False
-    indexed: tuple[Transfer, ...] = ()
-    grew_at: float = float("-inf")
-
-    @property
-    def is_unsettled(self) -> bool:
-        """Whether Jet's last word on the delivery left open what is to be known of it."""
-        return bool(self.asks) or self.denied is not None or self.is_overtaken
-
-    @property
-    def wants_jets_word(self) -> bool:
-        """Whether only Jet's word on the delivery itself is of use now."""
-        return self.is_unsettled or self.hinted_at is not None
-
-    def observe(
-        self, seen: StatusObserved, now: float
-    ) -> "asyncio.Future[None] | None":
-        """Tell what came just now, unless what was asked later has come before."""
-        self.settle()
-        self.told, fresh = in_order(self.told, seen, now)
-        return None if fresh is None else self.handle.apply(fresh)
-
-    def hear(self, transfers: tuple[JetTransfer, ...], now: float) -> None:
-        """Take note of a listing without news: two of the same are one."""
-        is_same = len(self.heard) == len(transfers) and all(
-            a.transfer_id == b.transfer_id
-            for a, b in zip(self.heard, transfers, strict=True)
-        )
-        if not is_same:
-            self.settle()
-        self.heard, self.heard_at = transfers, now
-
-    def settle(self) -> None:
-        """Let what was heard without news count in the order of what is told."""
-        if self.heard:
-            self.told = as_listed(self.told, self.heard, self.heard_at)
-            self.heard = ()
+_FURTHER_ASKS = 3  # about a delivery that has ended and a transfer that has not
+_BELIEVED_AFTER = 300.0  # seconds of Jet's own 404
+_WARNINGS = 20  # of states that we do not know
+_NEAR_THE_END = 5.0  # seconds
 
 
 class Commands(Protocol):
@@ -165,7 +66,7 @@ class StatusPoll:
         """Whether Jet may be asked for listings now."""
         return self._jet.may_list_transfers()
 
-    async def list(self, followed: Followed) -> tuple[JetTransfer, ...]:
+    async def list(self, followed: FollowedDelivery) -> tuple[JetTransfer, ...]:
         """Return the job's transfers in progress; raises JetError."""
         delivery = followed.handle.delivery
         return await self._jet.list_transfers(
@@ -174,7 +75,7 @@ class StatusPoll:
             route=delivery.route if delivery else None,
         )
 
-    async def ask(self, followed: Followed, delivery: Delivery) -> None:
+    async def ask(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         """
         Ask for one delivery and tell what changed; raises JetError.
 
@@ -200,7 +101,7 @@ class StatusPoll:
         followed.denied, followed.failures = None, 0
         now = self._clock.monotonic()
         followed.seen_at, followed.shown = self._clock.now(), shown.state
-        followed.settle()
+        followed.count_heard()
         followed.is_overtaken = shown.asked_at < followed.told.delivery_at
         latest = followed.handle.delivery
         if followed.is_overtaken or latest is None:
@@ -212,7 +113,7 @@ class StatusPoll:
         else:
             await self._ask_running(followed, latest, shown)
 
-    def _warn(self, followed: Followed, state: str | None) -> None:
+    def _warn(self, followed: FollowedDelivery, state: str | None) -> None:
         """Count a state that we do not know, and say so once for each."""
         self._metrics.jet_unknown_states_total.inc()
         if state not in self._unknown and len(self._unknown) < _WARNINGS:
@@ -224,7 +125,7 @@ class StatusPoll:
             )
 
     async def _ask_running(
-        self, followed: Followed, delivery: Delivery, shown: JetDelivery
+        self, followed: FollowedDelivery, delivery: Delivery, shown: JetDelivery
     ) -> None:
         followed.told, seen = of_answer(followed.told, delivery, shown)
         _ = followed.observe(seen, self._clock.monotonic())
@@ -235,13 +136,13 @@ class StatusPoll:
         self._tell_transfers(followed, transfers)
 
     def _tell_transfers(
-        self, followed: Followed, transfers: tuple[JetTransfer, ...]
+        self, followed: FollowedDelivery, transfers: tuple[JetTransfer, ...]
     ) -> None:
         """Tell what transfers show; its owner takes care that it is durable."""
         seen = StatusObserved(None, transfers)
         _ = followed.observe(seen, self._clock.monotonic())
 
-    async def _ask_last(self, followed: Followed, shown: JetDelivery) -> None:
+    async def _ask_last(self, followed: FollowedDelivery, shown: JetDelivery) -> None:
         """Ask for the transfers that Jet has not ended, at most three times more."""
         conclusive = followed.asks >= _FURTHER_ASKS
         followed.asks += 1
@@ -263,7 +164,7 @@ class StatusPoll:
 
     async def _told_as_one(
         self,
-        followed: Followed,
+        followed: FollowedDelivery,
         shown: JetDelivery,
         transfers: tuple[JetTransfer, ...],
     ) -> bool:
@@ -274,7 +175,7 @@ class StatusPoll:
             return False
         if not would_complete(delivery, shown, transfers):
             return False
-        followed.settle()
+        followed.count_heard()
         last = StatusObserved(None, transfers)
         told, fresh = in_order(followed.told, last, self._clock.monotonic())
         if transfers and fresh != last:  # a later answer has come, and may differ
@@ -285,7 +186,7 @@ class StatusPoll:
         return True
 
     async def _failed(
-        self, followed: Followed, shown: JetDelivery, *, conclusive: bool
+        self, followed: FollowedDelivery, shown: JetDelivery, *, conclusive: bool
     ) -> tuple[str, ...]:
         """Return the names of what failed, as far as Jet and the command tell them."""
         delivery = followed.handle.delivery
@@ -319,7 +220,9 @@ class StatusPoll:
             )
         return ()
 
-    async def _named(self, followed: Followed, delivery: Delivery) -> tuple[str, ...]:
+    async def _named(
+        self, followed: FollowedDelivery, delivery: Delivery
+    ) -> tuple[str, ...]:
         objects = await self._objects(delivery)
         files = await self._jet.list_files(followed.job_id, priority=Priority.ENDING)
         if not files.is_whole:
@@ -343,7 +246,7 @@ class StatusPoll:
         is_same = isinstance(found, Send) and found.fingerprint == delivery.fingerprint
         return found.objects if isinstance(found, Send) and is_same else ()
 
-    async def _miss(self, followed: Followed, delivery: Delivery) -> None:
+    async def _miss(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         """Believe that Jet has forgotten a delivery only after minutes of its own 404."""
         now = self._clock.monotonic()
         followed.denied = denied_again(followed.denied, now)
@@ -365,7 +268,7 @@ class StatusPoll:
 
     async def _transfers(
         self,
-        followed: Followed,
+        followed: FollowedDelivery,
         transfer_ids: tuple[TransferId, ...],
         priority: Priority,
     ) -> tuple[JetTransfer, ...]:
@@ -384,7 +287,7 @@ class StatusPoll:
         return tuple(shown)
 
     async def _transfer(
-        self, followed: Followed, transfer_id: TransferId, priority: Priority
+        self, followed: FollowedDelivery, transfer_id: TransferId, priority: Priority
     ) -> JetTransfer | None:
         delivery = followed.handle.delivery
         try:
@@ -398,7 +301,9 @@ class StatusPoll:
             log.debug("a transfer was not shown, it is asked again", error=str(exc))
             return None
 
-    def _alive(self, followed: Followed, shown: JetDelivery) -> tuple[TransferId, ...]:
+    def _alive(
+        self, followed: FollowedDelivery, shown: JetDelivery
+    ) -> tuple[TransferId, ...]:
         """Return the transfers whose last event is still to come, new ones too."""
         delivery = followed.handle.delivery
         if delivery is None:
@@ -407,7 +312,7 @@ class StatusPoll:
         new = [each for each in shown.transfer_ids if each not in known]
         return (*unfinished(delivery), *dict.fromkeys(new))
 
-    def _unlisted(self, followed: Followed) -> tuple[TransferId, ...]:
+    def _unlisted(self, followed: FollowedDelivery) -> tuple[TransferId, ...]:
         """Return the transfers that may have news which the last listing did not tell."""
         delivery = followed.handle.delivery
         alive = unfinished(delivery) if delivery else ()
@@ -416,7 +321,7 @@ class StatusPoll:
         at, told = followed.seen.listed_at, followed.told.transfers_at
         return tuple(each for each in alive if told.get(each, at - 1) < at)
 
-    def _priority(self, followed: Followed) -> Priority:
+    def _priority(self, followed: FollowedDelivery) -> Priority:
         if followed.hinted_at is not None:
             return Priority.LOOKUP
         left = followed.seen.remaining(self._clock.monotonic())
