@@ -27,11 +27,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from jetworker.core.command import CommandId, DeliveryId, JobId
+from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
-from jetworker.core.notified import Notified
-from jetworker.core.observation import Hint, JetTransfer, is_final_in_jet
+from jetworker.core.observation import Hint, JetTransfer
 from jetworker.core.polling import (
     Pace,
     estimate,
@@ -46,6 +45,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker import defects
 from jetworker.worker.following.followed import FollowedDelivery, FollowedJob
+from jetworker.worker.following.notifications import Asked, Notifications
 from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.following.schedule import Schedule
 from jetworker.worker.handle import DeliveryHandle
@@ -56,7 +56,6 @@ _ASKERS = 128  # each may wait for answers from far away, and for a commit
 _TURN = 1.0  # seconds; the loop turns so often at least
 _DENIED_AT_MOST = 30.0
 _REST_DOUBLINGS = 3
-_EARLY = 1000  # notifications that came before the start's answer
 # So many times the longest interval without Jet's word on a delivery itself: of one
 # whose counts stand still in the listings, and of one whose counts grow, so that it runs.
 _LISTED_AT_MOST = 10
@@ -85,8 +84,7 @@ class Follower:
         self._metrics = metrics
         self._followed: dict[CommandId, FollowedDelivery] = {}
         self._jobs: dict[JobId, FollowedJob] = {}
-        self._notified: dict[JobId, Notified] = {}
-        self._early: dict[tuple[JobId, DeliveryId], Hint] = {}
+        self._notifications = Notifications(clock)
         self._hinted_every = min(1.0, self._least)
         self._tick = self._least / 100  # what is due in it is handed over at once
         self._schedule: Schedule[FollowedDelivery | FollowedJob] = Schedule()
@@ -133,7 +131,7 @@ class Follower:
         self, job: FollowedJob, followed: FollowedDelivery, now: float
     ) -> None:
         """Let the job's next listing tell of a new one, if that is soon or can be."""
-        early = self._early.pop((followed.job_id, followed.delivery_id), None)
+        early = self._notifications.take_early(followed)
         if early is not None:
             followed.named_at = now
         if early is not None and not early.is_running:
@@ -159,13 +157,11 @@ class Follower:
         while: Jet may be faster than we are.
         """
         now = self._clock.monotonic()
-        notified = self._notified.get(hint.job_id)
-        if notified is not None and not hint.is_running:
-            self._notified[hint.job_id] = notified.announced(hint.delivery_id, now)
+        self._notifications.hear(hint)
         job = self._jobs.get(hint.job_id)
         followed = job.deliveries.get(hint.delivery_id) if job else None
         if job is None or followed is None:
-            self._remember(hint)
+            self._notifications.keep_early(hint)
             return False
         followed.named_at = now
         if hint.is_running:
@@ -175,13 +171,6 @@ class Follower:
         if not followed.is_asking:
             self._bring_forward(job, followed, now)
         return True
-
-    def _remember(self, hint: Hint) -> None:
-        """Keep one of what is not followed yet; that it has ended, rather than not."""
-        ids = hint.job_id, hint.delivery_id
-        self._early[ids] = self._early.get(ids, hint) if hint.is_running else hint
-        if len(self._early) > _EARLY:
-            del self._early[next(iter(self._early))]
 
     def _bring_forward(
         self, job: FollowedJob, followed: FollowedDelivery, now: float
@@ -197,13 +186,11 @@ class Follower:
     def miss_notification(self) -> None:
         """Rely on none for a while: one came that nobody could read, of who knows what."""
         now = self._clock.monotonic()
-        for job_id, notified in self._notified.items():
-            was_relied_on = notified.relied_on(now) > 0
-            self._notified[job_id] = notified.missed(now)
+        for job_id in self._notifications.miss():
             job = self._jobs.get(job_id)
-            if job is not None and was_relied_on:
-                for each in job.deliveries.values():
-                    self._put_off_no_longer(job, each, now)
+            if job is not None:
+                for followed in job.deliveries.values():
+                    self._put_off_no_longer(job, followed, now)
 
     def _put_off_no_longer(
         self, job: FollowedJob, followed: FollowedDelivery, now: float
@@ -336,30 +323,18 @@ class Follower:
 
     async def _ask_jet(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         """Ask for one delivery, and learn whether notifications announce what changes."""
-        named_at, hinted_at = followed.named_at, followed.hinted_at
-        before = followed.shown
+        asked = Asked(
+            followed.shown,
+            delivery.jet_state,
+            followed.named_at,
+            followed.hinted_at,
+        )
         try:
             await self._poll.ask(followed, delivery)
         finally:
-            if followed.hinted_at == hinted_at:
+            if followed.hinted_at == asked.hinted_at:
                 followed.hinted_at = None
-        has_ended = is_final_in_jet(followed.shown)
-        if hinted_at is not None and not has_ended:  # what it said is not so
-            followed.is_announced = False
-        if followed.shown is None or followed.shown in (before, delivery.jet_state):
-            return
-        is_told = hinted_at is not None if has_ended else named_at is not None
-        if is_told:
-            self._bear_out(followed)
-        elif has_ended and followed.job_id in self._notified:
-            now, notified = self._clock.monotonic(), self._notified[followed.job_id]
-            self._notified[followed.job_id] = notified.ended(followed.delivery_id, now)
-
-    def _bear_out(self, followed: FollowedDelivery) -> None:
-        """Take note that an answer shows a change of what a notification had named."""
-        notified = self._notified.get(followed.job_id, Notified())
-        self._notified[followed.job_id] = notified.confirmed(self._clock.monotonic())
-        followed.named_at, followed.is_announced = None, True
+        self._notifications.compare(followed, asked)
 
     async def _ask_for_many(self, followed: FollowedDelivery) -> bool:
         """
@@ -499,7 +474,7 @@ class Follower:
                 self._drop(followed)
                 return
             if followed.named_at is not None and latest.jet_state != delivery.jet_state:
-                self._bear_out(followed)
+                self._notifications.bear_out(followed)
         if not followed.is_asking:
             self._rely(job, followed, delivery, now, wall)
 
@@ -618,11 +593,10 @@ class Follower:
 
     def _put_off(self, followed: FollowedDelivery, usual: float, now: float) -> float:
         """Return the wait for one; longer if what becomes of it is notified of."""
-        notified = self._notified.get(followed.job_id)
-        if notified is None or not followed.is_announced:
+        relied_on = self._notifications.relied_on(followed, now)
+        if not relied_on:
             return usual
-        age = now - followed.began
-        return self._pace.put_off(usual, age, notified.relied_on(now))
+        return self._pace.put_off(usual, now - followed.began, relied_on)
 
     def _is_current(self, followed: FollowedDelivery) -> bool:
         return self._followed.get(followed.handle.command_id) is followed
