@@ -158,7 +158,7 @@ class Scene:
     @property
     def places(self) -> int:
         """How many places in the schedule were ever taken."""
-        return self.follower._schedule.entries_made  # noqa: SLF001 -- a cost, no door
+        return self.follower._askers._schedule.entries_made  # noqa: SLF001 -- a cost, no door
 
 
 @asynccontextmanager

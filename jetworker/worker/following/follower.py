@@ -1,27 +1,25 @@
 """
 Who is asked when: following every started delivery to its end, within one budget.
 
-A job with several open deliveries is asked once for all transfers in progress; only a
-delivery that is not among them (not begun, between batches, ended) is asked for by
-itself, as all are while Jet gives no listing, and now and then the others too, rarely
-where the listings' counts grow. Whoever
-a listing shows is due with the job's next one and has no time of its own; one that the
-next does not show any more is asked for at once: it has ended, most likely. A
-listing that tells of nobody is asked for more rarely: the budget is for answers. Jet's
-word on the delivery decides, however long a transfer is listed. Questions grow rarer
-with age and come closer again towards the estimated end. When the budget is short,
-answers get older and nothing else happens. A delivery that a notification names is asked
-for at once, unless it is said to go on: then it waits no longer than it would without
-notifications. Those of which one was borne out by Jet's answers may wait longer, as long
-as they are (`core.notified`): so notifications make no question that there would not have
-been, but one for each end.
+- *Listings.* A job with several open deliveries is asked once for all its transfers in
+  progress. Whoever the listing shows is due with the next one, and has no time of its
+  own; whoever the next one does not show any more is asked for at once: it has ended,
+  most likely.
+- *Questions.* A delivery is asked for by itself where no listing shows it (not begun,
+  between batches, ended) or Jet gives none. Whoever is listed is asked for too, rarely,
+  and most rarely while its listed counts grow. Jet's word on the delivery decides,
+  however long a transfer is listed.
+- *Pace.* Questions grow rarer with age and come closer again towards the estimated end.
+  A listing that tells of nobody is asked for more rarely: the budget is for answers.
+  When the budget is short, answers get older and nothing else happens.
+- *Notifications* (`notifications`). A delivery that one names is asked for at once; one
+  that is said to go on only waits no longer than it would without notifications. Those
+  that Jet's answers bear out are relied on: their deliveries wait longer. So
+  notifications cost one question for each end, and none beside.
 
-What is due stands in one heap; a bounded number of askers take it from there, each the
-next when it is done with one.
+What is due is asked by a bounded number of `askers`.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -40,22 +38,21 @@ from jetworker.core.polling import (
     spread,
 )
 from jetworker.core.trigger import DeadlinePassed
-from jetworker.runtime.clock import Clock, wait
+from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker import defects
+from jetworker.worker.following.askers import Askers
 from jetworker.worker.following.followed import FollowedDelivery, FollowedJob
 from jetworker.worker.following.notifications import Asked, Notifications
 from jetworker.worker.following.poll import StatusPoll
-from jetworker.worker.following.schedule import Schedule
 from jetworker.worker.handle import DeliveryHandle
 
 log = structlog.get_logger()
 
-_ASKERS = 128  # each may wait for answers from far away, and for a commit
-_TURN = 1.0  # seconds; the loop turns so often at least
-_DENIED_AT_MOST = 30.0
-_REST_DOUBLINGS = 3
+_DENIED_AT_MOST = 30.0  # seconds between questions about what Jet's own 404 denies
+_REST_DOUBLINGS = 3  # of the wait after listings that fail or tell of nobody
+_HINTED_EVERY = 1.0  # seconds between questions that notifications bring
 # So many times the longest interval without Jet's word on a delivery itself: of one
 # whose counts stand still in the listings, and of one whose counts grow, so that it runs.
 _LISTED_AT_MOST = 10
@@ -76,8 +73,8 @@ class Follower:
     ) -> None:
         self._poll = poll
         self._pace = pace
-        self._least = pace.minimum.total_seconds()
-        self._most = pace.maximum.total_seconds()
+        self._min_interval = pace.minimum.total_seconds()
+        self._max_interval = pace.maximum.total_seconds()
         self._progress_interval = progress_interval
         self._clock = clock
         self._watchdog = watchdog
@@ -85,13 +82,10 @@ class Follower:
         self._followed: dict[CommandId, FollowedDelivery] = {}
         self._jobs: dict[JobId, FollowedJob] = {}
         self._notifications = Notifications(clock)
-        self._hinted_every = min(1.0, self._least)
-        self._tick = self._least / 100  # what is due in it is handed over at once
-        self._schedule: Schedule[FollowedDelivery | FollowedJob] = Schedule()
-        self._wake = asyncio.Event()
-        self._sleeps_until = float("-inf")
-        self._idle: deque[asyncio.Future[FollowedDelivery | FollowedJob]] = deque()
-        self._askers = 0
+        self._hinted_every = min(_HINTED_EVERY, self._min_interval)
+        self._askers: Askers[FollowedDelivery | FollowedJob] = Askers(
+            self._ask, self._min_interval / 100, clock
+        )
 
     def __len__(self) -> int:
         """Return how many are followed."""
@@ -100,7 +94,7 @@ class Follower:
     @property
     def asking(self) -> int:
         """How many questions are on their way."""
-        return self._askers - len(self._idle)
+        return self._askers.busy
 
     def take(self, handle: DeliveryHandle) -> None:
         """Follow a started delivery; again is no different from once."""
@@ -115,38 +109,48 @@ class Follower:
         assert delivery.job_id is not None
         assert delivery.delivery_id is not None
         now = self._clock.monotonic()
-        ids = delivery.job_id, delivery.delivery_id
-        heard_at = now if delivery.jet_state is None else self._taken_over_at(now)
-        followed = FollowedDelivery(handle, *ids, now, now, heard_at, self._clock.now())
+        followed = FollowedDelivery(
+            handle,
+            delivery.job_id,
+            delivery.delivery_id,
+            began=now,
+            due=now,
+            asked_at=now if delivery.jet_state is None else self._some_time_ago(now),
+            seen_at=self._clock.now(),
+        )
         self._followed[handle.command_id] = followed
         job = self._jobs.setdefault(followed.job_id, FollowedJob(followed.job_id))
         job.deliveries[followed.delivery_id] = followed
         self._ask_first(job, followed, now)
 
-    def _taken_over_at(self, now: float) -> float:
-        """Return since when one may be taken for unheard of; all at once would be many."""
-        return now - self._most * _LISTED_AT_MOST * self._clock.jitter()
+    def _some_time_ago(self, now: float) -> float:
+        """
+        Return when Jet's word on one that was taken over is taken to have come last.
+
+        Nobody here knows. Spread, so that not all of them are asked for at once.
+        """
+        return now - self._max_interval * _LISTED_AT_MOST * self._clock.jitter()
 
     def _ask_first(
         self, job: FollowedJob, followed: FollowedDelivery, now: float
     ) -> None:
-        """Let the job's next listing tell of a new one, if that is soon or can be."""
+        """Let the job's next listing tell of a new one, unless it must be asked itself."""
         early = self._notifications.take_early(followed)
         if early is not None:
             followed.named_at = now
         if early is not None and not early.is_running:
             followed.hinted_at = now
-            self._put(followed, now)
+            self._askers.put(followed, now)
             return
         first = now + self._pace.first(self._clock.jitter()).total_seconds()
         if len(job.deliveries) == 1:
-            self._put(followed, first)
+            self._askers.put(followed, first)
             return
         followed.due = first
         job.relying[followed.delivery_id] = followed
-        is_soon = job.queued_for is not None and job.due <= now + self._least
+        is_soon = job.queued_for is not None and job.due <= now + self._min_interval
         if not is_soon and not job.is_listing:
-            self._put(job, first)
+            self._askers.put(job, first)
 
     def hint(self, hint: Hint) -> bool:
         """
@@ -175,16 +179,16 @@ class Follower:
     def _bring_forward(
         self, job: FollowedJob, followed: FollowedDelivery, now: float
     ) -> None:
-        """Ask soon; whoever is found as he was is asked again when he would have been."""
+        """Ask for one soon; if nothing has changed, it is asked again when it was due."""
         is_relying = job.relying.pop(followed.delivery_id, None) is not None
         due = float("inf") if is_relying else followed.due
         soon = max(now, followed.tried_at + self._hinted_every)
         if soon < due:
             followed.resumes = due if followed.resumes is None else followed.resumes
-            self._put(followed, soon)
+            self._askers.put(followed, soon)
 
     def miss_notification(self) -> None:
-        """Rely on none for a while: one came that nobody could read, of who knows what."""
+        """Rely on none for a while: one came and was not read, and nobody knows of what."""
         now = self._clock.monotonic()
         for job_id in self._notifications.miss():
             job = self._jobs.get(job_id)
@@ -201,9 +205,11 @@ class Follower:
             return
         usual = self._usual(followed, now)
         if followed.delivery_id not in job.relying:
-            self._put(followed, max(now, min(followed.due, followed.tried_at + usual)))
+            self._askers.put(
+                followed, max(now, min(followed.due, followed.tried_at + usual))
+            )
         elif job.queued_for is not None:
-            self._put(job, max(now, min(job.due, job.asked_at + usual)))
+            self._askers.put(job, max(now, min(job.due, job.asked_at + usual)))
 
     def oldest_seen(self) -> datetime | None:
         """Return when the most stale delivery was last seen, None if none is open."""
@@ -221,60 +227,7 @@ class Follower:
     async def run(self) -> None:
         """Ask for what is due, for ever; a bounded number of questions at once."""
         with self._watchdog.watching("follower") as turn:
-            async with asyncio.TaskGroup() as askers:
-                while True:
-                    turn()
-                    self._wake.clear()
-                    self._sleeps_until = float("-inf")
-                    self._hand_over(askers)
-                    now = self._clock.monotonic()
-                    soonest = max(now + self._tick, self._next_at())
-                    self._sleeps_until = min(now + _TURN, soonest)
-                    await wait(self._wake, self._sleeps_until - now)
-
-    def _hand_over(self, askers: asyncio.TaskGroup) -> None:
-        """Give what is due to those who have nothing to do."""
-        now = self._clock.monotonic()
-        while self._has_room() and (due := self._schedule.pop(now)) is not None:
-            if self._idle:
-                self._idle.popleft().set_result(due)
-            else:
-                self._askers += 1
-                askers.create_task(self._ask_on(due))
-
-    def _has_room(self) -> bool:
-        return bool(self._idle) or self._askers < _ASKERS
-
-    def _next_at(self) -> float:
-        """Return when there is something to hand over; who is busy takes it himself."""
-        return self._schedule.next_at if self._has_room() else float("inf")
-
-    async def _ask_on(self, due: FollowedDelivery | FollowedJob) -> None:
-        """Ask one question after the other, for ever."""
-        while True:
-            await self._ask(due)
-            following = self._schedule.pop(self._clock.monotonic())
-            if following is None:
-                following = await self._rest()
-            due = following
-
-    async def _rest(self) -> FollowedDelivery | FollowedJob:
-        """Wait until something is due that nobody else takes."""
-        turn: asyncio.Future[FollowedDelivery | FollowedJob]
-        turn = asyncio.get_running_loop().create_future()
-        self._idle.append(turn)
-        self._rouse(self._schedule.next_at)
-        return await turn
-
-    def _put(self, each: FollowedDelivery | FollowedJob, at: float) -> None:
-        """Ask at that time."""
-        self._schedule.put(each, at)
-        if self._has_room():
-            self._rouse(at)
-
-    def _rouse(self, at: float) -> None:
-        if at < self._sleeps_until:
-            self._wake.set()
+            await self._askers.run(turn)
 
     async def _ask(self, due: FollowedDelivery | FollowedJob) -> None:
         """Ask about one delivery or one job; no error ever ends the questions of others."""
@@ -353,7 +306,7 @@ class Follower:
             return False
         lasts = self._relisted_after(job)
         if followed.has_left:  # it has ended, most likely: another would not show it
-            lasts = max(lasts, self._least)
+            lasts = max(lasts, self._min_interval)
         is_old = now - job.asked_at >= lasts
         if not is_old and not job.is_listing and followed.listed < job.number:
             return False
@@ -361,7 +314,7 @@ class Follower:
         if is_old and not job.is_listing:
             await self._list(job)
         elif not job.is_listing and job.queued_for is None:
-            self._put(job, job.asked_at + self._least)
+            self._askers.put(job, job.asked_at + self._min_interval)
         return True
 
     def _may_list(self, job: FollowedJob, now: float) -> bool:
@@ -381,7 +334,7 @@ class Follower:
         elif job.silences:
             self._let_go(job, list(job.relying.values()), now)
         else:
-            self._put(job, fresh_until)
+            self._askers.put(job, fresh_until)
 
     async def _list(self, job: FollowedJob) -> None:
         """List the job's transfers; a listing that fails tells nothing of anybody."""
@@ -401,28 +354,28 @@ class Follower:
         finally:
             job.is_listing = False
         now = self._clock.monotonic()
-        rest = self._least * (1 << min(job.failures, _REST_DOUBLINGS))
+        rest = self._min_interval * (1 << min(job.failures, _REST_DOUBLINGS))
         job.rests_until = now + rest
         job.failures += 1
         self._let_go(job, list(job.relying.values()), now)
 
     def _relisted_after(self, job: FollowedJob) -> float:
-        """Return the age at which a listing is old; one that told nothing lasts."""
-        return self._least / 2 * (1 << min(job.silences, _REST_DOUBLINGS))
+        """Return the seconds after which a listing is old, longer if it told of nobody."""
+        return self._min_interval / 2 * (1 << min(job.silences, _REST_DOUBLINGS))
 
     def _is_unheard(self, followed: FollowedDelivery, now: float) -> bool:
         """Whether only listings have told of a delivery for too long."""
         silent = now - followed.asked_at
-        if silent <= self._most * _LISTED_AT_MOST:
+        if silent <= self._max_interval * _LISTED_AT_MOST:
             return False
         still = now - followed.grew_at
         return (
-            still > self._most * _LISTED_AT_MOST
-            or silent > self._most * _GROWING_AT_MOST
+            still > self._max_interval * _LISTED_AT_MOST
+            or silent > self._max_interval * _GROWING_AT_MOST
         )
 
     def _tell(self, job: FollowedJob, shown: Sequence[JetTransfer]) -> bool:
-        """Tell every delivery of the job what is shown of it; whether it was any."""
+        """Tell every delivery of the job what is shown of it; returns if it was any."""
         now, wall = self._clock.monotonic(), self._clock.now()
         job.number += 1
         job.wait = float("inf")
@@ -436,10 +389,10 @@ class Follower:
                 self._tell_one(job, followed, tuple(transfers), now, wall)
             except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this delivery alone
                 self._set_aside(followed, exc)
-        unseen = [x for x in job.relying.values() if x.listed != job.number]
+        unseen = [each for each in job.relying.values() if each.listed != job.number]
         self._let_go(job, unseen, now)
         if job.relying:
-            self._put(job, now + spread(job.wait, self._clock.jitter()))
+            self._askers.put(job, now + spread(job.wait, self._clock.jitter()))
         return is_telling
 
     def _tell_one(
@@ -491,11 +444,11 @@ class Follower:
         if self._is_unheard(followed, now):
             job.relying.pop(followed.delivery_id, None)
             followed.is_listed = True
-            self._put(followed, now)
+            self._askers.put(followed, now)
             return
         job.relying[followed.delivery_id] = followed
-        self._schedule.take_out(followed)
-        if job.wait > self._least:
+        self._askers.take_out(followed)
+        if job.wait > self._min_interval:
             usual = self._usual(followed, now)
             job.wait = min(job.wait, self._put_off(followed, usual, now))
         self._heed_deadline(followed, delivery, now, wall)
@@ -506,8 +459,8 @@ class Follower:
         """Let one that relies on listings have a time of its own if it must end soon."""
         if delivery.deadline_at is not None:
             left = (delivery.deadline_at - wall).total_seconds()
-            if left <= self._most:
-                self._put(followed, now + max(0.0, left))
+            if left <= self._max_interval:
+                self._askers.put(followed, now + max(0.0, left))
 
     def _let_go(
         self, job: FollowedJob, unseen: Sequence[FollowedDelivery], now: float
@@ -521,7 +474,9 @@ class Follower:
             del job.relying[followed.delivery_id]
             followed.has_left = 0 < followed.listed < job.number
             at = now if followed.listed else max(now, followed.due)
-            self._put(followed, at - self._most if followed.has_left else at)
+            self._askers.put(
+                followed, at - self._max_interval if followed.has_left else at
+            )
 
     def _is_overdue(self, delivery: Delivery) -> bool:
         deadline = delivery.deadline_at
@@ -543,11 +498,11 @@ class Follower:
         soon = now + self._hinted_every
         if followed.hinted_at is not None and followed.denied is None and soon < due:
             followed.resumes = due
-            self._put(followed, soon)
+            self._askers.put(followed, soon)
         elif due == float("inf"):
             self._rely_again(followed, delivery, now)
         else:
-            self._put(followed, max(now, due))
+            self._askers.put(followed, max(now, due))
 
     def _next_time(
         self, followed: FollowedDelivery, delivery: Delivery, now: float
@@ -565,22 +520,22 @@ class Follower:
         """Let the job's next listing tell of one that was asked for in between."""
         job = self._jobs[followed.job_id]
         job.relying[followed.delivery_id] = followed
-        self._schedule.take_out(followed)
+        self._askers.take_out(followed)
         self._heed_deadline(followed, delivery, now, self._clock.now())
         if job.is_listing:
             return
         due = job.due if job.queued_for is not None else float("inf")
         usual = job.asked_at + self._usual(followed, now)
         if due == float("inf") or not followed.is_announced:
-            self._put(job, max(now, min(due, usual)))
+            self._askers.put(job, max(now, min(due, usual)))
 
     def _delay(self, followed: FollowedDelivery, now: float) -> float:
         """Return the wait after a question about a delivery itself."""
         if followed.denied is not None:
-            longest = min(_DENIED_AT_MOST, self._most)
-            return max(self._least, min(followed.denied.lasted / 5, longest))
+            longest = min(_DENIED_AT_MOST, self._max_interval)
+            return max(self._min_interval, min(followed.denied.lasted / 5, longest))
         if followed.is_left_open:
-            return self._least
+            return self._min_interval
         usual = self._usual(followed, now)
         if not followed.failures:
             usual = self._put_off(followed, usual, now)
@@ -604,11 +559,11 @@ class Follower:
     def _drop(self, followed: FollowedDelivery) -> None:
         if self._is_current(followed):
             del self._followed[followed.handle.command_id]
-        self._schedule.take_out(followed)
+        self._askers.take_out(followed)
         job = self._jobs.get(followed.job_id)
         if job is None:
             return
         job.drop(followed)
         if not job.deliveries:
-            self._schedule.take_out(job)
+            self._askers.take_out(job)
             del self._jobs[followed.job_id]
