@@ -80,7 +80,7 @@ async def work(parts: Parts, stopping: asyncio.Event, config: Config) -> None:
     LoopEnded if one ends by itself: a task that was cancelled ends without a word.
     """
     loops = parts.services() | {
-        "routes": parts.book.run(),
+        "routes": parts.route_table.run(),
         "watchdog": parts.watchdog.run(),
     }
     async with asyncio.TaskGroup() as tasks:
@@ -122,7 +122,7 @@ async def _notified(
     """Listen for Jet's notifications, where that is wanted."""
     given = config.notifications
     if given.port is None or given.secret is None:
-        unheard = [x.name for x in parts.book.routes.values() if x.is_notified]
+        unheard = [x.name for x in parts.route_table.routes.values() if x.is_notified]
         if unheard:
             log.warning(UNHEARD, routes=sorted(unheard))
         yield

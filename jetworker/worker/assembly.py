@@ -62,7 +62,7 @@ class Outside:
 
     kafka: KafkaClients
     jet: JetClient
-    book: RouteTable
+    route_table: RouteTable
     clock: Clock
     metrics: Metrics
     tracing: Tracing | None = None
@@ -80,7 +80,7 @@ class Parts:
     lessons: Lessons
     counts: DeliveryCounts
     resolver: JobResolver
-    book: RouteTable
+    route_table: RouteTable
     watchdog: Watchdog
     jet: JetClient
     observer: JobObserver
@@ -95,7 +95,7 @@ class Parts:
         """
         if self.follower.hint(hint):
             return True
-        if any(_routes_of(self.book, self.resolver, hint.job_id)):
+        if any(_routes_of(self.route_table, self.resolver, hint.job_id)):
             self.observer.hint(hint)
         return False
 
@@ -108,7 +108,7 @@ class Parts:
             self.follower,
             self.counts,
             self.resolver,
-            self.book,
+            self.route_table,
             self.watchdog,
             self.jet,
         )
@@ -129,86 +129,169 @@ class Parts:
 
 
 def assemble(config: Config, outside: Outside) -> Parts:
-    """Put the parts of one worker together; nothing runs yet."""
-    kafka, jet, book = outside.kafka, outside.jet, outside.book
-    clock, metrics = outside.clock, outside.metrics
-    counts = DeliveryCounts(metrics)
-    resolver = JobResolver(jet)
-    observer, locks = JobObserver(jet), JobLocks(clock)
-    bindings = Bindings(kafka)
-    views = JobViews(
-        observer,
-        bindings,
-        clock=clock,
-        metrics=metrics,
-        settle=config.starts.settle,
-        routes_of=partial(_routes_of, book, resolver),
-    )
-    nobodys = Unexplained(metrics)
-    reconciler = Reconciler(
-        views,
-        observer,
-        bindings,
-        locks,
-        nobodys,
-        clock=clock,
-        metrics=metrics,
-        settle=config.starts.settle,
-        remembered=config.dedupe_window,
-    )
-    sweep = Sweep(
-        observer,
-        bindings,
-        nobodys,
-        clock=clock,
-        metrics=metrics,
-        settle=config.starts.settle,
-        remembered=config.dedupe_window,
-    )
-    lessons = Lessons(
-        observer, clock=clock, metrics=metrics, settle=config.starts.settle
-    )
-    starter = Starter(
-        partial(
-            RouteDispatcher,
-            routes=book.current,
-            resolver=resolver,
-            locks=locks,
-            files=lessons,
-            sender=StartSender(
-                jet, resolver, clock, _longest_way(config), config.starts.settle
-            ),
-            counts=counts,
-            clock=clock,
-            metrics=metrics,
-            max_active=config.limits.max_active,
-            backoff=_backoff(config),
-        )
-    )
-    book.on_change(starter.nudge)
-    book.on_change(views.routes_changed)
-    locks.on_change(starter.nudge)
-    pace = Pace(config.polling.min_interval, config.polling.max_interval)
-    watchdog = Watchdog(clock, metrics)
-    poll = StatusPoll(jet, CommandRecords(kafka), clock, metrics)
-    told_every = config.events.progress_interval
-    follower = Follower(poll, pace, told_every, clock, watchdog, metrics)
+    """
+    Put the parts of one worker together; nothing runs yet.
+
+    1. Make what several parts share, and of it the three services.
+    2. Let those be told whom a change sets free: of the routes, and of a job.
+    3. Make the worker, which gives its partitions to the services.
+    """
+    shared = _Shared.of(config, outside)
+    views = _views(shared)
+    reconciler = _reconciler(shared, views)
+    sweep, lessons = _sweep(shared), _lessons(shared)
+    starter = _starter(shared, lessons)
+    watchdog = Watchdog(outside.clock, outside.metrics)
+    follower = _follower(shared, watchdog)
+    outside.route_table.on_change(starter.nudge)
+    outside.route_table.on_change(views.routes_changed)
+    shared.locks.on_change(starter.nudge)
     services = Services(
         starter,
         follower,
         reconciler,
         _noting(sweep, lessons),
-        counts,
-        metrics,
-        clock,
+        shared.counts,
+        outside.metrics,
+        outside.clock,
         outside.tracing,
     )
     worker = Worker(
-        kafka, _terms(config, book), services, config.shutdown.timeout, jet.share
+        outside.kafka,
+        _options(config, outside.route_table),
+        services,
+        config.shutdown.timeout,
+        outside.jet.share,
     )
-    running = worker, starter, follower, reconciler, sweep, lessons
-    asked = jet, observer, _subscriptions(config, jet, resolver, book)
-    return Parts(*running, counts, resolver, book, watchdog, *asked)
+    return Parts(
+        worker=worker,
+        starter=starter,
+        follower=follower,
+        reconciler=reconciler,
+        sweep=sweep,
+        lessons=lessons,
+        counts=shared.counts,
+        resolver=shared.resolver,
+        route_table=outside.route_table,
+        watchdog=watchdog,
+        jet=outside.jet,
+        observer=shared.observer,
+        subscriptions=_subscriptions(config, outside, shared.resolver),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What several parts of one worker use, and what they are made from."""
+
+    config: Config
+    outside: Outside
+    counts: DeliveryCounts
+    resolver: JobResolver
+    observer: JobObserver
+    bindings: Bindings
+    locks: JobLocks
+    unexplained: Unexplained
+
+    @classmethod
+    def of(cls, config: Config, outside: Outside) -> "_Shared":
+        """Make it, once a worker."""
+        return cls(
+            config,
+            outside,
+            DeliveryCounts(outside.metrics),
+            JobResolver(outside.jet),
+            JobObserver(outside.jet),
+            Bindings(outside.kafka),
+            JobLocks(outside.clock),
+            Unexplained(outside.metrics),
+        )
+
+
+def _views(shared: _Shared) -> JobViews:
+    return JobViews(
+        shared.observer,
+        shared.bindings,
+        clock=shared.outside.clock,
+        metrics=shared.outside.metrics,
+        settle=shared.config.starts.settle,
+        routes_of=partial(_routes_of, shared.outside.route_table, shared.resolver),
+    )
+
+
+def _reconciler(shared: _Shared, views: JobViews) -> Reconciler:
+    return Reconciler(
+        views,
+        shared.observer,
+        shared.bindings,
+        shared.locks,
+        shared.unexplained,
+        clock=shared.outside.clock,
+        metrics=shared.outside.metrics,
+        settle=shared.config.starts.settle,
+        remembered=shared.config.dedupe_window,
+    )
+
+
+def _sweep(shared: _Shared) -> Sweep:
+    return Sweep(
+        shared.observer,
+        shared.bindings,
+        shared.unexplained,
+        clock=shared.outside.clock,
+        metrics=shared.outside.metrics,
+        settle=shared.config.starts.settle,
+        remembered=shared.config.dedupe_window,
+    )
+
+
+def _lessons(shared: _Shared) -> Lessons:
+    return Lessons(
+        shared.observer,
+        clock=shared.outside.clock,
+        metrics=shared.outside.metrics,
+        settle=shared.config.starts.settle,
+    )
+
+
+def _starter(shared: _Shared, lessons: Lessons) -> Starter:
+    """Return what makes a dispatcher for each route; they share a sender."""
+    config, outside = shared.config, shared.outside
+    sender = StartSender(
+        outside.jet,
+        shared.resolver,
+        outside.clock,
+        _longest_way(config),
+        config.starts.settle,
+    )
+    return Starter(
+        partial(
+            RouteDispatcher,
+            routes=outside.route_table.current,
+            resolver=shared.resolver,
+            locks=shared.locks,
+            files=lessons,
+            sender=sender,
+            counts=shared.counts,
+            clock=outside.clock,
+            metrics=outside.metrics,
+            max_active=config.limits.max_active,
+            backoff=_backoff(config),
+        )
+    )
+
+
+def _follower(shared: _Shared, watchdog: Watchdog) -> Follower:
+    config, outside = shared.config, shared.outside
+    clock, metrics = outside.clock, outside.metrics
+    return Follower(
+        StatusPoll(outside.jet, CommandRecords(outside.kafka), clock, metrics),
+        Pace(config.polling.min_interval, config.polling.max_interval),
+        config.events.progress_interval,
+        clock,
+        watchdog,
+        metrics,
+    )
 
 
 def _noting(sweep: Sweep, lessons: Lessons) -> Callable[[Delivery | Finished], None]:
@@ -222,20 +305,26 @@ def _noting(sweep: Sweep, lessons: Lessons) -> Callable[[Delivery | Finished], N
 
 
 def _subscriptions(
-    config: Config, jet: JetClient, resolver: JobResolver, book: RouteTable
+    config: Config, outside: Outside, resolver: JobResolver
 ) -> Subscriptions | None:
     """Return what subscribes to notifications, None where nobody listens for them."""
     given = config.notifications
     if not given.is_on:
         return None
-    return Subscriptions(jet, resolver, book, address=given.address, base=given.base)
+    return Subscriptions(
+        outside.jet,
+        resolver,
+        outside.route_table,
+        address=given.address,
+        base=given.base,
+    )
 
 
 def _routes_of(
-    book: RouteTable, resolver: JobResolver, job_id: JobId
+    route_table: RouteTable, resolver: JobResolver, job_id: JobId
 ) -> Sequence[Route]:
     """Return the routes of a job, as far as they were ever resolved."""
-    routes = book.current().values()
+    routes = route_table.current().values()
     return [each for each in routes if resolver.known(each) == job_id]
 
 
@@ -253,7 +342,7 @@ async def _keep_signed_in(jet: JetClient) -> None:
         await asyncio.sleep(1)
 
 
-def _terms(config: Config, book: RouteTable) -> PartitionOptions:
+def _options(config: Config, route_table: RouteTable) -> PartitionOptions:
     """Return what every partition's life shares."""
     envelope = Envelope(
         config.topics.events,
@@ -269,7 +358,7 @@ def _terms(config: Config, book: RouteTable) -> PartitionOptions:
         max_waiting_bytes=config.starts.max_waiting_bytes,
         lease=_lease(config),
         dedupe_window=config.dedupe_window,
-        routes=book.current,
+        routes=route_table.current,
     )
 
 

@@ -28,7 +28,7 @@ class Standing:
     follower: Follower
     counts: DeliveryCounts
     resolver: JobResolver
-    book: RouteTable
+    route_table: RouteTable
     watchdog: Watchdog
     jet: JetClient
 
@@ -98,11 +98,11 @@ class Standing:
 
     def routes(self) -> Iterator[Route]:
         """Yield the routes as they are now."""
-        yield from self.book.routes.values()
+        yield from self.route_table.routes.values()
 
     def routes_error(self) -> str | None:
         """Return what is wrong with the routes file, None if nothing is."""
-        return self.book.error
+        return self.route_table.error
 
     def route(self, route: Route) -> Mapping[str, Any]:
         """Return how a route stands: its job, what is open on it, and what waits."""

@@ -42,18 +42,18 @@ class Subscriptions:
         self,
         jet: JetClient,
         resolver: JobResolver,
-        book: RouteTable,
+        route_table: RouteTable,
         *,
         address: str,
         base: str,
     ) -> None:
         self._jet = jet
         self._resolver = resolver
-        self._book = book
+        self._route_table = route_table
         self._address = address
         self._base = base
         self._changed = asyncio.Event()
-        book.on_change(self._changed.set)
+        route_table.on_change(self._changed.set)
 
     async def run(self) -> None:
         """Look after them when the routes change and every few minutes, for ever."""
@@ -107,7 +107,7 @@ class Subscriptions:
     async def _jobs(self) -> Iterable[JobId]:
         """Return the jobs to subscribe to; one that would be created waits for that."""
         found: dict[JobId, None] = {}
-        for route in self._book.current().values():
+        for route in self._route_table.current().values():
             if route.is_notified:
                 job_id = self._resolver.known(route)
                 if job_id is None:

@@ -36,7 +36,7 @@ def parts(worker: Any = until_stopped, starter: Any = for_ever) -> Parts:
 
     made = SimpleNamespace(
         services=services,
-        book=SimpleNamespace(run=for_ever),
+        route_table=SimpleNamespace(run=for_ever),
         watchdog=SimpleNamespace(run=for_ever),
         worker=SimpleNamespace(run=worker),
     )

@@ -40,9 +40,11 @@ class Office:
 
     def worker(self, address: str = NOW) -> Subscriptions:
         """Return what a worker has to look after subscriptions."""
-        book = RouteTable(self.routes, Metrics(CollectorRegistry()))
+        route_table = RouteTable(self.routes, Metrics(CollectorRegistry()))
         resolver = JobResolver(self.jet)
-        return Subscriptions(self.jet, resolver, book, address=address, base=BASE)
+        return Subscriptions(
+            self.jet, resolver, route_table, address=address, base=BASE
+        )
 
     async def urls(self) -> list[str]:
         """Return what the job `copy` is subscribed to, and nothing else is."""

@@ -93,7 +93,7 @@ class Bindings:
         Read up to the high watermark as it stands when the reading begins, not the
         last stable offset: a commit returns before its marker is visible.
         """
-        book = JobBindings()
+        bindings = JobBindings()
         latest = await self._latest.get(job_id)
         name = job_id.encode()
         before = self._decoded.pop(job_id, {})
@@ -109,13 +109,13 @@ class Bindings:
                 kept = value, _decode(key, value)
             decoded[key] = kept
             if kept[1] is None:
-                book.unreadable[CommandId(key.decode(errors="replace"))] = value
+                bindings.unreadable[CommandId(key.decode(errors="replace"))] = value
             elif kept[1].job_id == job_id:
-                book.enter(kept[1])
+                bindings.enter(kept[1])
         self._decoded[job_id] = decoded
         while len(self._decoded) > _KEPT:
             del self._decoded[next(iter(self._decoded))]
-        return book
+        return bindings
 
     async def _read(self, job_ids: tuple[JobId, ...]) -> _Latest:
         """
