@@ -61,12 +61,13 @@ class State(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether it counts against `max_active`: from intent to terminal."""
-        return not self.is_final and not self.is_startable
+        """Whether it counts against `max_active`: from its first intent to its end."""
+        return self not in _NOT_OPEN
 
 
 _STARTABLE = frozenset({State.ACCEPTED, State.WAITING, State.CLEARED})
 _FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+_NOT_OPEN = _FINAL | {State.ACCEPTED, State.WAITING}
 
 
 class ReasonCode(StrEnum):

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from jetworker.core.post import Window
 
 _NOTHING = timedelta(0)
-_SECOND = timedelta(seconds=1)
 _CONTRADICTION = timedelta(seconds=2)
 _KEPT = 60.0
 _MARGIN = timedelta(milliseconds=100)  # Jet's servers need not agree exactly

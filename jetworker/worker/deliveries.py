@@ -417,7 +417,7 @@ class Deliveries:
             if done.cancelled() or done.exception() is not None:
                 return
             with self._spared(after.command_id):
-                self.services.counts.tell(before, step)
+                self.services.counts.count(before, step)
             with self._spared(after.command_id):
                 for event in step.events:
                     delivery_log.tell(event)

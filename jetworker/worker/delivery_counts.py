@@ -12,8 +12,6 @@ from jetworker.core.observation import Progress, Tally
 from jetworker.core.transitions import Transition
 from jetworker.runtime.metrics import Metrics
 
-_NOT_OPEN = frozenset({State.ACCEPTED, State.WAITING})
-
 
 class DeliveryCounts:
     """
@@ -33,12 +31,12 @@ class DeliveryCounts:
         self.waiting_bytes = 0
 
     def open_on(self, route: RouteName) -> int:
-        """Return how many deliveries of *route* are open, from intent to terminal."""
+        """Return how many deliveries of *route* are open (`State.is_open`)."""
         return self._open[route]
 
     @property
     def total(self) -> int:
-        """How many deliveries are open in all."""
+        """How many deliveries are open, over all routes."""
         return self._open.total()
 
     def in_state(self, state: State) -> int:
@@ -76,29 +74,29 @@ class DeliveryCounts:
         if not after.state.is_final:
             self.enter(after)
 
-    def tell(self, before: Delivery | None, step: Transition) -> None:
+    def count(self, before: Delivery | None, step: Transition) -> None:
         """Count what a committed step published."""
         for event in step.events:
             self._publish(event.type.value)
-            self._tell_event(event.type, before, event.delivery)
+            self._count_event(event.type, before, event.delivery)
 
     def _publish(self, kind: str) -> None:
         self.events += 1
         self._metrics.events_published_total.labels(kind).inc()
 
-    def _tell_event(
+    def _count_event(
         self, kind: EventType, before: Delivery | None, after: Delivery
     ) -> None:
         match kind:
             case EventType.STARTED:
-                self._tell_started(before, after)
+                self._count_started(before, after)
             case EventType.COMPLETED | EventType.FAILED | EventType.CANCELLED:
-                self._tell_finished(before, after)
+                self._count_finished(before, after)
             case EventType.PROGRESSED:
-                self._tell_moved(before, after)
+                self._count_moved(before, after)
             case EventType.UNCERTAIN:
                 if after.reason and after.reason.code is ReasonCode.HELD:
-                    self._resolve(after, "held")
+                    self._count_resolved(after, "held")
             case (
                 EventType.ACCEPTED
                 | EventType.WAITING
@@ -111,35 +109,35 @@ class DeliveryCounts:
             case _:
                 assert_never(kind)
 
-    def _tell_started(self, before: Delivery | None, after: Delivery) -> None:
+    def _count_started(self, before: Delivery | None, after: Delivery) -> None:
         if before is not None and before.delivery_id == after.delivery_id:
             return  # it was held for a defect of ours, and is followed on
         how = "adopted" if after.adopted else "posted"
         self._metrics.deliveries_started_total.labels(after.route, how).inc()
         if after.adopted:
-            self._resolve(after, "adopted")
+            self._count_resolved(after, "adopted")
         if before is not None and after.started_at is not None:
             waited = (after.started_at - after.commanded_at).total_seconds()
             self._metrics.start_latency_seconds.labels(after.route).observe(
                 max(0.0, waited)
             )
 
-    def _tell_finished(self, before: Delivery | None, after: Delivery) -> None:
+    def _count_finished(self, before: Delivery | None, after: Delivery) -> None:
         outcome = after.state.value
         self._metrics.deliveries_finished_total.labels(after.route, outcome).inc()
         self.finished[after.route][outcome] += 1
         if after.state is State.FAILED and after.reason is not None:
             self._metrics.failures_total.labels(after.route, after.reason.code).inc()
-        self._tell_moved(before, after)
+        self._count_moved(before, after)
         if after.reason and after.reason.code is ReasonCode.ABANDONED:
-            self._resolve(after, "abandoned")
+            self._count_resolved(after, "abandoned")
         if after.started_at is not None and after.finished_at is not None:
             took = (after.finished_at - after.started_at).total_seconds()
             self._metrics.delivery_duration_seconds.labels(
                 after.route, outcome
             ).observe(max(0.0, took))
 
-    def _tell_moved(self, before: Delivery | None, after: Delivery) -> None:
+    def _count_moved(self, before: Delivery | None, after: Delivery) -> None:
         old = (before and before.progress) or Progress()
         new = after.progress or Progress()
         moved = _grown(old.transferred, new.transferred)
@@ -148,15 +146,15 @@ class DeliveryCounts:
         if moved.count:
             self._metrics.transferred_objects_total.labels(after.route).inc(moved.count)
 
-    def _resolve(self, delivery: Delivery, resolution: str) -> None:
+    def _count_resolved(self, delivery: Delivery, resolution: str) -> None:
         self._metrics.uncertain_starts_total.labels(delivery.route, resolution).inc()
 
     def resent(self, delivery: Delivery) -> None:
         """Count a start that is sent again after an unknown one."""
-        self._resolve(delivery, "resent")
+        self._count_resolved(delivery, "resent")
 
     def _add(self, route: RouteName, state: State, number: int) -> None:
-        if state not in _NOT_OPEN:
+        if state.is_open:
             self._open[route] += number
         self._states[state] += number
         gauge = self._active.get((route, state))

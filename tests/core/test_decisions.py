@@ -332,10 +332,11 @@ def test_every_state_has_an_effect() -> None:
     assert effects[State.CANCELLED] is Effect.RETIRE
 
 
-def test_a_delivery_is_open_from_intent_to_terminal() -> None:
+def test_a_delivery_is_open_from_its_first_intent_to_its_end() -> None:
     open_states = {state for state in State if state.is_open}
 
     assert open_states == {
+        State.CLEARED,
         State.STARTING,
         State.UNCERTAIN,
         State.HELD,

@@ -141,7 +141,7 @@ async def test_what_was_counted_since_the_start_is_asked_of_who_counted_it(
     held = a_delivery(State.HELD)
     counts.enter(held)
     ended = a_delivery(State.FAILED)
-    counts.tell(held, Transition(ended, (Event(EventType.FAILED, ended),)))
+    counts.count(held, Transition(ended, (Event(EventType.FAILED, ended),)))
 
     told = report.status()
 

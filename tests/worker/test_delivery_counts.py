@@ -90,7 +90,7 @@ def test_a_start_counts_by_how_it_became_known(counted: Counted) -> None:
     adopted = replace(posted, adopted=True)
 
     for after in (posted, adopted):
-        counted.counts.tell(before, step(EventType.STARTED, after))
+        counted.counts.count(before, step(EventType.STARTED, after))
 
     started = "deliveries_started_total"
     assert counted.value(started, route="archive", how="posted") == 1
@@ -112,7 +112,7 @@ def test_only_growth_counts_as_transferred_and_nothing_twice(counted: Counted) -
     ]
 
     for before, after in pairwise(looks):
-        counted.counts.tell(before, step(EventType.PROGRESSED, after))
+        counted.counts.count(before, step(EventType.PROGRESSED, after))
 
     assert counted.value("transferred_bytes_total", route="archive") == 310
     assert counted.value("transferred_objects_total", route="archive") == 3
@@ -121,7 +121,9 @@ def test_only_growth_counts_as_transferred_and_nothing_twice(counted: Counted) -
 def test_an_end_counts_once_with_what_it_took(counted: Counted) -> None:
     after = a_delivery(State.COMPLETED, finished_at=NOW + 90 * SECOND)
 
-    counted.counts.tell(a_delivery(State.IN_PROGRESS), step(EventType.COMPLETED, after))
+    counted.counts.count(
+        a_delivery(State.IN_PROGRESS), step(EventType.COMPLETED, after)
+    )
 
     labels = {"route": "archive", "outcome": "completed"}
     assert counted.value("deliveries_finished_total", **labels) == 1
@@ -140,7 +142,7 @@ def test_what_becomes_of_an_unknown_start_counts(
 ) -> None:
     after = a_delivery(state, reason=Reason(code, "why"))
 
-    counted.counts.tell(a_delivery(State.UNCERTAIN), step(kind, after))
+    counted.counts.count(a_delivery(State.UNCERTAIN), step(kind, after))
 
     labels = {"route": "archive", "resolution": resolution}
     assert counted.value("uncertain_starts_total", **labels) == 1
