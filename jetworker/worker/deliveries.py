@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -43,6 +42,22 @@ from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.open_deliveries import Held, OpenDeliveries
 from jetworker.worker.services import Services
 
+log = structlog.get_logger()
+
+Moved: TypeAlias = int | Record
+"""How the input moves: to an offset, or by taking away what was handed over."""
+
+# After so many deliveries what is in memory is kept out of the search for cycles: there
+# are none in it, and to look through 100,000 stops the loop for a tenth of a second.
+_FROZEN_EVERY = 5000
+_UNKNOWN = frozenset({State.UNCERTAIN, State.HELD})
+_UNNOTED = "a step was not taken note of: a defect of ours"
+_OVER = "the partition's life is over"
+_LEFT = (
+    "what is known of this commandId cannot be used: it is left on the state topic as"
+    " it is, and the worker's log says why"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionOptions:
@@ -67,7 +82,7 @@ class Sending:
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    @contextmanager
+    @contextlib.contextmanager
     def one(self) -> Iterator[None]:
         """Count one start in, and out in the end."""
         self._number += 1
@@ -99,22 +114,8 @@ def failed(error: Exception) -> "asyncio.Future[None]":
     return future
 
 
-log = structlog.get_logger()
-
-# So many deliveries are kept out of the search for cycles: there are none among them,
-# and to look through 100,000 stops the loop for more than a tenth of a second.
-_MANY = 5000
-_UNKNOWN = frozenset({State.UNCERTAIN, State.HELD})
-_UNNOTED = "a step was not taken note of: a defect of ours"
-_OVER = "the partition's life is over"
-_LEFT = (
-    "what is known of this commandId cannot be used: it is left on the state topic as"
-    " it is, and the worker's log says why"
-)
-
-
 class _Spared:
-    """Reports an error of what only takes note of a step, and goes on."""
+    """Reports an error of what only takes note of a step; the step goes on."""
 
     __slots__ = ("_command_id", "_report")
 
@@ -135,10 +136,6 @@ class _Spared:
             return False
         self._report(_UNNOTED, self._command_id, exc)
         return True
-
-
-# How the input moves: to an offset, or by taking away what was handed over.
-Moved: TypeAlias = int | Record
 
 
 class Deliveries:
@@ -177,7 +174,7 @@ class Deliveries:
                 self._take_up(value, newest)
             except Exception as exc:  # noqa: BLE001 -- whatever it was, it is of this one alone
                 self._leave(CommandId(key.decode(errors="replace")), exc)
-            if number % _MANY == 0:
+            if number % _FROZEN_EVERY == 0:
                 gc.freeze()
             await slices.rest()
         for command_id, value in newest:
@@ -307,7 +304,7 @@ class Deliveries:
         answers += self._encoded(waited, now)
         if step.delivery == before and not step.events and not answers:
             return done()
-        durable = self.take(before, step, answers, moved)
+        durable = self.commit_step(before, step, answers, moved)
         self._count_answered(waited, durable)
         return durable
 
@@ -342,7 +339,7 @@ class Deliveries:
         if step.delivery == delivery and not step.events and not waited:
             return
         before = self.deliveries.get(delivery.command_id)
-        durable = self.take(before, step, self._encoded(waited, now))
+        durable = self.commit_step(before, step, self._encoded(waited, now))
         self._count_answered(waited, durable)
 
     def _encoded(
@@ -391,7 +388,7 @@ class Deliveries:
         """Let a step that is taken be one, whatever fails that only takes note of it."""
         return _Spared(self._report, command_id)
 
-    def take(
+    def commit_step(
         self,
         before: Delivery | None,
         step: Transition,
@@ -413,25 +410,31 @@ class Deliveries:
         can_wait = step.effect is None and not answers and moved is None
         durable = self.commit(records, moved, can_wait=can_wait)
 
-        def performed(done: "asyncio.Future[None]") -> None:
-            if done.cancelled() or done.exception() is not None:
-                return
-            with self._spared(after.command_id):
-                self.services.counts.count(before, step)
+        def carry_on(future: "asyncio.Future[None]") -> None:
+            if not future.cancelled() and future.exception() is None:
+                self._carry_on(before, step, now)
+
+        durable.add_done_callback(carry_on)
+        return durable
+
+    def _carry_on(
+        self, before: Delivery | None, step: Transition, now: datetime
+    ) -> None:
+        """Let a durable step be taken note of, and perform its effect."""
+        after, services = step.delivery, self.services
+        with self._spared(after.command_id):
+            services.counts.count(before, step)
+        with self._spared(after.command_id):
+            for event in step.events:
+                delivery_log.tell(event)
+        if services.tracing is not None:
             with self._spared(after.command_id):
                 for event in step.events:
-                    delivery_log.tell(event)
-            if (tracing := self.services.tracing) is not None:
-                with self._spared(after.command_id):
-                    for event in step.events:
-                        tracing.tell(event, now)
-            with self._spared(after.command_id):
-                self.services.reconciler.notice(before, after)
-            if step.effect is not None:
-                self._perform(step.effect, after.command_id)
-
-        durable.add_done_callback(performed)
-        return durable
+                    services.tracing.tell(event, now)
+        with self._spared(after.command_id):
+            services.reconciler.notice(before, after)
+        if step.effect is not None:
+            self._perform(step.effect, after.command_id)
 
     def commit(
         self,

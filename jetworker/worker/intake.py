@@ -124,7 +124,7 @@ def _carry_out(
     match admit(command, known, route, now):
         case Accept(send):
             step = accept(send, origin, now, deliveries.told_on(send.command_id))
-            durable = deliveries.take(None, step, moved=arrival.moved)
+            durable = deliveries.commit_step(None, step, moved=arrival.moved)
             return deliveries.services.counted("accepted", durable)
         case Duplicate() as duplicate:
             answer = deliveries.terms.answers.duplicate(duplicate, origin, now)
