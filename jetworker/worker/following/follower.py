@@ -44,7 +44,7 @@ from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker import defects
 from jetworker.worker.following.askers import Askers
 from jetworker.worker.following.followed import FollowedDelivery, FollowedJob
-from jetworker.worker.following.notifications import Asked, Notifications
+from jetworker.worker.following.notifications import BeforeAnswer, Notifications
 from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 
@@ -276,7 +276,7 @@ class Follower:
 
     async def _ask_jet(self, followed: FollowedDelivery, delivery: Delivery) -> None:
         """Ask for one delivery, and learn whether notifications announce what changes."""
-        asked = Asked(
+        before = BeforeAnswer(
             followed.shown,
             delivery.jet_state,
             followed.named_at,
@@ -285,9 +285,9 @@ class Follower:
         try:
             await self._poll.ask(followed, delivery)
         finally:
-            if followed.hinted_at == asked.hinted_at:
+            if followed.hinted_at == before.hinted_at:
                 followed.hinted_at = None
-        self._notifications.compare(followed, asked)
+        self._notifications.compare(followed, before)
 
     async def _ask_for_many(self, followed: FollowedDelivery) -> bool:
         """

@@ -18,7 +18,7 @@ _EARLY = 1000  # that came before the answer to their start
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BeforeAnswer:
     """
     What was known of a delivery when Jet was asked about it.
 
@@ -67,14 +67,14 @@ class Notifications:
             self._jobs[job_id] = notified.missed(now)
         return relied_on
 
-    def compare(self, followed: FollowedDelivery, asked: Asked) -> None:
+    def compare(self, followed: FollowedDelivery, before: BeforeAnswer) -> None:
         """Learn from Jet's answer whether what has changed had been announced."""
         has_ended = is_final_in_jet(followed.shown)
-        if asked.hinted_at is not None and not has_ended:  # what it said is not so
+        if before.hinted_at is not None and not has_ended:  # what it said is not so
             followed.is_announced = False
-        if followed.shown in (None, asked.shown, asked.published):
+        if followed.shown in (None, before.shown, before.published):
             return
-        told_at = asked.hinted_at if has_ended else asked.named_at
+        told_at = before.hinted_at if has_ended else before.named_at
         if told_at is not None:
             self.bear_out(followed)
         elif has_ended and followed.job_id in self._jobs:
