@@ -103,51 +103,85 @@ async def send_again(
 
     Raises Unknown, RecordGone, NotResendable or InvalidRecord, StoreError and JetError.
     """
-    asked = list(dict.fromkeys(command_ids))
-    known: dict[str, Delivery | Finished] = {}
-    hidden: dict[str, Unreadable] = {}
-    for each in await places(config):
-        if isinstance(each, Unreadable):
-            hidden[each.command_id] = each
-        else:
-            known[each.snapshot.command_id] = each.snapshot
-    ended: list[Finished] = []
-    for name in asked:
-        match known.get(name):
-            case None if name in hidden:
-                raise NotResendable(hidden[name].why)
-            case None:
-                raise Unknown(name)
-            case Finished() as finished:
-                ended.append(finished)
-            case _:
-                msg = (
-                    f"{name} has not ended: `jetworker explain {name}` says what it"
-                    " waits for"
-                )
-                raise NotResendable(msg)
+    known = await _read_state(config)
+    ended = [_ended(known, each) for each in dict.fromkeys(command_ids)]
     found = await _find(config, ended)
-    for finished in ended:
-        if finished.command_id not in found.sends:
-            msg = (
-                f"{finished.command_id}: its record is not in"
-                f" {config.topics.commands} any more, retention took it"
-            )
-            raise RecordGone(msg)
-    chosen = [(each, found.sends[each.command_id]) for each in ended]
+    sends = [_record_of(config, found, each) for each in ended]
     if failed_only:
-        async with jet_client(config, environ) as jet:
-            chosen = [
-                (each, replace(send, objects=await _failed(jet, each, send)))
-                for each, send in chosen
-            ]
-    taken = found.ids | known.keys() | hidden.keys()
-    records, told = _records(config, [send for _, send in chosen], taken, new_id)
+        sends = await _without_what_succeeded(config, environ, ended, sends)
+    records, told = _records(config, sends, found.ids | known.ids, new_id)
     where = await _publish(config, records)
     return tuple(
         ResentData(**each, partition=partition, offset=offset)
         for each, (partition, offset) in zip(told, where, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the state topic holds of every command."""
+
+    snapshots: Mapping[str, Delivery | Finished]
+    unreadable: Mapping[str, Unreadable]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids that are taken, read or not."""
+        return frozenset(self.snapshots.keys() | self.unreadable.keys())
+
+
+async def _read_state(config: Config) -> _Known:
+    snapshots: dict[str, Delivery | Finished] = {}
+    unreadable: dict[str, Unreadable] = {}
+    for each in await places(config):
+        if isinstance(each, Unreadable):
+            unreadable[each.command_id] = each
+        else:
+            snapshots[each.snapshot.command_id] = each.snapshot
+    return _Known(snapshots, unreadable)
+
+
+def _ended(known: _Known, command_id: str) -> Finished:
+    """Return what is kept of a command that has ended; raises Unknown, NotResendable."""
+    match known.snapshots.get(command_id):
+        case Finished() as finished:
+            return finished
+        case None if command_id in known.unreadable:
+            raise NotResendable(known.unreadable[command_id].why)
+        case None:
+            raise Unknown(command_id)
+        case _:
+            msg = (
+                f"{command_id} has not ended: `jetworker explain {command_id}` says what"
+                " it waits for"
+            )
+            raise NotResendable(msg)
+
+
+def _record_of(config: Config, found: _Found, ended: Finished) -> Send:
+    """Return the command as its record has it; raises RecordGone."""
+    send = found.sends.get(ended.command_id)
+    if send is None:
+        msg = (
+            f"{ended.command_id}: its record is not in {config.topics.commands} any"
+            " more, retention took it"
+        )
+        raise RecordGone(msg)
+    return send
+
+
+async def _without_what_succeeded(
+    config: Config,
+    environ: Mapping[str, str],
+    ended: Sequence[Finished],
+    sends: Sequence[Send],
+) -> list[Send]:
+    """Return the commands with only what Jet says has failed of each."""
+    async with jet_client(config, environ) as jet:
+        return [
+            replace(send, objects=await _failed(jet, each, send))
+            for each, send in zip(ended, sends, strict=True)
+        ]
 
 
 async def _find(config: Config, ended: Iterable[Finished]) -> _Found:
