@@ -3,59 +3,19 @@
 import asyncio
 import json
 import re
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from tests.support import forked
-from tests.support.jet.fake_server import JetServer
+from tests.support.command_line import JETWORKER, run, started
+from tests.support.jet.fake_server import JetServer, refuse_starts
 from tests.support.system import System, a_command
 from tests.support.terminal import see
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.integration
-JETWORKER = (sys.executable, "-m", "jetworker")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        """Return the events that it printed."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-async def started(system: System, *arguments: str) -> forked.Process:
-    """Start a command in a worker's environment."""
-    return await forked.start(
-        *arguments, env=system.environ, stdout=forked.PIPE, stderr=forked.PIPE
-    )
-
-
-async def run(system: System, *arguments: str) -> Ran:
-    """Run a command to its end."""
-    process = await started(system, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode is not None
-    assert b"Traceback" not in err
-    return Ran(process.returncode, out.decode(), err.decode())
-
-
-def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
-    """Let Jet refuse every start."""
-    if operation != "start_delivery":
-        return None
-    return web.json_response({"message": "not allowed"}, status=403)
 
 
 def lose_starts(operation: str, _: JetServer) -> web.Response | str | None:

@@ -158,7 +158,7 @@ async def test_a_worker_killed_in_this_phase_is_survived(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("_repetition", range(10))
-async def test_ten_times_over(
+async def test_a_worker_killed_in_this_phase_is_survived_ten_times_over(
     kafka: str, tmp_path: Path, phase: str, _repetition: int
 ) -> None:
     await try_all(kafka, tmp_path, PHASES[phase])

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import sys
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,45 +9,15 @@ from aiokafka import AIOKafkaProducer
 
 from jetworker.cli import orders, publish, unanswered
 from jetworker.cli.listing import Selection
-from tests.support import forked
-from tests.support.documents import valid
-from tests.support.jet.fake_server import JetServer
+from tests.support.command_line import JETWORKER, run
+from tests.support.jet.fake_server import JetServer, refuse_starts
 from tests.support.system import System, a_command
 from tests.support.terminal import see
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-JETWORKER = (sys.executable, "-m", "jetworker")
 ONLY_IN_EVENTS = {"eventType", "eventTime"}
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    def document(self, name: str) -> Any:
-        """Return the one JSON document that was printed, held against its schema."""
-        return valid(name, json.loads(self.out))
-
-    def lines(self, name: str) -> list[Any]:
-        """Return the lines of NDJSON that were printed, each held against its schema."""
-        return [valid(name, json.loads(line)) for line in self.out.splitlines()]
-
-
-async def run(system: System, *arguments: str) -> Ran:
-    """Run a command to its end, with nobody at a terminal."""
-    process = await forked.start(
-        *arguments, env=system.environ, stdout=forked.PIPE, stderr=forked.PIPE
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 90)
-    assert process.returncode is not None
-    assert b"Traceback" not in err, err.decode()
-    return Ran(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture
@@ -59,12 +26,6 @@ async def served(system: System) -> System:
     for worker in [await system.worker(), await system.worker()]:
         await worker.ready()
     return system
-
-
-def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
-    if operation != "start_delivery":
-        return None
-    return web.json_response({"message": "not allowed"}, status=403)
 
 
 def lose_starts(operation: str, _: JetServer) -> web.Response | str | None:

@@ -31,6 +31,16 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
+async def duplicates(system: System, number: int) -> None:
+    """Wait until so many commands were answered as duplicates, and no more."""
+
+    async def are_answered() -> bool:
+        events = await system.events()
+        return sum(e.kind == "command.duplicate" for e in events) == number
+
+    await until(are_answered, f"{number} commands that are answered as duplicates")
+
+
 async def test_another_group_waits_for_the_owner_and_goes_on_where_it_was(
     system: System,
 ) -> None:
@@ -95,11 +105,7 @@ async def test_a_commands_topic_that_is_made_anew_is_read_from_its_beginning(
     worker = await (await system.worker()).ready()
     events = await system.terminal(20)
 
-    async def answered() -> bool:
-        events = await system.events()
-        return any(e.kind == "command.duplicate" for e in events)
-
-    await until(answered, "the answer to the repeated command")
+    await duplicates(system, 1)
     judge(events, first + more, system.jet)
     metrics = (await worker.get("/metrics")).text
     assert 'jetworker_input_gaps_total{cause="recreated"} 0.0' in metrics
@@ -178,11 +184,7 @@ async def test_a_state_that_is_lost_is_not_taken_for_a_new_one(system: System) -
 
     await (await system.worker()).ready()
 
-    async def answered() -> bool:
-        events = await system.events()
-        return sum(e.kind == "command.duplicate" for e in events) == 8
-
-    await until(answered, "the answers to the repeated commands")
+    await duplicates(system, 8)
     judge(await system.events(), first, system.jet)
     await audited(system)
 
@@ -208,11 +210,7 @@ async def test_a_state_that_is_lost_with_the_offsets_is_rebuilt_from_what_was_to
     await system.publish(*first)
     await (await system.worker()).ready()
 
-    async def answered() -> bool:
-        events = await system.events()
-        return sum(e.kind == "command.duplicate" for e in events) == 8
-
-    await until(answered, "the answers to the repeated commands")
+    await duplicates(system, 8)
     judge(await system.events(), first, system.jet)
     await audited(system)
     assert new.code == 1, "it has members"

@@ -293,3 +293,10 @@ def listed(listing: str, own: list[Started]) -> list[Started]:
 
 def _refuse(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
+
+
+def refuse_starts(operation: str, _: JetServer) -> web.Response | None:
+    """Refuse every start, as a *fault*."""
+    if operation != "start_delivery":
+        return None
+    return web.json_response({"message": "not allowed"}, status=403)
