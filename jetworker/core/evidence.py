@@ -18,8 +18,8 @@ from jetworker.core.observation import is_final_in_jet
 from jetworker.core.post import Post, hash_of, plain, sample
 
 LEARNED_FROM = 40  # of the job's known deliveries, the last
-_WITH_FOLDERS = 3  # a form that drops folders looks right on `/a.mov`
-_WITH_SIZES = 10
+_WITH_FOLDERS = 3  # that show one: a form that drops folders looks right on `/a.mov`
+_WITH_SIZES = 10  # that show exactly the sizes asked for
 SHOWED = 10  # of the last that ended, all: then files tell what is started at once
 _WAITING = frozenset({"CREATED", "QUEUED", "SCHEDULED"})
 

@@ -21,9 +21,9 @@ from jetworker.core.observation import Progress
 
 _T = TypeVar("_T")
 _OFFSET = struct.Struct(">q")
-_FIRST_EVENTS = 20
-_MOST_EVENTS = 200
-_MOST_EARLY = 10_000
+_FIRST_EVENTS = 20  # of a command, which are kept however many come
+_MOST_EVENTS = 200  # of a command: those and the latest
+_MOST_EARLY = 10_000  # commands whose events came before their row
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from jetworker.core.post import Window
 
 _NOTHING = timedelta(0)
 _CONTRADICTION = timedelta(seconds=2)
-_KEPT = 60.0
+_KEPT = 60.0  # seconds for which a Date header tells
 _MARGIN = timedelta(milliseconds=100)  # Jet's servers need not agree exactly
 
 AGREED = timedelta(seconds=2)  # A4: `createdOn` and `Date` agree so far

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from jetworker.core.command import DeliveryId
 
 RELIED_ON_FOR = 60.0  # seconds after the last that was confirmed
-DOUBTED_FOR = 600.0
-_LATE = 10.0  # a question may be faster than the notification
+DOUBTED_FOR = 600.0  # seconds after an end that none announced
+_LATE = 10.0  # seconds by which a notification may come later than our question
 
 
 @dataclass(frozen=True, slots=True)

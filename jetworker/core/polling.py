@@ -20,10 +20,10 @@ from jetworker.core.progress import is_throttled
 from jetworker.core.trigger import StatusObserved
 
 _IN_PROGRESS = "IN_PROGRESS"
-_LONGEST = 365 * 86400.0  # no estimate is of use beyond, and timedeltas end
-_MOST = 2**53 - 1
-_LONGEST_SILENCE = 300.0
-_BEFORE = frozenset({None, "CREATED", "QUEUED", "SCHEDULED", _IN_PROGRESS})
+_LONGEST = 365 * 86400.0  # seconds; no estimate is of use beyond, and timedeltas end
+_MOST = 2**53 - 1  # the largest number that every reader of JSON holds
+_LONGEST_SILENCE = 300.0  # seconds between two 404s of one row
+_BEFORE_THE_END = frozenset({None, "CREATED", "QUEUED", "SCHEDULED", _IN_PROGRESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def of_listing(
     them has run backwards. A word of Jet's that is not known is left for Jet itself to
     change.
     """
-    if delivery.jet_state not in _BEFORE or delivery.delivery_id is None:
+    if delivery.jet_state not in _BEFORE_THE_END or delivery.delivery_id is None:
         return told, StatusObserved(None, transfers)
     total = _total(delivery, transfers)
     before = delivery.progress or Progress()

@@ -31,7 +31,7 @@ from jetworker.core.observation import (
 )
 from jetworker.core.trigger import StatusObserved
 
-MOST_PATHS = 20
+MOST_PATHS = 20  # of failed objects in an event
 _MOST_TRANSFERS = 5000  # of a delivery: its snapshot must fit into a record
 Ending: TypeAlias = tuple[State, EventType, Reason | None]
 

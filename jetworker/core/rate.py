@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-_FLOOR = 16
-_RECOVERY = 0.02
+_FLOOR = 16  # a rate is slowed to no less than this part of its limit
+_RECOVERY = 0.02  # of the limit, a second
 
 
 @dataclass(frozen=True, slots=True)

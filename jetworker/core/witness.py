@@ -23,8 +23,8 @@ from jetworker.core.evidence import LEARNED_FROM, Asked, Shown
 from jetworker.core.jet_clock import AGREED
 from jetworker.core.post import Window
 
-ENOUGH_KNOWN = 10
-LOOKS = 3
+ENOUGH_KNOWN = 10  # known deliveries that are listed (2.2), or missing (2.7)
+LOOKS = 3  # that count, before absence is believed
 _PURGED_AFTER = timedelta(hours=24)  # no list forgets sooner what it has listed
 
 

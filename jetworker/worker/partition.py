@@ -44,11 +44,11 @@ log = structlog.get_logger()
 # Called when its task begins: one that is cancelled before leaves nothing unawaited.
 Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
-_UNSTARTED_LIMIT = 20_000
-_FORGOTTEN_AT_ONCE = 500
-_HOUSEKEEPING = 5.0
-_GATHERED_EVERY = 1.0
-_TOLD_EVERY = 60.0
+_UNSTARTED_LIMIT = 20_000  # deliveries, beyond which no commands are taken for now
+_FORGOTTEN_AT_ONCE = 500  # finished ones, in one write
+_HOUSEKEEPING = 5.0  # seconds
+_GATHERED_EVERY = 1.0  # seconds
+_TOLD_EVERY = 60.0  # seconds between two lines about the same hindrance
 _REBUILD = "jetworker state rebuild --dry-run"
 _BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=15))
 

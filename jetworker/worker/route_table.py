@@ -14,7 +14,7 @@ from jetworker.wire import routes as wire
 
 log = structlog.get_logger()
 
-_LOOK_EVERY = 2.0
+_LOOK_EVERY = 2.0  # seconds
 
 
 def read(path: Path) -> tuple[bytes, dict[RouteName, Route]]:

@@ -22,8 +22,8 @@ from jetworker.worker.route_table import RouteTable
 
 log = structlog.get_logger()
 
-_LOOK_EVERY = 300.0
-_TRY_AGAIN = 15.0
+_LOOK_EVERY = 300.0  # seconds
+_TRY_AGAIN = 15.0  # seconds
 UNHEARD = (
     "notifications: true, but JETWORKER_NOTIFICATIONS__PORT, __URL and __SECRET are not"
     " set: nothing is subscribed to"

@@ -19,7 +19,7 @@ from jetworker.worker.services import Services
 
 log = structlog.get_logger()
 
-_LOOK_EVERY = 5.0
+_LOOK_EVERY = 5.0  # seconds
 
 
 class Worker:

@@ -29,13 +29,13 @@ _Value = TypeVar("_Value")
 
 log = structlog.get_logger()
 
-_RECENT = 50
-_KEPT = 50_000
+_RECENT = 50  # transfers that are asked whose they are, in a look
+_KEPT = 50_000  # entries of each cache
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_BELIEVED = 3
-_BETWEEN_REFUSALS = 0.2
+_BELIEVED = 3  # refusals to show files, in a row
+_BETWEEN_REFUSALS = 0.2  # seconds
 _HINTS = 200  # of a job
-_HINTS_A_LOOK = 20
+_HINTS_A_LOOK = 20  # deliveries that are asked for
 
 
 @dataclass(frozen=True, slots=True)

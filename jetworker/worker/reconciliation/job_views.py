@@ -33,8 +33,8 @@ from jetworker.worker.reconciliation.job_observer import JobLook, JobObserver
 
 log = structlog.get_logger()
 
-_DOUBTED_FOR = 24 * 3600.0
-_NEWEST = 3
+_DOUBTED_FOR = 24 * 3600.0  # seconds
+_NEWEST = 3  # of those listed: witnesses
 _NAMED = 20  # commands in a log line
 
 

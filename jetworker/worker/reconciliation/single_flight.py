@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-_AT_ONCE = 3
+_AT_ONCE = 3  # questions on their way
 Wish = TypeVar("Wish")
 Answer = TypeVar("Answer")
 

@@ -28,6 +28,14 @@ from jetworker.runtime.clock import Clock
 
 log = structlog.get_logger()
 
+_BELIEVED_AFTER = 30.0  # seconds of Jet's own 404 about a job
+_UNKNOWN = Blocked(
+    ReasonCode.JOB_UNAVAILABLE,
+    "Jet does not know the route's job_id; it is asked again in half a minute",
+)
+_UNAUTHORIZED = Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
+_PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
+
 
 class StartSender:
     """Sends a start once, and asks the job why one was refused."""
@@ -214,15 +222,6 @@ class StartSender:
         denied = denied_again(self._denied.get(job_id), now)
         self._denied[job_id] = denied
         return denied.lasted >= _BELIEVED_AFTER
-
-
-_BELIEVED_AFTER = 30.0
-_UNKNOWN = Blocked(
-    ReasonCode.JOB_UNAVAILABLE,
-    "Jet does not know the route's job_id; it is asked again in half a minute",
-)
-_UNAUTHORIZED = Blocked(ReasonCode.UNAUTHORIZED, "Jet refuses our token, renewed once")
-_PAUSED = Blocked(ReasonCode.JOB_PAUSED, "the job is paused; resume it in Jet")
 
 
 def unavailable(exc: JetError) -> Blocked:
