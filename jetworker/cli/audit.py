@@ -40,7 +40,7 @@ from jetworker.wire.events import read
 from jetworker.wire.handing import HANDED
 from jetworker.wire.printed import AuditData, InvariantData, ViolationData
 
-_SHOWN = 20
+_SHOWN = 20  # violations
 
 
 async def audit(

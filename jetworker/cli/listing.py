@@ -12,7 +12,7 @@ from jetworker.kafka.reader import Place, Unreadable, places
 from jetworker.wire.listed_state import ListedState
 from jetworker.wire.printed import ListedData, listed
 
-_NAMED = 20
+_NAMED = 20  # commands that cannot be read
 _AS_TOLD = (
     "why a command waits is as it was told when it last changed; if that is over by now,"
     " it waits for its turn (explain)"

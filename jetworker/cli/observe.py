@@ -27,8 +27,8 @@ from jetworker.worker import route_table
 from jetworker.worker.reconciliation.bindings import Bindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 
-_BETWEEN = 5.0
-_NAMED = 5
+_BETWEEN = 5.0  # seconds between two looks
+_NAMED = 5  # deliveries in a line
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from jetworker.wire.events import ReadEvent
 from jetworker.wire.printed import OrderedData, OrdersData, RefusalData
 from jetworker.wire.record import Record
 
-_SHOWN = 20
+_SHOWN = 20  # commands
 
 
 @dataclass(frozen=True, slots=True)

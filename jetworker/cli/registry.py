@@ -28,9 +28,9 @@ from jetworker.wire.printed import PublishedData, PublishedSubjectData
 
 _KIND = "application/vnd.schemaregistry.v1+json"
 _USER_INFO = "SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO"
-_TIMEOUT = 30.0
+_TIMEOUT = 30.0  # seconds
 _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN = 404, 401, 403
-_SAID = 5
+_SAID = 5  # reasons of a registry that are repeated
 _CANNOT_COMPARE = (
     "it cannot compare ours, of JSON Schema draft 7, with the latest version there, so"
     " nothing was registered: set the subject's compatibility to NONE for this once"

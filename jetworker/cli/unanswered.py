@@ -11,7 +11,7 @@ from jetworker.kafka.group_members import GroupView
 from jetworker.wire.units import counted
 
 SAID_AFTER = 5.0  # seconds
-GIVEN_UP_AFTER = 60.0
+GIVEN_UP_AFTER = 60.0  # seconds
 
 Where = Collection[tuple[int, int]]
 

@@ -24,8 +24,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
-_SHOWN = 200
-_MOST = 1000
+_SHOWN = 200  # deliveries, where nothing else is asked for
+_MOST = 1000  # deliveries in an answer
 _NUMBER = re.compile("[0-9]{1,18}")  # Python reads no number of 5,000 digits
 _FILTERS = ("route", "state", "text")
 

@@ -78,7 +78,7 @@ class Budget:
         *,
         shared: float | None = None,
     ) -> None:
-        self._most = limit
+        self._own_limit = limit
         self._shared = shared
         self._limit = limit
         self._clock = clock
@@ -103,7 +103,7 @@ class Budget:
         """
         if self._shared is None:
             return
-        self._limit = min(self._most, self._shared * part)
+        self._limit = min(self._own_limit, self._shared * part)
         if self._limit and self._bucket is not None:
             now = self._clock.monotonic()
             self._bucket = self._bucket.limited(self._limit, now)

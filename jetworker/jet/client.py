@@ -51,19 +51,18 @@ from jetworker.jet.oauth import TokenSource
 from jetworker.jet.transport import Request, Response, Transport, read, read_start
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
-from jetworker.wire import jet
 from jetworker.wire import jet as wire
 from jetworker.wire.jet import is_jet_id
 
 _ATTEMPTS = 3
-_WORTH_WAITING = 2.0
+_WORTH_WAITING = 2.0  # seconds of a Retry-After
 _UNAUTHORIZED = 401
 _GONE = frozenset({200, 202, 204, 404})
 
 stamina.instrumentation.set_on_retry_hooks(())  # our own metrics count every call
 
-_PAGE = 100
-_PAGES = 100
+_PAGE = 100  # jobs
+_PAGES = 100  # at most
 # Else the job that was active last is the first, and pages shift while they are read.
 _IN_ORDER = {"sortBy": "jobName", "sortOrder": "asc"}
 _T = TypeVar("_T")
@@ -128,7 +127,7 @@ class JetClient:
         meanwhile that starts be held back. Its turn is taken before.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
-        body = jet.start_body(objects)
+        body = wire.start_body(objects)
         token, where = await self._tokens.get(), f"start_delivery {job_id}"
         answer = await self._transport.start(path, body, token, guard)
         if not isinstance(answer, Response):
@@ -178,7 +177,7 @@ class JetClient:
         """
         Return the job's transfers in progress, the only ones that Jet lists.
 
-        Which of them are left out tells nothing: who misses one asks for it.
+        That one is left out tells nothing: who misses it asks for it.
         """
         path = f"/v1/jobs/{_safe(job_id)}/transfers?state=IN_PROGRESS"
         question = Request("list_transfers", "GET", path, None, priority, route)
@@ -240,9 +239,9 @@ class JetClient:
         """
         Return the jobs that match a text, page by page (POST /v1/jobs/search).
 
-        All of them without a text. Not whole, if a page could not be read wholly, one
-        shows what an earlier one did, so that something has moved to where nobody looks
-        any more, or there is no end of pages.
+        Without a text, all of them. The listing is not whole if a page could not be
+        read wholly, if a page repeats a job of an earlier one (then another has moved
+        to a page that was read), or if the pages do not end.
         """
         found: list[JetJob] = []
         before: set[JobId] = set()
@@ -282,7 +281,7 @@ class JetClient:
         route: RouteName | None = None,
     ) -> JetJob:
         """Create a manual job (POST /v1/jobs); never asked twice by itself."""
-        body = jet.job_body(name, source, destination, growing)
+        body = wire.job_body(name, source, destination, growing)
         question = Request(
             "create_job",
             "POST",
@@ -345,7 +344,7 @@ class JetClient:
     async def _ask_when(
         self, question: Request, read: Callable[[Any], _Shown]
     ) -> _Shown:
-        """Ask, and say in what is returned when it was asked."""
+        """Ask, and return what was found with when it was asked for."""
         found, asked_at = await self._answer(question, read)
         return replace(found, asked_at=asked_at)
 
@@ -365,10 +364,10 @@ class JetClient:
 
     async def _said(self, question: Request) -> tuple[Any, float]:
         """
-        Return the parsed answer and when it was asked, asked for again where Jet gave none.
+        Return the parsed answer, and when it was asked for; ask again without an answer.
 
-        The library, which makes a great deal of each call, hears only of those that
-        failed: of the first one too, so that the waits between them are its own.
+        The library costs a good deal for each call, so that only what failed is given
+        to it: the first failure too, so that the waits between the calls are its own.
         """
         try:
             return await self._said_once(question)
@@ -472,7 +471,7 @@ def worth_repeating(exc: Exception) -> bool | float:
 
 @contextmanager
 def _is_answer() -> Iterator[None]:
-    """Take what is not what a call answers with for no answer."""
+    """Take an answer that is not of the kind that was asked for as none."""
     try:
         yield
     except wire.NoAnswer as exc:
@@ -480,7 +479,7 @@ def _is_answer() -> Iterator[None]:
 
 
 def _is_about(told: str, asked: str) -> None:
-    """Take an answer about something else for none: its end would be a false one."""
+    """Take an answer about something else as none: it could end the wrong delivery."""
     if told != asked:
         msg = "Jet answered about something else than it was asked for"
         raise JetUnavailable(msg)

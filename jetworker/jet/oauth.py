@@ -27,9 +27,9 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 
 _TOKEN = re.compile("[!-~]+")  # what a header can carry
-_SHORTEST = 1.0
-_LONGEST = 30 * 86400.0
-_DEFAULT = 3600.0
+_SHORTEST = 1.0  # seconds of a token's life
+_LONGEST = 30 * 86400.0  # the same
+_DEFAULT = 3600.0  # the same, where Jet does not say
 _YOUNG, _PATIENCE = 60.0, 30.0
 _RENEWALS = 10  # for refusals, within _PATIENCE: whoever refuses, and however often
 _BACKOFF = Backoff(timedelta(seconds=0.5), timedelta(seconds=30))

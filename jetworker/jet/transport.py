@@ -48,11 +48,18 @@ from jetworker.wire.jet import quote, quote_answer
 
 _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 401, 404, 429
 _AGAIN_LATER = frozenset({408, 425, 429})
+_ASKED_WITH = b"client_secret"  # an answer that repeats it may repeat the secret
+_BODY_LIMIT = 64 << 20  # bytes
+_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call that changes nothing, or nothing more when it is made twice."""
+    """
+    A call other than a start; it *is_repeatable* if to make it twice changes nothing more.
+
+    *priority* and *route* give it its turn in the budget.
+    """
 
     operation: str
     method: str
@@ -119,11 +126,6 @@ def read_start(answer: Response) -> StartAnswer:
     return StartAccepted(delivery_id)
 
 
-_ASKED_WITH = b"client_secret"  # an answer that repeats it may repeat the secret
-_BODY_LIMIT = 64 << 20
-_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-
-
 class Transport:
     """Makes the calls of one worker."""
 
@@ -142,7 +144,7 @@ class Transport:
         self._metrics = metrics
         self._timeout = timeout.total_seconds()
         self._heard: Heard | None = None
-        self._usual = 0.0
+        self._usual = 0.0  # seconds that an answer takes, on average
 
     @property
     def jet_time(self) -> datetime | None:

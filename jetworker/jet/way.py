@@ -22,6 +22,15 @@ from typing_extensions import override
 
 from jetworker.config.model import JetConfig, is_loopback
 
+_WANTS_CREDENTIALS = 407
+_STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+# X509_V_ERR_…: no issuer (2, 20), self-signed (18, 19), nothing but the leaf (21).
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
+
 
 def proxy_of(config: JetConfig) -> httpx.Proxy | None:
     """
@@ -66,13 +75,6 @@ def _has_store() -> bool:
     named = ssl.get_default_verify_paths()
     found = (named.cafile, named.capath, *_STORES)
     return any(path and Path(path).exists() for path in found)
-
-
-_STORES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-)
 
 
 class _Authorities(ssl.SSLContext):
@@ -125,9 +127,6 @@ def _is_unreached(exc: BaseException, proxy: httpx.Proxy | None) -> bool:
     return isinstance(exc, aiohttp.ClientProxyConnectionError)
 
 
-_WANTS_CREDENTIALS = 407
-
-
 def cure(error: BaseException, config: JetConfig) -> str | None:
     """
     Say what of the way to Jet is to be repaired, None if it is not known to be the way.
@@ -165,10 +164,6 @@ def _trusting(verify_code: int, config: JetConfig) -> str:
         "the system does not trust the authority of who answers; a company's own is"
         " named in JETWORKER_JET__SSL_CA_LOCATION"
     )
-
-
-# X509_V_ERR_…: no issuer (2, 20), self-signed (18, 19), nothing but the leaf (21).
-_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

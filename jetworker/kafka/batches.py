@@ -17,8 +17,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from jetworker.wire.record import Record
 
 _MOST = 1 << 20  # bytes, before compression; one record may be larger
-_WORTH_GZIP = 8 << 10
-_WORTH_ZSTD = 2 << 10
+_WORTH_GZIP = 8 << 10  # bytes
+_WORTH_ZSTD = 2 << 10  # bytes
 _GZIP_LEVEL = 3  # aiokafka's 9 takes four times as long, for a fifth less
 
 

@@ -42,11 +42,11 @@ log = structlog.get_logger()
 
 lenient_records.install()
 
-_MARKERS_MS = 3
+_MARKERS_MS = 3  # until a marker that Kafka is still writing is asked for again
 # The same where a transaction begins with records: aiokafka always waits 20 ms there.
 sender.BACKOFF_OVERRIDE = _MARKERS_MS / 1000
 
-CALL_TIMEOUT = 15.0
+CALL_TIMEOUT = 15.0  # seconds
 _REFUSED = (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
@@ -253,8 +253,8 @@ class _TransactionalProducer(AIOKafkaProducer):
     """
     A producer whose failures are told once, by the error that ends its use.
 
-    aiokafka keeps them in futures too, for who commits or waits for room. Nobody does
-    after a failure before that, and asyncio would complain of each once it is forgotten.
+    aiokafka keeps them in futures too, for whoever commits or waits for room. After a
+    failure nobody does, and asyncio would complain of each future that is forgotten.
     """
 
     @override
@@ -313,8 +313,8 @@ def only_our_cancellation(what: str) -> Iterator[None]:
     Let a cancellation through only if somebody cancelled us; else raise StoreError.
 
     aiokafka cancels tasks of its own, and awaits them where we await it (`Fetcher.close`).
-    What comes out looks as if we were to end: a whole loop would, without a word. And
-    what it catches there may be ours: it is raised again, or we would go on for ever.
+    What comes out looks like our own cancellation, at which a loop ends without a word.
+    And it may catch ours there: that is raised again, or we would go on for ever.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from jetworker.core.errors import StoreError
 from jetworker.kafka.clients import KafkaClients, bounded
 
-_PATIENCE = 5.0
+_PATIENCE = 5.0  # seconds
 
 
 class CommandRecords:

@@ -31,7 +31,7 @@ from jetworker.runtime.clock import Clock
 log = structlog.get_logger()
 
 _POLL_MS = 200
-_PATIENCE = 5.0
+_PATIENCE = 5.0  # seconds
 _RECORDS_AT_ONCE = 500
 _UNREAD_SESSIONS = 5  # until a partition that is not read is worth a rebalance of all
 
@@ -123,8 +123,8 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         Return the partitions of which nothing is heard, not even that there is nothing.
 
-        For how many seconds, if that is longer than a session. The group may be led by
-        another broker than they: heartbeats are answered all the while.
+        With the seconds for which that lasts, where it is more than a session. Another
+        broker may lead the group than the partition: heartbeats are answered all along.
         """
         session = self._kafka.config.session_timeout.total_seconds()
         silences = {
@@ -162,12 +162,13 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         Return what is new of the partitions that are read, after a while if nothing is.
 
-        Where there are records, *ask* is awaited before any is taken. A batch without
-        records passes over what no reader is given: control records, and what was
-        aborted. Raises Deaf if a new client is needed, StoreError if this one may be
-        asked again, and InputGap if a log is not what it was; what it has read by then
-        is read again. So it is if *ask* raises StoreError, and what is begun anew while
-        it is awaited comes from there only.
+        A batch without records passes over what no reader is given: control records,
+        and what was aborted. Where there are records, *ask* is awaited before any is
+        taken; a partition that is begun anew meanwhile is read from there only.
+
+        Raises Deaf if a new client is needed, StoreError if this one may be asked again
+        (or *ask* raises it), and InputGap if a log is not what it was. What had been
+        read by then is read again.
         """
         if (deafness := self.deafness) is not None:
             raise Deaf(deafness)
@@ -306,8 +307,8 @@ class ConsumerGroup(ConsumerRebalanceListener):
         """
         Return where the logs end, of those whose brokers say so.
 
-        They are asked for together; who is asked for one of them that has no broker says
-        nothing of the others either.
+        They are asked for together. Where one of them has no broker, nothing is said of
+        any: then each is asked for by itself.
         """
         if not partitions:
             return {}

@@ -51,7 +51,7 @@ from jetworker.wire.handing import HANDED, found_among
 from jetworker.wire.snapshots import is_own
 
 _ASKED_EVERY = 0.8  # seconds: all partitions of a worker ask at once
-_SLICE = 500
+_SLICE = 500  # records, before others have a turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from jetworker.wire.snapshots import BARRIER
 
 log = structlog.get_logger()
 
-_WINDOW = 500
+_WINDOW = 500  # records before the end, and ten times as many each time
 
 
 class Source(Protocol):

@@ -24,7 +24,7 @@ from jetworker.config.model import KafkaConfig
 from jetworker.core.errors import ConfigurationError
 from jetworker.runtime.clock import Clock
 
-_TIMEOUT = 10.0
+_TIMEOUT = 10.0  # seconds
 _REGION = re.compile(r"\.kafka(?:-serverless)?\.([a-z0-9-]+)\.amazonaws\.com")
 # Renewed when so much of its life is over: a connection that begins now still has time.
 _FRESH = 0.8

@@ -37,8 +37,8 @@ log = structlog.get_logger()
 # A command of 1 MiB, with room for its key and headers.
 COMMAND_BYTES = (1 << 20) + (64 << 10)
 _EVENT_BYTES = 64 << 10
-_COPIES = 3
-_TIMEOUT = 15.0
+_COPIES = 3  # of each partition, where there are as many brokers
+_TIMEOUT = 15.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)

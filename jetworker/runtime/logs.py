@@ -19,8 +19,8 @@ from jetworker.core.errors import StoreError
 _SECRET = re.compile(
     "secret|passw|authorization|credential|private_?key|token$", re.IGNORECASE
 )
-_MINUTE = 60.0
-_MOST_COMPLAINTS = 1000
+_MINUTE = 60.0  # seconds
+_MOST_COMPLAINTS = 1000  # of which it is remembered when they were said
 _FRAMES = 20  # of an error: the innermost
 _NOISY = ("aiokafka", "kafka", "aiohttp", "httpx", "httpcore", "asyncio", "stamina")
 

@@ -8,7 +8,7 @@ from functools import partial
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 
-_EVERY = 0.5
+_EVERY = 0.5  # seconds
 
 
 class Watchdog:

@@ -36,7 +36,7 @@ from jetworker.wire.command_model import (
 )
 
 MAX_BYTES = 1 << 20
-_FRAME = 5
+_FRAME = 5  # bytes: a zero and the id of a schema
 _ID = re.compile(ID_PATTERN)
 _MODELS: dict[str, type[SendModel | CancelModel | ResolveModel]] = {
     "send": SendModel,
@@ -48,8 +48,8 @@ _PLAIN = bytes({*range(ord(" "), ord("~") + 1), ord("\n")} - {ord("\\")})
 _ODD = ("//", "/\n", "/./", "/../", "/.\n", "/..\n")
 _OBJECT_FIELDS = frozenset({"relativePath", "sizeInBytes", "isDirectory"})
 _STAND_IN = {"relativePath": "/objects-that-were-read"}
-_TOLD = 20
-_NAME = 64
+_TOLD = 20  # problems in an answer
+_NAME = 64  # letters of a name
 _RULES = {
     "missing": "is required",
     "extra_forbidden": "is not a field here",

@@ -38,8 +38,8 @@ from jetworker.wire import times
 
 # Whatever stands before it, a scheme or none: what comes behind may be an address.
 _URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]*)?://\S*")
-_LENGTH = 200
-_READ = 2000
+_LENGTH = 200  # letters of a quotation
+_READ = 2000  # letters of what is quoted
 _NAMES = ("message", "error_description", "error", "title", "detail")
 
 
@@ -132,7 +132,7 @@ def _object(spec: ObjectSpec) -> dict[str, Any]:
 # Beyond it a float is not exact, and sums of many would leave 64 bits.
 _MOST = 2**53 - 1
 _NO_TALLY = Tally()
-_LONGEST_STATE = 64
+_LONGEST_STATE = 64  # letters
 _DECIMAL = re.compile(r"\+?([0-9]{1,20})(?:\.[0-9]{0,40})?", re.ASCII)
 # Where an answer may say that there is more: the search's page shows the first two.
 _TOTALS = ("totalResultCount", "totalCount", "total")

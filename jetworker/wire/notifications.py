@@ -15,7 +15,7 @@ from jetworker.core.observation import Hint
 from jetworker.wire.jet import is_jet_id
 
 LONGEST = 64 << 10  # bytes of a body
-_MOST = 100
+_MOST = 100  # events of one notification
 _RUNNING = frozenset({"CREATED", "QUEUED", "SCHEDULED", "IN_PROGRESS"})
 
 

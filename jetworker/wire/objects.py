@@ -8,7 +8,7 @@ from jetworker.core.command import ObjectSpec
 from jetworker.core.delivery import Delivery
 from jetworker.core.frozen import of_columns, replace
 
-_WORTH_PACKING = 20
+_WORTH_PACKING = 20  # objects
 _AN_OBJECT = 200  # bytes of one that is kept as it is, beside its path
 _QUICK = 1  # a burst of large commands is read while others are started
 

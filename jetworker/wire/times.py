@@ -31,7 +31,7 @@ def is_plausible(moment: datetime) -> bool:
     return _FIRST_YEAR <= moment.year <= _LAST_YEAR
 
 
-LIMIT = 300.0
+LIMIT = 300.0  # seconds of a Retry-After that are obeyed
 
 
 def parse(value: str | None, now: datetime) -> float | None:

@@ -42,7 +42,7 @@ from jetworker.sandbox.jet.settings import JobSeed, SandboxSettings, Tuning
 from jetworker.sandbox.kafka.broker import EmbeddedKafka
 from jetworker.wire.events import ReadEvent
 
-_PATIENCE = 75.0
+_PATIENCE = 75.0  # seconds
 
 
 async def run(*, keep: bool) -> int:

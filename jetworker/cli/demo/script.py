@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _SMALL, _LARGE, _GROWN = 200_000, 20_000_000, 3_000_000
-_TREE = 12
+_TREE = 12  # files
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from jetworker.kafka.reader import tail
 from jetworker.sandbox.jet.server import Sandbox
 from jetworker.wire.events import ReadEvent
 
-_READY_WITHIN = 30.0
+_READY_WITHIN = 30.0  # seconds
 _ROUTES = """\
 routes:
   london-to-paris: {job_name: london-to-paris, exclusive: true, listing: complete}

@@ -23,9 +23,9 @@ from jetworker.core.installation import STATES, Letter, Position, Query, Row
 
 log = structlog.get_logger()
 
-_MOST_AT_ONCE = 1000
-_MOST_DONE = 100
-_MOST_ASKED = 1000
+_MOST_AT_ONCE = 1000  # commands or letters of one action
+_MOST_DONE = 100  # actions that can be looked at afterwards
+_MOST_ASKED = 1000  # actions that were not confirmed yet
 _MOST_LETTERS = 20_000
 
 

@@ -23,9 +23,9 @@ from jetworker.worker.route_table import read as read_routes
 
 log = structlog.get_logger()
 
-_LOOK_EVERY = 5.0
-_AGAIN_AFTER = 2.0
-_SLICE = 500
+_LOOK_EVERY = 5.0  # seconds
+_AGAIN_AFTER = 2.0  # seconds
+_SLICE = 500  # records, before others have a turn
 
 
 @dataclass

@@ -8,8 +8,8 @@ from jetworker.cli.ui.drawing import HEADERS
 from jetworker.cli.ui.follow import Seen
 from jetworker.runtime.clock import Clock
 
-_TELL_EVERY = 1.0
-_QUIET = 15.0
+_TELL_EVERY = 1.0  # seconds
+_QUIET = 15.0  # seconds
 _MOST_LISTENERS = 200
 
 

@@ -18,7 +18,7 @@ from jetworker.kafka.reader import Place
 from jetworker.wire import rows, snapshots
 
 _SHOWN_BYTES = 16_384
-_FEW = 5
+_FEW = 5  # rows on the first page
 _NUMBER = re.compile("[0-9]{1,18}")  # Python reads no number of 5,000 digits
 
 

@@ -31,8 +31,8 @@ _WORDS: Mapping[DeliveryState, str] = {
     DeliveryState.COMPLETED: "completed",
     DeliveryState.FAILED: "failed",
 }
-_LONGEST_URL = 200
-_AT_ONCE = 8
+_LONGEST_URL = 200  # letters
+_AT_ONCE = 8  # notifications on their way
 _PATIENCE = aiohttp.ClientTimeout(total=5)
 
 

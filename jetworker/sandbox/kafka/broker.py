@@ -63,7 +63,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-_READY_WITHIN = 60.0
+_READY_WITHIN = 60.0  # seconds
 _CLUSTER = "amV0d29ya2VyLXNhbmRib3g"
 _NODE = "1"
 _JAVA_OPTIONS = (

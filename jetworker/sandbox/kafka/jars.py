@@ -30,8 +30,8 @@ _LOGGING_OF_3 = (
     f"ch.qos.reload4j:reload4j:{_RELOAD4J}",
 )
 _MISSING = "the embedded Kafka needs more packages: pip install 'jetworker[demo]'"
-_TIMEOUT = 30
-_AT_ONCE = 8
+_TIMEOUT = 30  # seconds
+_AT_ONCE = 8  # jars
 
 
 def java() -> Path:

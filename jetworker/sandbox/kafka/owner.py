@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 _PR_SET_PDEATHSIG = 1
-_LOOK = 1.0
+_LOOK = 1.0  # seconds
 
 
 def main() -> None:
