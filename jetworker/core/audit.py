@@ -359,7 +359,7 @@ class _Read:
 
     @property
     def begins_known(self) -> bool:
-        """Whether its id was known when it was answered first, if it was by name."""
+        """Whether its first answer, if it has one, says that its id was known."""
         known = {DUPLICATE, Rejection.CONFLICT.value}
         return all(each.answer in known for each in self.answers[:1])
 
@@ -385,7 +385,7 @@ def _are_right(found: Sequence[_Read], is_there: bool) -> bool:  # noqa: FBT001 
 
 
 def _candidates(found: Sequence[_Read]) -> list[_Read]:
-    """Return which may be the one that was accepted: none after one that was known."""
+    """Return those that may be the accepted one: none that comes after a known id."""
     candidates: list[_Read] = []
     known: set[int] = set()
     for each in found:

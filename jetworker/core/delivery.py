@@ -135,7 +135,8 @@ class Intent:
     A start written down before it is sent.
 
     *jet_time* is Jet's clock at or before the writing; *hi* is until when Jet can have
-    applied it. *after* is what 0.1.0 wrote, which did so without having heard Jet, too.
+    applied it. *after* is a field of 0.1.0, which also wrote intents without having heard
+    Jet.
     """
 
     job_id: JobId

@@ -34,10 +34,10 @@ class Finished:
     What the state topic keeps of a delivery that has ended.
 
     The fields from *accepted_at* on are not known of one that 0.1.0 wrote. *told_on* is
-    said where the row of the deliveries topic is not where the events topic's first
-    number of partitions puts it.
-    *unknown* is what the snapshot held that this version does not know. Memory does
-    not keep it: no snapshot is written again from there.
+    the partition of its row in the deliveries topic, None where that is the one that the
+    events topic's first number of partitions gives. *unknown* is what the snapshot held
+    that this version does not know. Memory does not keep it: no snapshot is written
+    again from there.
     """
 
     command_id: CommandId

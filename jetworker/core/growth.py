@@ -34,8 +34,8 @@ def had_fewer(kept: Mapping[int, Kept], now: Layout) -> bool:
     """
     Whether the topics ever had fewer partitions than *now*, where some state is lost.
 
-    Where all of it is, nobody can tell: it is taken for so, lest a command that comes
-    again on another partition than before is a new one there.
+    Where all of it is lost nobody can tell, and the answer is yes: else a command that
+    comes again on another partition than before would be a new one there.
     """
     left = [each for each in kept.values() if isinstance(each, Position)]
     return not left or any(has_grown(each, now) for each in left)
@@ -45,8 +45,9 @@ def not_yet(kept: Mapping[int, Kept], now: Layout) -> list[int]:
     """
     Return the state partitions whose owners may still accept whatever arrives.
 
-    One that is empty is lost: those that are new are marked before anybody counts them.
-    One that is missing here is not: who was asked does not know of it yet.
+    One that is empty is lost, and accepts nothing: those that are new are marked before
+    anybody counts them. One that is not shown at all counts as late: whoever was asked
+    does not know of it yet.
     """
     missing = set(range(now.state)) - kept.keys()
     late = {number for number, each in kept.items() if _is_late(each, now)}

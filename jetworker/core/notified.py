@@ -47,11 +47,11 @@ class Notified:
         return replace(self.settled(now), awaited=rest, confirmed_at=now)
 
     def missed(self, now: float) -> "Notified":
-        """Return it after one that came and was not taken: nobody knows whose."""
+        """Return it after one that came and was not read: nobody knows of what it told."""
         return replace(self, doubted_at=now)
 
     def settled(self, now: float) -> "Notified":
-        """Return it with what was awaited in vain."""
+        """Return it without what was awaited in vain; for that, it is doubted."""
         if not self.awaited:
             return self
         rest = {x: at for x, at in self.awaited.items() if now - at <= _LATE}

@@ -31,7 +31,8 @@ class Speed:
     """
     What was last seen of one delivery's speed; times are monotonic seconds.
 
-    *left* are the bytes still to come at *at*, *rate* bytes per second, where known.
+    *moved* bytes had been moved *at* that time, *left* are those still to come, *rate* is
+    bytes per second, where known. *listed_at* is when a listing last showed it.
     """
 
     at: float = 0.0

@@ -69,11 +69,11 @@ class Position:
     What a state partition keeps of its input, as of the last commit.
 
     *offset* is the next to be read, in the commands topic of this *topic_id* (None if
-    Kafka does not tell ids) with so many *partitions*. So many partitions *of* the
-    state topic have been begun. The *events* topic had so many when this was kept first:
-    a command whose snapshot does not say where its events are was accepted under it.
-    *is_grown* is whether the topics ever had fewer partitions (`growth`). *again* is
-    what of it was read more than once.
+    Kafka does not tell ids), which had so many *partitions*. *of* is how many partitions
+    of the state topic have been begun. *events* is how many the events topic had when a
+    position was kept first: a command whose snapshot does not say where its events are
+    was accepted while it had so many. *is_grown* is whether the topics ever had fewer
+    partitions (`growth`). *again* is what of it was read more than once.
     """
 
     owner: str

@@ -108,7 +108,10 @@ class Survey:
     What one look shows of what is known.
 
     *gap* is a known delivery that is not listed and should be, *unstated* one that a
-    complete list would have. *starts* are the dates of those listed.
+    complete list would have. Of those listed, *known* is how many are known and dated,
+    *starts* are the dates, *first_end* is when the first ended, *last_start* when the
+    last was made, *tenth_oldest* by when the ten oldest were; *waiting* is one that had
+    not begun. *is_newest_part*: many are missing, all older than those listed.
     """
 
     look: Look

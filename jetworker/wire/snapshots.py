@@ -4,12 +4,16 @@ Snapshots: what the state topic holds under a command's id. Private, versioned.
 Finished deliveries are most of a state topic and are read by the hundred thousand at
 a restore, so they have a short form of their own; open ones are written as they are.
 
-A fleet is rolled back too. A snapshot of a higher version is refused, in either form. A
-field that this version does not know, in a version that it does, is kept as it was read
-and written again: beside the form or in it for as long as there is that form, beside it
-also when the delivery ends; in a part of a delivery (a reason, a transfer) for as long
-as this version leaves the part as it was. So a new field that may be left alone needs
-no new version, and one that must be heeded does.
+A fleet is rolled back too. A snapshot of a higher version is refused, in either form. In
+a version that it knows, a field that this version does not know is kept as it was read,
+and written again:
+
+- beside the form (`open`, `end`) for good, also when the delivery ends;
+- in the form until the delivery ends, and has the other one;
+- in a part of a delivery (a reason, a transfer) until this version changes the part.
+
+So a new field that may be left alone needs no new version, and one that must be heeded
+does.
 """
 
 import json

@@ -164,7 +164,7 @@ class JobLocks:
         """
         Whether an intent of *owner*'s leaves no more unknown than may be in flight.
 
-        Whatever of each partition a crash keeps of what is not durable yet.
+        After a crash now, whatever it keeps of what is not durable yet.
         """
         job = self._jobs[job_id]
         others = [each for each in job.at_risk if each.owner is not owner]
@@ -178,7 +178,7 @@ class JobLocks:
     def at_risk(
         self, job_id: JobId, owner: object, claim: Claim
     ) -> Iterator[StartAtRisk]:
-        """Write an intent down, in the order in which this is called, and its answer."""
+        """Have a start at risk: its intent is the next to be written down."""
         job, start = self._jobs[job_id], StartAtRisk(owner, claim, self._number())
         job.at_risk.append(start)
         try:

@@ -1,10 +1,10 @@
 """
 The start protocol: the deliveries of one route, started in their order, nearly.
 
-Intent, commit, send, answer; only who has a place on the job may (`job_locks`). One at a
+Intent, commit, send, answer; only for who has a place on the job (`job_locks`). One at a
 time, or each in a task of its own where several may be in flight. The next one may
 begin as soon as Jet has answered; its intent is committed with that answer, or after it.
-A few of those partitions may be passed whose intent would have to wait for that answer.
+One whose intent would have to wait for that answer may be passed by a few that need not.
 A route that is blocked says so on every delivery that waits on it, once.
 """
 
@@ -46,11 +46,8 @@ from jetworker.worker.starts.sender import StartSender, unavailable
 log = structlog.get_logger()
 
 _TOLD_ON_ARRIVAL = frozenset({State.ACCEPTED, State.WAITING})
-
-_PASSED_AT_MOST = 16  # times one is, and so many are looked at
-
+_PASSED_AT_MOST = 16  # times that one is passed, and so many are looked at
 _COMPARED = 1000  # objects of a start that may go beside others by itself
-
 _DEFECT = (
     "the worker failed on the route's job, which is a defect to be reported; it is tried"
     " again"
@@ -62,10 +59,10 @@ _ROUTE_PAUSED = Blocked(
 
 
 class Files(Protocol):
-    """Somebody who learns what the files of jobs tell."""
+    """Somebody who learns what the files of jobs tell (`reconciliation.lessons`)."""
 
     def tell(self, job_id: JobId) -> bool:
-        """Whether they would tell starts apart that are lost together, as far as known."""
+        """Whether a job's files are known to tell starts apart that are lost together."""
 
     def ask(self, job_id: JobId) -> None:
         """Find out, if that is not known of late."""
@@ -317,8 +314,8 @@ class RouteDispatcher:
         """
         Return who goes now: the *head*, or soon after it one whose intent need not wait.
 
-        Its partition's last answer is committed with its intent; nobody is passed more
-        than a few times, and none that goes first.
+        That is one of the partition that wrote the last answer: both are committed
+        together. Nobody is passed more than a few times, and one that goes first never.
         """
         delivery = head.delivery
         is_first = delivery is not None and delivery.state is State.CLEARED
