@@ -18,7 +18,7 @@ from jetworker.core.resumption import Position
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.growth import Gathering, handed
 from jetworker.wire import positions
-from tests.support.kafka.whole_topic import WholeTopic
+from tests.support.kafka.whole_topic import OneConsumer, WholeTopic
 
 TOPICS = TopicsConfig()
 
@@ -39,18 +39,6 @@ class GivenUp:
         return {}
 
 
-@dataclass
-class Kafka:
-    """Whoever reads does it by one consumer."""
-
-    consumer: Any
-    topics: TopicsConfig = TOPICS
-
-    @asynccontextmanager
-    async def reader(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
-        yield self.consumer
-
-
 async def test_who_waits_for_what_is_handed_over_learns_that_nothing_will_come() -> (
     None
 ):
@@ -59,7 +47,7 @@ async def test_who_waits_for_what_is_handed_over_learns_that_nothing_will_come()
     consumer._fetcher.error_future.set_result(None)  # noqa: SLF001 -- as above
 
     with pytest.raises(StoreError, match="given up"):
-        await anext(handed(cast("KafkaClients", Kafka(consumer)), 0, 7))
+        await anext(handed(cast("KafkaClients", OneConsumer(consumer)), 0, 7))
 
 
 NOW = Layout(commands=3, state=3)

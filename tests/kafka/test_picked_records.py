@@ -1,7 +1,5 @@
 """Records that are picked by their offsets, from a Kafka that takes its time."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +10,7 @@ from aiokafka import TopicPartition
 from jetworker.core.errors import StoreError
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.reader import pick
+from tests.support.kafka.whole_topic import OneConsumer
 
 TOPIC = TopicPartition("letters", 0)
 
@@ -40,19 +39,8 @@ class Consumer:
         return {TOPIC: found} if found else {}
 
 
-@dataclass
-class Kafka:
-    """Whoever reads does it by one consumer."""
-
-    consumer: Consumer
-
-    @asynccontextmanager
-    async def reader(self, *_: Any, **__: Any) -> AsyncIterator[Consumer]:
-        yield self.consumer
-
-
 def kafka(consumer: Consumer) -> KafkaClients:
-    return cast("KafkaClients", Kafka(consumer))
+    return cast("KafkaClients", OneConsumer(consumer))
 
 
 async def picked(consumer: Consumer, *offsets: int) -> list[int]:

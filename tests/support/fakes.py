@@ -38,6 +38,17 @@ class HandClock(Clock):
         return 0.0
 
 
+class SteadyClock(Clock):
+    """The loop's clock without luck: what is spread is spread by as much each time."""
+
+    def __init__(self, luck: float = 1.0) -> None:
+        self._luck = luck
+
+    @override
+    def jitter(self) -> float:
+        return self._luck
+
+
 @dataclass
 class OneDelivery:
     """Owns a delivery, and keeps what it was told."""

@@ -27,7 +27,6 @@ from jetworker.core.polling import Pace, Told
 from jetworker.core.transitions import Policy
 from jetworker.core.trigger import StatusObserved, Trigger
 from jetworker.jet.client import JetClient
-from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker.following import followed as followed_module
@@ -36,7 +35,7 @@ from jetworker.worker.following.follower import Follower
 from jetworker.worker.handle import DeliveryHandle
 from tests.simulation.loop import run
 from tests.support.builders import NOW, a_delivery
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import OneDelivery, SteadyClock
 
 DELIVERIES, JOBS = 1000, 50
 FAILS = 0.5  # of the listings
@@ -60,14 +59,6 @@ class Owner(OneDelivery):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
-
-
-class SteadyClock(Clock):
-    """Spreads no polls: the luck is Jet's alone, and the same each time."""
-
-    @override
-    def jitter(self) -> float:
-        return 0.5
 
 
 class LateJet:
@@ -135,7 +126,7 @@ class LateJet:
 
 async def followed() -> list[Owner]:
     """Follow all deliveries to their end."""
-    clock, metrics = SteadyClock(), Metrics(CollectorRegistry())
+    clock, metrics = SteadyClock(0.5), Metrics(CollectorRegistry())
     jet = cast(JetClient, LateJet(Random(7)))
     asked = poll.StatusPoll(jet, cast(poll.Commands, None), clock, metrics)
     follower = Follower(

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
-from typing_extensions import override
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import Delivery, State, Transfer
@@ -26,7 +25,6 @@ from jetworker.core.observation import JetDelivery, JetTransfer, Progress
 from jetworker.core.polling import Pace
 from jetworker.core.trigger import StatusObserved, Trigger
 from jetworker.jet.client import JetClient
-from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker.following.follower import Follower
@@ -34,20 +32,12 @@ from jetworker.worker.following.poll import Commands, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.simulation.loop import run
 from tests.support.builders import NOW, a_delivery, a_progress
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import OneDelivery, SteadyClock
 
 EVERY = 5.0
 PACE = Pace(timedelta(seconds=EVERY), timedelta(seconds=EVERY))
 INTERVAL = timedelta(seconds=10)
 JOB = JobId("j-1")
-
-
-class SteadyClock(Clock):
-    """Spreads no questions: what is counted is the same each time."""
-
-    @override
-    def jitter(self) -> float:
-        return 1.0
 
 
 def started(number: int) -> Delivery:

@@ -15,14 +15,12 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
-from typing_extensions import override
 
 from jetworker.core.command import CommandId, DeliveryId, JobId, TransferId
 from jetworker.core.delivery import State
 from jetworker.core.observation import Hint, JetDelivery, JetTransfer
 from jetworker.core.polling import Pace
 from jetworker.jet.client import JetClient
-from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
 from jetworker.worker.following.follower import Follower
@@ -30,21 +28,13 @@ from jetworker.worker.following.poll import Commands, StatusPoll
 from jetworker.worker.handle import DeliveryHandle
 from tests.simulation.loop import run
 from tests.support.builders import NOW, a_delivery, a_progress
-from tests.support.fakes import OneDelivery
+from tests.support.fakes import OneDelivery, SteadyClock
 
 PACE = Pace(timedelta(seconds=2), timedelta(seconds=60))
 INTERVAL = timedelta(seconds=10)
 LATE = 0.1  # seconds from a state to its notification
 # Of its time a delivery is shown so, from this share on.
 STAGES = ((0.0, "CREATED"), (0.05, "QUEUED"), (0.1, "SCHEDULED"), (0.19, "IN_PROGRESS"))
-
-
-class SteadyClock(Clock):
-    """Spreads no questions: what is counted is the same each time."""
-
-    @override
-    def jitter(self) -> float:
-        return 1.0
 
 
 EVERY = frozenset({"CREATED", "QUEUED", "SCHEDULED", "IN_PROGRESS", "COMPLETED"})

@@ -1,9 +1,25 @@
-"""A consumer that reads partitions of a topic from their beginnings, all at once."""
+"""A Kafka with one consumer, and one that reads a topic from its beginning, all at once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import TopicPartition
+
+from jetworker.config.model import TopicsConfig
+
+
+@dataclass
+class OneConsumer:
+    """A Kafka of which everybody reads by one consumer."""
+
+    consumer: Any
+    topics: TopicsConfig = field(default_factory=TopicsConfig)
+
+    @asynccontextmanager
+    async def reader(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        yield self.consumer
 
 
 @dataclass
