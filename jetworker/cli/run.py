@@ -57,8 +57,8 @@ async def run(config: Config, environ: Mapping[str, str]) -> None:
         collector(registry=registry)  # of this process: a registry has one worker
     metrics = Metrics(registry, VERSION)
     async with _opened(config, environ, metrics) as parts:
-        facts = Report(parts.standing, config, metrics, Clock(), stopping.is_set)
-        probes = HttpServer(facts, registry)
+        report = Report(parts.standing, config, metrics, Clock(), stopping.is_set)
+        probes = HttpServer(report, registry)
         port = await _listen(probes, config)
         if config.warning is not None:
             log.warning("a setting is unwise", because=config.warning)

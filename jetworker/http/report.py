@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from jetworker.config.model import Config
-from jetworker.core.admission import Known
-from jetworker.core.command import CommandId, RouteName
+from jetworker.core.command import CommandId
 from jetworker.core.delivery import Delivery
 from jetworker.core.finished import Remembered
 from jetworker.core.route import Route
@@ -16,74 +15,11 @@ from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.wire import times, units
 from jetworker.worker.assembly import VERSION
+from jetworker.worker.standing import Standing
 
 _OUTCOMES = ("accepted", "applied", "rejected", "duplicate")
 _ENDS = ("completed", "failed", "cancelled")
 _LATE = 5.0  # seconds
-
-
-class Standing(Protocol):
-    """A worker, as far as it is reported: it is asked, and never changed."""
-
-    def stuck(self) -> Mapping[str, str | None]:
-        """Return what stands in the way of progress, by loop; None: nothing."""
-
-    def lag(self) -> float:
-        """Return by how many seconds the event loop is late."""
-
-    def joining(self) -> str | None:
-        """Return why no records come from the group; None: they can."""
-
-    def assigned(self) -> frozenset[int]:
-        """Return the partitions that are ours."""
-
-    def restored(self) -> frozenset[int]:
-        """Return those whose deliveries are known."""
-
-    def hindrances(self) -> Mapping[int, str]:
-        """Return what keeps partitions from being served."""
-
-    def has_signed_in(self) -> bool:
-        """Whether a token was obtained once."""
-
-    def token_ends_at(self) -> datetime | None:
-        """Return when the token ends, None without one."""
-
-    def oldest_seen(self) -> datetime | None:
-        """Return when the most stale open delivery was last seen."""
-
-    def next_due(self, command_id: CommandId) -> float | None:
-        """Return in how many seconds a delivery is asked for, None if it is not."""
-
-    def totals(self) -> Mapping[str, int]:
-        """Return how many deliveries there are, of each kind that a page shows."""
-
-    def answered(self, outcome: str) -> int:
-        """Return how many records were answered so since the start."""
-
-    def ended(self, route: RouteName, outcome: str) -> int:
-        """Return how many deliveries of a route have ended so since the start."""
-
-    def told(self) -> int:
-        """Return how many events were published since the start."""
-
-    def routes(self) -> Iterator[Route]:
-        """Yield the routes as they are now."""
-
-    def routes_error(self) -> str | None:
-        """Return what is wrong with the routes file, None if nothing is."""
-
-    def route(self, route: Route) -> Mapping[str, Any]:
-        """Return how a route stands: its job, what is open on it, and what waits."""
-
-    def waits_for(self, name: RouteName) -> str:
-        """Return what keeps those that wait on a route from being started just now."""
-
-    def deliveries(self) -> Iterator[Delivery]:
-        """Yield every open delivery."""
-
-    def known(self, command_id: CommandId) -> tuple[int, Known]:
-        """Return what is known of a command, and on which partition (-1 if nothing)."""
 
 
 @dataclass(frozen=True, slots=True)

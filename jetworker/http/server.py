@@ -57,8 +57,8 @@ class Telling(Protocol):
 class HttpServer:
     """The HTTP server of a worker."""
 
-    def __init__(self, facts: Telling, registry: CollectorRegistry) -> None:
-        self._facts = facts
+    def __init__(self, report: Telling, registry: CollectorRegistry) -> None:
+        self._report = report
         self._registry = registry
         self._runner: web.AppRunner | None = None
 
@@ -66,8 +66,8 @@ class HttpServer:
         """Listen; returns the port, for 0 the one that was free. Raises OSError."""
         app = web.Application()
         app.on_response_prepare.append(_guard)
-        app.router.add_get("/livez", self._checks(self._facts.live))
-        app.router.add_get("/readyz", self._checks(self._facts.ready))
+        app.router.add_get("/livez", self._checks(self._report.live))
+        app.router.add_get("/readyz", self._checks(self._report.ready))
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/api/status", self._status)
         app.router.add_get("/api/deliveries", self._deliveries)
@@ -102,23 +102,23 @@ class HttpServer:
         return answer
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._facts.refresh()
+        self._report.refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(
             body=encode(self._registry), headers={"Content-Type": content_type}
         )
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _json(self._facts.status())
+        return _json(self._report.status())
 
     async def _deliveries(self, request: web.Request) -> web.Response:
         offset, limit = _offset(request), _limit(request)
-        total, found = self._facts.deliveries(_filters(request), offset, limit)
+        total, found = self._report.deliveries(_filters(request), offset, limit)
         told = {"total": total, "offset": offset, "limit": limit, "deliveries": found}
         return _json(told)
 
     async def _delivery(self, request: web.Request) -> web.Response:
-        found = self._facts.delivery(request.match_info["command_id"])
+        found = self._report.delivery(request.match_info["command_id"])
         if found is None:
             message = "this worker does not know the command; another one may"
             return _json({"error": message}, 404)
@@ -126,12 +126,12 @@ class HttpServer:
 
     async def _page(self, request: web.Request) -> web.Response:
         filters, offset = _filters(request), _offset(request)
-        total, found = self._facts.deliveries(filters, offset, PAGE)
+        total, found = self._report.deliveries(filters, offset, PAGE)
         is_still = request.query.get("refresh") == "off"
         view = View(filters, offset, total, is_still=is_still)
         # No script: the browser asks again by itself.
         headers = {} if is_still else {"Refresh": "5"}
-        page = render(self._facts.status(), found, view)
+        page = render(self._report.status(), found, view)
         return web.Response(text=page, content_type="text/html", headers=headers)
 
 

@@ -31,7 +31,7 @@ ROW = {
 
 
 @dataclass
-class FakeFacts:
+class FakeReport:
     """A worker as it would tell of itself."""
 
     stuck: dict[str, str | None] = field(default_factory=lambda: {"loop": None})
@@ -78,8 +78,8 @@ class FakeFacts:
 
 
 @pytest.fixture
-def facts() -> FakeFacts:
-    return FakeFacts()
+def report() -> FakeReport:
+    return FakeReport()
 
 
 @pytest.fixture
@@ -88,8 +88,10 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def http(facts: FakeFacts, metrics: Metrics) -> AsyncIterator[httpx.AsyncClient]:
-    probes = HttpServer(facts, metrics.registry)
+async def http(
+    report: FakeReport, metrics: Metrics
+) -> AsyncIterator[httpx.AsyncClient]:
+    probes = HttpServer(report, metrics.registry)
     port = await probes.start("127.0.0.1", 0)
     address = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
@@ -109,9 +111,9 @@ async def test_a_probe_is_ok_when_every_check_is(
 
 
 async def test_a_probe_names_what_fails_and_each_check_when_asked(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.missing["token"] = "no token was obtained yet"
+    report.missing["token"] = "no token was obtained yet"
 
     short = await http.get("/readyz")
     verbose = await http.get("/readyz?verbose")
@@ -125,23 +127,23 @@ async def test_a_probe_names_what_fails_and_each_check_when_asked(
 
 
 async def test_a_stuck_loop_is_not_alive(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.stuck["follower"] = "no progress for 61 s"
+    report.stuck["follower"] = "no progress for 61 s"
 
     assert (await http.get("/livez")).status_code == 503
     assert (await http.get("/readyz")).status_code == 200
 
 
 async def test_metrics_are_prometheus_s_text(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
     answer = await http.get("/metrics")
 
     families = {family.name for family in text_string_to_metric_families(answer.text)}
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "jetworker_commands" in families
-    assert facts.refreshed == 1
+    assert report.refreshed == 1
 
 
 async def test_metrics_are_openmetrics_where_that_is_asked_for(
@@ -164,14 +166,14 @@ async def test_nothing_can_be_changed(
     assert (await http.request(method, path)).status_code == 405
 
 
-async def test_the_status_is_json(http: httpx.AsyncClient, facts: FakeFacts) -> None:
+async def test_the_status_is_json(http: httpx.AsyncClient, report: FakeReport) -> None:
     told = (await http.get("/api/status")).json()
 
-    assert told == facts.status()
+    assert told == report.status()
 
 
 async def test_deliveries_are_filtered_by_what_is_given(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
     told = await http.get("/api/deliveries?route=a&state=&text=x&other=1")
 
@@ -181,7 +183,7 @@ async def test_deliveries_are_filtered_by_what_is_given(
         "limit": 200,
         "deliveries": [ROW],
     }
-    assert facts.filters == {"route": "a", "text": "x"}
+    assert report.filters == {"route": "a", "text": "x"}
 
 
 async def test_one_delivery_is_told_or_said_to_be_unknown_here(
@@ -196,12 +198,12 @@ async def test_one_delivery_is_told_or_said_to_be_unknown_here(
 
 
 async def test_the_page_escapes_everything(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
     columns = ["commandId", "route", "state", "reason", "waitsFor", "jetState"]
     evil = dict.fromkeys(columns, EVIL)
     quoted = evil | {"commandId": "' onload='x", "route": "\"' x='", "state": "held"}
-    facts.rows = [evil, quoted]
+    report.rows = [evil, quoted]
 
     page = (await http.get("/", params={"text": EVIL, "route": "' x='"})).text
 
@@ -239,10 +241,10 @@ async def test_the_page_shows_what_needs_an_operator(
 
 
 async def test_of_what_waits_the_page_says_what_for_and_not_what_is_over(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
     waits = {"state": "waiting", "reason": "route_paused: ?", "waitsFor": "its turn"}
-    facts.rows = [ROW, ROW | waits]
+    report.rows = [ROW, ROW | waits]
 
     page = (await http.get("/")).text
 
@@ -252,9 +254,9 @@ async def test_of_what_waits_the_page_says_what_for_and_not_what_is_over(
 
 
 async def test_a_link_leads_to_exactly_what_it_names(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.rows = [ROW | {"commandId": "a/b?c", "route": "a&state=held #1"}]
+    report.rows = [ROW | {"commandId": "a/b?c", "route": "a&state=held #1"}]
 
     page = (await http.get("/")).text
 
@@ -263,9 +265,9 @@ async def test_a_link_leads_to_exactly_what_it_names(
 
 
 async def test_an_empty_worker_has_a_page_too(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.rows = []
+    report.rows = []
 
     assert "<p>none</p>" in (await http.get("/")).text
 
@@ -281,9 +283,9 @@ async def test_every_answer_is_guarded_and_tells_no_versions(
 
 
 async def test_deliveries_are_paged_with_their_total(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
+    report.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
 
     told = (await http.get("/api/deliveries?limit=2&offset=248")).json()
     most = (await http.get("/api/deliveries?limit=99999")).json()
@@ -300,9 +302,9 @@ async def test_deliveries_are_paged_with_their_total(
 
 
 async def test_the_page_says_which_of_how_many_it_shows(
-    http: httpx.AsyncClient, facts: FakeFacts
+    http: httpx.AsyncClient, report: FakeReport
 ) -> None:
-    facts.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
+    report.rows = [ROW | {"commandId": f"c-{number}"} for number in range(250)]
 
     middle = (await http.get("/?state=held&offset=100&refresh=off")).text
     behind = (await http.get("/?offset=900")).text
