@@ -23,8 +23,17 @@ ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 def ran(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
+    return _ran(PROGRAM, *arguments, **environ)
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python."""
+    return _ran(sys.executable, "-c", code)
+
+
+def _ran(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PROGRAM, *arguments],
+        arguments,
         env=ENVIRON | environ,
         check=False,
         capture_output=True,
@@ -108,14 +117,7 @@ main()
 
 
 def test_without_the_extra_the_demo_says_how_to_install_it() -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_EXTRA],
-        env=ENVIRON,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    told = python(WITHOUT_THE_EXTRA)
 
     assert told.returncode == 1
     assert told.stdout == "starting a real Apache Kafka ...\n"
@@ -138,14 +140,7 @@ main()
 
 
 def test_ctrl_c_during_the_imports_ends_without_a_traceback() -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", CTRL_C_ON_IMPORT],
-        env=ENVIRON,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    told = python(CTRL_C_ON_IMPORT)
 
     assert (told.returncode, told.stdout, told.stderr) == (130, "", "")
 
@@ -218,15 +213,9 @@ def test_the_name_of_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_line_of_cells_has_no_tab_and_no_end_but_its_own() -> None:
-    piped = subprocess.run(
-        [sys.executable, "-c", HOSTILE],
-        env=ENVIRON,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    piped = python(HOSTILE)
 
+    assert piped.returncode == 0
     assert piped.stdout == f"id\tname\n1\t{SHOWN}\n{SHOWN}\n"
     assert piped.stderr == f"jetworker: {SHOWN}\n"
 
