@@ -98,7 +98,9 @@ class Report:
 
         Filters: route, state, text (part of the command's id).
         """
-        found = sorted(self._matching(filters), key=lambda d: d.accepted_at)
+        found = sorted(
+            self._matching(filters), key=lambda delivery: delivery.accepted_at
+        )
         shown = found[offset : offset + limit]
         return len(found), [self._row(delivery) for delivery in shown]
 

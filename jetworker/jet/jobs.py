@@ -171,8 +171,8 @@ def _names(route: Route) -> tuple[str | None, ...]:
 def profile(listed: Listed[StorageProfile], wanted: str) -> ProfileId:
     """Return the id of the profile that is *wanted*, by id or else by its name."""
     known = listed.items
-    by_id = [p.profile_id for p in known if p.profile_id == wanted]
-    found = by_id or [p.profile_id for p in known if p.name == wanted]
+    by_id = [each.profile_id for each in known if each.profile_id == wanted]
+    found = by_id or [each.profile_id for each in known if each.name == wanted]
     if len(found) != 1 or not (by_id or listed.is_whole):
         many = "several storage profiles are" if found[1:] else "none is"
         if not listed.is_whole:

@@ -124,7 +124,7 @@ class Subscriptions:
             for each in listed.items
             if each.job_id == job_id and each.url == self._address
         ]
-        return sorted(found, key=lambda x: (x.created_on or _NEVER, x.subscription_id))
+        return sorted(found, key=_age)
 
     def _spare(
         self, job_id: JobId, listed: Listed[Subscription]
@@ -144,3 +144,8 @@ def is_ours(subscription: Subscription, base: str) -> bool:
     """Whether a subscription is to a URL of this installation, whatever its secret."""
     rest = subscription.url.removeprefix(base)
     return subscription.url.startswith(base) and bool(rest) and "/" not in rest
+
+
+def _age(subscription: Subscription) -> tuple[datetime, SubscriptionId]:
+    """Return what the oldest has the least of, the same for every worker."""
+    return subscription.created_on or _NEVER, subscription.subscription_id

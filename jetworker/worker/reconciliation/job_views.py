@@ -112,15 +112,15 @@ class JobViews:
         if bindings.doubt is not None:
             raise StoreError(bindings.doubt)
         self._note(memory, seen, bindings)
-        ours = Posts(p for p in bindings.posts if p.command_id in command_ids)
+        ours = Posts(post for post in bindings.posts if post.command_id in command_ids)
         known = {each: self._dated(of) for each, of in bindings.known.items()}
         asked = self._in_question(memory, ours)
         wanted = {*asked, *self._witnesses(seen, known)}
         found = await self._observer.shown(job_id, wanted, seen.files)
-        shown = {each: x for each, x in found.items() if x is not None}
-        memory.last_shown |= {x: shown[x] for x in asked if x in shown}
+        shown = {name: each for name, each in found.items() if each is not None}
+        memory.last_shown |= {name: shown[name] for name in asked if name in shown}
         learned = Learned()
-        if any(x.has_ended for x in memory.last_shown.values()):
+        if any(each.has_ended for each in memory.last_shown.values()):
             learned = await self._learned(job_id, seen, known.values())
         look = Look(seen.began, seen.ended, seen.listed, shown)
         surveyed = survey(look, known, self._settle)
@@ -211,8 +211,11 @@ class JobViews:
         shown = await self._observer.shown(
             job_id, (each.delivery_id for each in last), seen.files
         )
-        lessons = ((each, shown[each.delivery_id]) for each in last)
-        return learn(Lesson(each.asked, x) for each, x in lessons if x is not None)
+        return learn(
+            Lesson(each.asked, showing)
+            for each in last
+            if (showing := shown[each.delivery_id]) is not None
+        )
 
     def _candidate(
         self,

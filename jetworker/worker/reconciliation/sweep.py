@@ -103,8 +103,8 @@ class Sweep:
             return  # what looks like nobody's may be theirs
         waiting = Posts(post for post in bindings.posts if not post.is_ghost)
         unknown = look.named - bindings.known.keys()
-        unbound = {x for x in unknown if not self._unexplained.is_told(x)}
-        undated = [x for x in unbound if self._observer.created_on(x) is None]
+        unbound = {each for each in unknown if not self._unexplained.is_told(each)}
+        undated = [each for each in unbound if self._observer.created_on(each) is None]
         await self._observer.shown(job_id, undated, look.files)
         for delivery_id in sorted(unbound):
             at = self._observer.created_on(delivery_id)
