@@ -198,7 +198,9 @@ def doubt(delivery: Delivery, lost: Lost, now: datetime, policy: Policy) -> Tran
     doubted = replace(
         delivery,
         state=State.UNCERTAIN,
-        intent=replace(intent, hi=_narrower(intent.hi, lost.hi)),
+        # Who has sent it knows until when it can be applied, better than any plan: frozen
+        # after the last check it was sent later than the intent allowed for.
+        intent=replace(intent, hi=lost.hi or intent.hi),
         reason=Reason(ReasonCode.START_UNKNOWN, message),
         doubted_at=now,
     )
@@ -210,10 +212,6 @@ def doubt(delivery: Delivery, lost: Lost, now: datetime, policy: Policy) -> Tran
     else:
         again = clear(leave_ghost(told.delivery))
     return replace(again, events=told.events + again.events)
-
-
-def _narrower(hi: datetime | None, seen: datetime | None) -> datetime | None:
-    return min((each for each in (hi, seen) if each is not None), default=None)
 
 
 def start_again(delivery: Delivery, policy: Policy) -> Transition:

@@ -22,11 +22,14 @@ from jetworker.core.delivery import (
     WaitingOrder,
 )
 from jetworker.core.errors import IllegalTransition
+from jetworker.core.evidence import Shown
 from jetworker.core.finished import finish
+from jetworker.core.known import posts_of
 from jetworker.core.lifecycle import accept, plain, set_aside, transition
 from jetworker.core.observation import Progress
 from jetworker.core.post import Ghost, Window, contents_of
 from jetworker.core.progress import would_fail
+from jetworker.core.reconcile import Candidate, JobFacts, LookAgain, decide, scene
 from jetworker.core.route import OnUncertain
 from jetworker.core.transitions import Effect, Policy, Transition
 from jetworker.core.trigger import (
@@ -50,6 +53,7 @@ from jetworker.core.trigger import (
     Trigger,
     Undecided,
 )
+from jetworker.core.witness import Row
 from tests.support.builders import (
     DELIVERY,
     JOB,
@@ -700,15 +704,33 @@ def test_what_two_attempts_can_have_made_settles_neither_of_their_posts() -> Non
     assert latest.posts == (before,)
 
 
-def test_a_doubt_narrows_the_window_and_never_widens_it() -> None:
+def test_who_has_lost_a_start_knows_until_when_it_can_be_applied() -> None:
     intent = Intent(JOB, NOW, NOW, hi=NOW + 37 * SECOND)
     starting = a_delivery(State.STARTING, intent=intent)
 
-    narrower = transition(starting, Lost("", NOW + 24 * SECOND), NOW, POLICY).delivery
-    wider = transition(starting, Lost("", NOW + 40 * SECOND), NOW, POLICY).delivery
+    soon = transition(starting, Lost("", NOW + 24 * SECOND), NOW, POLICY).delivery
+    late = transition(starting, Lost("", NOW + 640 * SECOND), NOW, POLICY).delivery
+    unknown = transition(starting, Lost(""), NOW, POLICY).delivery
 
-    assert narrower.intent == replace(intent, hi=NOW + 24 * SECOND)
-    assert wider.intent == intent
+    assert soon.intent == replace(intent, hi=NOW + 24 * SECOND)
+    assert late.intent == replace(intent, hi=NOW + 640 * SECOND)
+    assert unknown.intent == intent
+
+
+def test_what_a_frozen_process_sent_late_is_not_taken_for_absent() -> None:
+    """Ten minutes lay between the last check of the lease and the first byte."""
+    intent = Intent(JOB, NOW, NOW, hi=NOW + 37 * SECOND)
+    starting = a_delivery(State.STARTING, intent=intent)
+    made_at = NOW + 600 * SECOND
+    lost = Lost("no answer in time", made_at + 23 * SECOND)
+
+    doubted = transition(starting, lost, NOW, POLICY).delivery
+    (ours,) = posts_of(doubted)
+    shown = Candidate(DELIVERY, Shown(DELIVERY, "IN_PROGRESS", made_at), made_at)
+    complete = JobFacts(is_complete=True)
+    decision = decide(ours, Row(stated=3), scene([ours], [shown], complete))
+
+    assert isinstance(decision, LookAgain)
 
 
 def test_a_start_that_jet_answered_was_made_by_then() -> None:
