@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import math
 import random
+import sys
+import time
 from datetime import UTC, datetime
 
 _SLICE = 0.01  # seconds
+_NAP = 1.0  # seconds: what is read one after the other differs by less
 
 
 class Clock:
@@ -14,20 +17,42 @@ class Clock:
     The wall clock for what is published, the loop's clock for what is decided.
 
     Leases, back-offs and settle times use `monotonic`: a wall clock that jumps by an
-    hour changes none of them.
+    hour changes none of them. The loop's own stands still while the machine is suspended,
+    and Jet and Kafka do not: what was slept is added, or a start of before would seem to
+    have been written down just now.
     """
+
+    _slept = 0.0
 
     def now(self) -> datetime:
         """Return the wall clock, aware UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, the event loop's own."""
-        return asyncio.get_running_loop().time()
+        """Return seconds that never go back and never stand still."""
+        slept = self.asleep()
+        if slept > self._slept + _NAP:
+            self._slept = slept
+        return asyncio.get_running_loop().time() + self._slept
+
+    def asleep(self) -> float:
+        """Return for how many seconds the machine was suspended, as far as it tells."""
+        return _asleep() - _BEFORE
 
     def jitter(self) -> float:
         """Return a number in [0, 1)."""
         return random.random()  # noqa: S311 -- spreads polls, guards nothing
+
+
+def _asleep() -> float:
+    """Return it since it was booted; who is interrupted in between sees less, not more."""
+    if sys.platform != "linux":
+        return 0.0
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return since_boot - time.monotonic()
+
+
+_BEFORE = _asleep()
 
 
 class Slices:
