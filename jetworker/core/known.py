@@ -53,6 +53,7 @@ def posts_of(snapshot: Delivery | Finished) -> tuple[Post, ...]:
         frozenset(
             plain(spec.relative_path) for spec in snapshot.objects if spec.is_directory
         ),
+        is_in_flight=snapshot.state is State.STARTING,
     )
     return (*ghosts, post)
 

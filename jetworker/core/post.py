@@ -74,7 +74,8 @@ class Post:
     """
     One POST that may have been applied.
 
-    *paths* are those asked for, empty for a ghost: of it only the hash is kept.
+    *paths* are those asked for, empty for a ghost: of it only the hash is kept. One that
+    *is_in_flight* may be answered yet: whoever has sent it may know its delivery already.
     """
 
     command_id: CommandId
@@ -84,6 +85,7 @@ class Post:
     paths: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     is_ghost: bool = False
+    is_in_flight: bool = False
 
     @property
     def order(self) -> tuple[datetime, CommandId, int]:

@@ -185,7 +185,8 @@ def _dealt_out(
     What is left over of a kind is somebody else's, or one of them is: nobody tells
     which, nor whose it is what can be read in two ways, as files of two posts. What is
     of no post's kind is nobody's rival. Exchanging two deliveries of equal contents
-    changes nothing for anybody; they must only not be taken twice.
+    changes nothing for anybody; they must only not be taken twice. So what one that is in
+    flight can have made is left to its answer, which asks nobody.
     """
     taken: dict[DeliveryId, Post] = {}
     spare: set[DeliveryId] = set()
@@ -194,13 +195,18 @@ def _dealt_out(
         for kind in each.hashes:
             kinds[kind].append(each)
     for kind, exact in kinds.items():
-        waiting = iter(posts.equal(kind))
-        post = next(waiting, None)
-        if post is None:
+        equal = posts.equal(kind)
+        if not equal:
             continue
+        awaited = [each.window for each in equal if each.is_in_flight]
+        waiting = (each for each in equal if not each.is_in_flight)
+        post = next(waiting, None)
         for each in exact:
             at = each.created_on
             assert at is not None
+            if any(window.contains(at) for window in awaited):
+                spare.add(each.delivery_id)
+                continue
             while post is not None and post.window.hi < at:
                 post = next(waiting, None)
             if post is not None and post.window.lo <= at:

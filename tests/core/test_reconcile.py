@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from jetworker.core.command import CommandId, DeliveryId, ObjectSpec
+from jetworker.core.delivery import State
 from jetworker.core.evidence import Form, Learned, Reading, Shown
+from jetworker.core.known import posts_of
 from jetworker.core.post import Post, Window, contents_of
 from jetworker.core.reconcile import (
     Adopt,
@@ -24,7 +26,7 @@ from jetworker.core.reconcile import (
     unexplained,
 )
 from jetworker.core.witness import Missing, Proof, Row
-from tests.support.builders import NOW, SECOND
+from tests.support.builders import NOW, SECOND, a_delivery
 
 ROOT = "file:///store"
 FORMS = frozenset({Form(Reading.RAW, ROOT)})
@@ -271,6 +273,30 @@ def test_r4_1_equal_posts_take_them_in_the_order_of_writing() -> None:
     assert adopted(decided(early, late, ours=second, others=[first])) == ("y", "files")
     assert adopted(decided(early, ours=first, others=[second])) == ("x", "files")
     assert proof(decided(early, ours=second, others=[first])) is Proof.RIVAL
+
+
+def test_r4_1_what_one_in_flight_can_have_made_is_left_to_its_answer() -> None:
+    """Jet answers another worker late; its delivery has ended meanwhile."""
+    during = Window(NOW + 5 * SECOND, NOW + 60 * SECOND)
+    sent = post("sent", window=during, is_in_flight=True)
+    lost = replace(sent, is_in_flight=False)
+    its, before = candidate("x", "/show/a", at=7.0), candidate("y", "/show/a", at=2.0)
+    other = post("other", "/show/b", window=during, is_in_flight=True)
+
+    assert proof(decided(its, others=[sent])) is Proof.RIVAL
+    assert proof(decided(its, before, others=[sent])) is Proof.CANDIDATES
+    assert proof(decided(its, others=[ghost(post("left")), sent])) is Proof.RIVAL
+    assert adopted(decided(its, others=[lost])) == ("x", "files")
+    assert adopted(decided(before, others=[sent])) == ("y", "files")
+    assert adopted(decided(its, others=[other])) == ("x", "files")
+
+
+def test_a_start_is_in_flight_until_it_is_answered_or_doubted() -> None:
+    states = (State.STARTING, State.UNCERTAIN, State.HELD)
+
+    posts = [each for state in states for each in posts_of(a_delivery(state))]
+
+    assert [each.is_in_flight for each in posts] == [True, False, False]
 
 
 def test_r4_1_a_post_takes_none_from_after_its_window() -> None:
