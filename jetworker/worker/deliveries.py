@@ -191,6 +191,8 @@ class Deliveries:
             return
         snapshot = snapshots.decode(value)
         self._note(snapshot)
+        with self._spared(snapshot.command_id):
+            self.services.reconciler.recall(snapshot)
         if isinstance(snapshot, Delivery):
             if snapshot.told_on is None:
                 told_on = self._store.told_on_before(snapshot.command_id)

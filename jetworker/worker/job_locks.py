@@ -233,6 +233,21 @@ class JobLocks:
         job.answered = 0
         job.lost_at = self._clock.monotonic()
 
+    def recall(
+        self, job_id: JobId, command_id: CommandId, ago: float, hi: datetime | None
+    ) -> None:
+        """
+        Take up what was lost on the job so many seconds *ago*, before this life.
+
+        *hi* is until when Jet may apply what the command has left behind.
+        """
+        if ago >= _CALM_AFTER:
+            return
+        job = self._jobs[job_id]
+        job.lost_at = max(job.lost_at, self._clock.monotonic() - ago)
+        if hi is not None:
+            job.windows[command_id] = max(hi, job.windows.get(command_id, hi))
+
     def open(self, job_id: JobId, command_id: CommandId) -> None:
         """Have the job not calm while it is looked up; who looks it up closes it."""
         self._jobs[job_id].cases.add(command_id)

@@ -24,6 +24,9 @@ class Service(Protocol):
 class Reconciling(Service, Protocol):
     """Somebody who looks unknown starts up, and is told of every step."""
 
+    def recall(self, snapshot: Delivery | Finished) -> None:
+        """Take up what an earlier life knew of a delivery whose start was unknown."""
+
     def notice(self, before: Delivery | None, after: Delivery) -> None:
         """Take note of a step that is durable."""
 

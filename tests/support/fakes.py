@@ -109,9 +109,14 @@ class Performer:
 
     taken: list[CommandId] = field(default_factory=list)
     seen: list[Snapshot] = field(default_factory=list)
+    recalled: list[CommandId] = field(default_factory=list)
 
     def take(self, handle: DeliveryHandle) -> None:
         self.taken.append(handle.command_id)
+
+    def recall(self, snapshot: Snapshot) -> None:
+        if snapshot.doubted_at is not None:
+            self.recalled.append(snapshot.command_id)
 
     def notice(self, before: Delivery | None, after: Delivery) -> None:
         assert before is None or before.command_id == after.command_id

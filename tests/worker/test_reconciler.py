@@ -16,6 +16,7 @@ from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Intent, PendingAdopt, State, Terms
 from jetworker.core.errors import JetUnavailable
 from jetworker.core.evidence import Asked, Shown
+from jetworker.core.finished import finish
 from jetworker.core.known import posts_of
 from jetworker.core.lifecycle import transition
 from jetworker.core.observation import JetDelivery
@@ -170,8 +171,9 @@ def a_reconciler(
     routes: Sequence[Route] = (),
     settle: timedelta = SETTLE,
     remembered: timedelta = timedelta(days=36_500),
+    clock: Clock | None = None,
 ) -> Reconciler:
-    observer, bindings, clock = JobAtJet(job), StateTopic(job), Clock()
+    observer, bindings, clock = JobAtJet(job), StateTopic(job), clock or Clock()
     views = JobViews(
         observer,
         bindings,
@@ -535,6 +537,31 @@ async def test_a_lost_start_that_nobody_looks_up_here_is_no_case_for_ever(
     clock.at += 601
     answer(locks)
 
+    assert locks.places(JOB, 4) == 4
+
+
+async def test_a_successor_keeps_others_off_what_was_left_behind_of_late() -> None:
+    """Two posts of one worker contend for no delivery, whichever of its lives sent them."""
+    clock = HandClock(NOW.timestamp())
+    locks, metrics = JobLocks(clock), Metrics(CollectorRegistry())
+    reconciler = a_reconciler(Job(), locks, metrics, clock=clock)
+    (post,) = posts_of(a_delivery(State.UNCERTAIN, intent=an_intent()))
+    left = (Ghost(post.attempt, post.window, post.contents),)
+    long_ago = NOW - timedelta(days=2)
+    given_up = finish(a_delivery(State.FAILED, posts=left, doubted_at=NOW))
+
+    reconciler.recall(finish(a_delivery(State.FAILED, posts=left)))
+    reconciler.recall(replace(given_up, doubted_at=long_ago))
+    answer(locks)
+    free = locks.blocked_for(JOB, CommandId("c-2"), NOW), locks.places(JOB, 4)
+    reconciler.recall(given_up)
+    kept = locks.blocked_for(JOB, CommandId("c-2"), NOW), locks.places(JOB, 4)
+    clock.at += 601
+    later = post.window.hi + 4 * SECOND
+
+    assert free == (0.0, 4)
+    assert (kept[0] > 0, kept[1]) == (True, 1)
+    assert locks.blocked_for(JOB, CommandId("c-2"), later) == 0.0
     assert locks.places(JOB, 4) == 4
 
 

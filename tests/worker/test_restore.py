@@ -102,6 +102,20 @@ async def test_nothing_is_begun_before_every_unknown_start_is_looked_after() -> 
     await resuming
 
 
+async def test_what_was_doubted_is_recalled_open_or_ended() -> None:
+    """A post that an abandoned command left behind may still be applied."""
+    doubted: list[Snapshot] = [
+        finish(
+            a_delivery(State.FAILED, command_id=CommandId("given up"), doubted_at=NOW)
+        ),
+        a_delivery(State.HELD, command_id=CommandId("held"), doubted_at=NOW),
+        a_delivery(State.WAITING, command_id=CommandId("again"), doubted_at=NOW),
+    ]
+    restored = await taken_over([*waiting(2), *doubted])
+
+    assert restored.reconciler.recalled == [each.command_id for each in doubted]
+
+
 async def test_one_that_has_changed_before_its_turn_is_not_gone_on_with_twice() -> None:
     restored = await taken_over(waiting(NUMBER))
     resuming = asyncio.create_task(restored.partition.resume())

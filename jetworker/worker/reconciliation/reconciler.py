@@ -24,6 +24,7 @@ import structlog
 from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Intent, PendingAdopt, State
 from jetworker.core.errors import JetError, SetAside, StoreError
+from jetworker.core.finished import Finished
 from jetworker.core.post import Post
 from jetworker.core.reconcile import (
     Adopt,
@@ -173,6 +174,19 @@ class Reconciler:
         job.due = self._clock.monotonic()
         job.wake.set()
         self._keep_looking(intent.job_id, job)
+
+    def recall(self, snapshot: Delivery | Finished) -> None:
+        """
+        Take up what was doubted of late in an earlier life (R5).
+
+        The posts that its command left behind keep others off the job until Jet can have
+        applied them, and the job is not calm. What is unknown still is looked after.
+        """
+        if snapshot.job_id is None or snapshot.doubted_at is None:
+            return
+        ago = max(0.0, (self._clock.now() - snapshot.doubted_at).total_seconds())
+        hi = max((each.window.hi for each in snapshot.posts), default=None)
+        self._locks.recall(snapshot.job_id, snapshot.command_id, ago, hi)
 
     def notice(self, before: Delivery | None, after: Delivery) -> None:
         """
