@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,17 @@ class Budgeted(StartSender):
         self.open.set()
         self.left = 0
         self.waiting = 0
+        self.is_deaf = False
+
+    @property
+    @override
+    def jet_time(self) -> datetime | None:
+        return None if self.is_deaf else super().jet_time
+
+    @override
+    async def probe(self, route: Route, job_id: JobId) -> Blocked | None:
+        self.is_deaf = False
+        return await super().probe(route, job_id)
 
     @override
     async def turn(self, route: Route) -> None:
@@ -380,6 +391,18 @@ async def test_a_lost_start_that_nobody_here_looks_up_leaves_its_job_calm_in_the
     assert lane.locks.places(JOB, 4) == 1
     lane.calm.at += 601
     assert lane.locks.places(JOB, 4) == 4
+
+
+async def test_who_waits_for_a_post_that_nobody_looks_up_asks_for_jet_s_clock_itself(
+    lane: Lane,
+) -> None:
+    """Its command was given up long ago, and nothing was asked of Jet since."""
+    lane.locks.hold(JOB, CommandId("given up"), NOW)
+    lane.sender.is_deaf = True
+
+    owner = lane.put("c-1")
+
+    await until(lambda: owner.delivery.state is State.STARTED, "the start")
 
 
 async def test_a_partition_that_drains_starts_nothing_more(lane: Lane) -> None:

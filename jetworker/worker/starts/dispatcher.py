@@ -296,9 +296,13 @@ class RouteDispatcher:
         seconds = 0.0
         with self._sparing_others(handle):
             async with self._place(job_id, claim):
-                seconds = self._locks.blocked_for(
-                    job_id, handle.command_id, self._sender.jet_time
-                )
+                seconds = self._blocked_for(handle, job_id)
+                if seconds and self._sender.jet_time is None:
+                    # Of what is looked up by nobody any more nothing else would ask.
+                    obstacle = await self._probe(route, job_id)
+                    if obstacle is not None:
+                        return obstacle
+                    seconds = self._blocked_for(handle, job_id)
                 if not seconds:
                     return await self._start(handle, route, job_id, claim)
         if not seconds:
@@ -435,10 +439,7 @@ class RouteDispatcher:
            keep it and lose an answer before it.
         4. Send it once, if the lease holds; write down what came of it.
         """
-        try:
-            obstacle = await self._sender.probe(route, job_id)
-        except Exception as exc:  # noqa: BLE001 -- it is of the route: nothing was sent
-            return self._defect(exc)
+        obstacle = await self._probe(route, job_id)
         if obstacle is not None:
             return obstacle
         self._overcome()
@@ -451,7 +452,7 @@ class RouteDispatcher:
             return None
         if is_expired(delivery, self._clock.now()):
             return None  # it is told so at its next turn
-        if self._locks.blocked_for(job_id, handle.command_id, self._sender.jet_time):
+        if self._blocked_for(handle, job_id):
             return None  # one beside it was lost meanwhile
         if self._routes().get(self.name) != route:
             return None  # paused, moved or taken away meanwhile: it is looked at anew
@@ -461,6 +462,18 @@ class RouteDispatcher:
         ):
             outcome = await self._send(handle, delivery, route, job_id, start)
         return self._obstacle_of(outcome, handle)
+
+    async def _probe(self, route: Route, job_id: JobId) -> Blocked | None:
+        """Ask whether Jet answers, where that is in doubt; return what is in the way."""
+        try:
+            return await self._sender.probe(route, job_id)
+        except Exception as exc:  # noqa: BLE001 -- it is of the route: nothing was sent
+            return self._defect(exc)
+
+    def _blocked_for(self, handle: DeliveryHandle, job_id: JobId) -> float:
+        """Return for how many seconds an unknown post keeps it off the job; 0: go on."""
+        jet_time = self._sender.jet_time
+        return self._locks.blocked_for(job_id, handle.command_id, jet_time)
 
     async def _send(
         self,
