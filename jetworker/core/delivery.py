@@ -229,7 +229,8 @@ class Delivery:
     *posts* are the ghosts: posts that were neither bound nor proven absent. *made_in* is
     when the bound delivery can have been made, until *created_on* was read; *ended_on*
     is when Jet last changed it. *sample* is the hash of one path with a folder: what is
-    needed to learn from it what the job shows. *orders* wait behind *pending*.
+    needed to learn from it what the job shows. *orders* wait behind *pending*. *claimed*
+    is what it is about to take by itself: said before it is looked who else wants it.
     *read_at* is the partition and the offset of its command's record. *told_on* is the
     partition of its events, also after their topic has grown; None is what the key says.
     """
@@ -273,6 +274,7 @@ class Delivery:
     read_at: tuple[int, int] | None = None
     failed_objects: FailedObjects | None = None
     told_on: int | None = None
+    claimed: DeliveryId | None = None
 
     @property
     def failed(self) -> int:

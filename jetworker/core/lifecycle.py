@@ -24,11 +24,13 @@ stateDiagram-v2
     starting --> uncertain : Lost
     starting --> cleared : Lost
     starting --> held : Lost
+    uncertain --> uncertain : Claimed
     uncertain --> started : Found
     uncertain --> cleared : Absent
     uncertain --> held : Absent
     uncertain --> held : Undecided
     held --> held : Undecided
+    held --> held : Claimed
     held --> held : AdoptOrdered
     held --> held : OrderQueued
     held --> held : AdoptRefused
@@ -71,6 +73,7 @@ from jetworker.core.trigger import (
     Begun,
     Blocked,
     CancelOrdered,
+    Claimed,
     DeadlinePassed,
     Deferred,
     DeliveryNotFound,
@@ -177,6 +180,8 @@ def transition(
             return transitions.doubt(delivery, trigger, now, policy)
         case State.UNCERTAIN | State.HELD, Found():
             return transitions.adopt(delivery, trigger, now)
+        case State.UNCERTAIN | State.HELD, Claimed(delivery_id):
+            return transitions.claim(delivery, delivery_id)
         case State.UNCERTAIN, Absent():
             return transitions.start_again(delivery, policy)
         case State.UNCERTAIN, Undecided(message):

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from jetworker.core import progress
+from jetworker.core.command import DeliveryId
 from jetworker.core.delivery import (
     Delivery,
     Event,
@@ -41,6 +42,7 @@ class Effect(StrEnum):
     QUEUE_START = "queue_start"
     SEND_START = "send_start"
     LOOK_UP = "look_up"
+    TAKE_CLAIMED = "take_claimed"
     FOLLOW = "follow"
     RETIRE = "retire"
     REST = "rest"
@@ -150,7 +152,9 @@ def adopt(delivery: Delivery, found: Found, now: datetime) -> Transition:
 
 def resume(delivery: Delivery) -> Transition:
     """Follow on what was held for a defect of ours, by its own delivery."""
-    resumed = replace(delivery, state=State.STARTED, reason=None, pending=None)
+    resumed = replace(
+        delivery, state=State.STARTED, reason=None, pending=None, claimed=None
+    )
     return tell(resumed, EventType.STARTED)
 
 
@@ -182,6 +186,7 @@ def _bind(delivery: Delivery, started_at: datetime) -> Transition:
         intent=None,
         reason=None,
         pending=None,
+        claimed=None,
         started_at=started_at,
     )
     return tell(started, EventType.STARTED)
@@ -229,9 +234,15 @@ def _hold_used_up(delivery: Delivery, policy: Policy) -> Transition:
     return hold(delivery, f"all {policy.max_attempts} attempts are used up")
 
 
+def claim(delivery: Delivery, delivery_id: DeliveryId | None) -> Transition:
+    """Let others see what it is about to take, or that it is not any more."""
+    effect = None if delivery_id is None else Effect.TAKE_CLAIMED
+    return Transition(replace(delivery, claimed=delivery_id), effect=effect)
+
+
 def ask(delivery: Delivery, pending: PendingAdopt) -> Transition:
     """Remember an operator's adopt until Jet was asked."""
-    asked = replace(delivery, pending=pending)
+    asked = replace(delivery, pending=pending, claimed=None)
     return Transition(asked, effect=effect_of(asked))
 
 
@@ -247,7 +258,9 @@ def refuse_adopt(delivery: Delivery) -> Transition:
 
 def clear(delivery: Delivery) -> Transition:
     """Let it be started again."""
-    cleared = replace(delivery, state=State.CLEARED, intent=None, pending=None)
+    cleared = replace(
+        delivery, state=State.CLEARED, intent=None, pending=None, claimed=None
+    )
     return Transition(cleared, effect=effect_of(cleared))
 
 
@@ -277,6 +290,7 @@ def hold_defect(delivery: Delivery, now: datetime) -> Transition:
         state=State.HELD,
         reason=reason,
         pending=None,
+        claimed=None,
         orders=(),
         doubted_at=now if is_lost else delivery.doubted_at,
     )
@@ -330,6 +344,7 @@ def _finish(
         objects=(),
         intent=None,
         pending=None,
+        claimed=None,
     )
     return tell(finished, kind)
 

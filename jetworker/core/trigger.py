@@ -103,6 +103,13 @@ class AdoptOrdered:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery is to be taken by itself, unless somebody else does; None: it is not."""
+
+    delivery_id: DeliveryId | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderQueued:
     """An order came while Jet is being asked about an adopt: it waits behind it."""
 
@@ -161,6 +168,7 @@ Trigger: TypeAlias = (
     | Found
     | Absent
     | Undecided
+    | Claimed
     | CancelOrdered
     | AdoptOrdered
     | OrderQueued

@@ -572,6 +572,8 @@ class Deliveries:
                 self.services.follower.take(handle)
             case Effect.SEND_START:
                 pass  # whoever wrote it down is waiting to send it
+            case Effect.TAKE_CLAIMED:
+                pass  # whoever claimed it looks whether it is to be had
             case Effect.REST:
                 pass  # until an operator says what to do
 

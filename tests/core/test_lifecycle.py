@@ -40,6 +40,7 @@ from jetworker.core.trigger import (
     Begun,
     Blocked,
     CancelOrdered,
+    Claimed,
     DeadlinePassed,
     Deferred,
     DeliveryNotFound,
@@ -80,6 +81,7 @@ TRIGGERS: tuple[Trigger, ...] = (
     Absent(),
     Undecided("nothing to see"),
     CancelOrdered(),
+    Claimed(OTHER),
     AdoptOrdered(PendingAdopt(OTHER, an_origin())),
     OrderQueued(WaitingOrder(OrderKind.RESEND, an_origin())),
     AdoptRefused(),
@@ -731,6 +733,28 @@ def test_what_a_frozen_process_sent_late_is_not_taken_for_absent() -> None:
     decision = decide(ours, Row(stated=3), scene([ours], [shown], complete))
 
     assert isinstance(decision, LookAgain)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        Claimed(None),
+        Found(OTHER, NOW),
+        AdoptOrdered(PendingAdopt(DELIVERY, an_origin())),
+        ResendOrdered(),
+        AbandonOrdered(),
+    ],
+)
+def test_a_claim_is_kept_until_it_is_given_up_or_something_else_comes_of_it(
+    trigger: Trigger,
+) -> None:
+    claimed = transition(a_delivery(State.HELD), Claimed(OTHER), NOW, POLICY)
+
+    later = transition(claimed.delivery, trigger, NOW, POLICY).delivery
+    aside = set_aside(claimed.delivery, NOW).delivery
+
+    assert (claimed.delivery.claimed, claimed.events) == (OTHER, ())
+    assert (later.claimed, aside.claimed) == (None, None)
 
 
 def test_a_start_that_jet_answered_was_made_by_then() -> None:

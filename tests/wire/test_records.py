@@ -81,6 +81,7 @@ FULL = a_delivery(
     ),
     doubted_at=NOW,
     failed_objects=FailedObjects(3, ("/a.mov",)),
+    claimed=DELIVERY,
 )
 
 

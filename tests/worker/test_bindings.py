@@ -160,3 +160,21 @@ async def test_a_partition_that_is_lost_lets_nobody_wait(
 
     assert (await Bindings(cast(KafkaClients, Kafka())).read(JOB)).is_bound(DELIVERY)
     assert ends == [0, 2]
+
+
+async def test_a_claim_counts_while_a_start_is_unknown(rows: list[Row]) -> None:
+    """An earlier version carries one on that it does not know."""
+    claims = {"c-5": State.UNCERTAIN, "c-6": State.HELD, "c-7": State.STARTED}
+    rows[:] = [
+        Row(
+            name.encode(),
+            snapshots.encode(
+                a_delivery(state, command_id=CommandId(name), claimed=THEIRS)
+            ),
+        )
+        for name, state in claims.items()
+    ]
+
+    found = await Bindings(cast(KafkaClients, Kafka())).read(JOB)
+
+    assert found.claimants(THEIRS, CommandId("c-6")) == {CommandId("c-5")}

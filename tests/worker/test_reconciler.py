@@ -26,6 +26,7 @@ from jetworker.core.transitions import Policy
 from jetworker.core.trigger import (
     Absent,
     AdoptRefused,
+    Claimed,
     Found,
     Lost,
     Trigger,
@@ -64,6 +65,7 @@ class Job:
     is_down: bool = False
     unreadable: dict[CommandId, bytes] = field(default_factory=dict)
     at: datetime = NOW + MINUTE
+    jet_time: datetime | None = None
 
     def has(self, name: str, at: datetime) -> None:
         """Let a command be bound to a delivery that was made then, and ended."""
@@ -81,6 +83,11 @@ class JobAtJet(JobObserver):
 
     def __init__(self, job: Job) -> None:
         self._job = job
+
+    @property
+    @override
+    def jet_time(self) -> datetime | None:
+        return self._job.jet_time
 
     @override
     def created_on(self, delivery_id: DeliveryId) -> datetime | None:
@@ -172,6 +179,7 @@ def a_reconciler(
     settle: timedelta = SETTLE,
     remembered: timedelta = timedelta(days=36_500),
     clock: Clock | None = None,
+    state_topic: Bindings | None = None,
 ) -> Reconciler:
     observer, bindings, clock = JobAtJet(job), StateTopic(job), clock or Clock()
     views = JobViews(
@@ -185,7 +193,7 @@ def a_reconciler(
     return Reconciler(
         views,
         observer,
-        bindings,
+        state_topic or bindings,
         locks,
         Unexplained(metrics),
         clock=clock,
@@ -316,8 +324,10 @@ async def test_on_an_exclusive_job_the_only_one_is_adopted_while_it_runs() -> No
 
     async with running(job, routes=[EXCLUSIVE]):
         found = await told(*job.owners)
+        await until(lambda: len(found[0]) > 1, "what comes of the claim")
 
-    assert found == [[Found(DeliveryId("d-1"), NOW + SECOND)]]
+    d_1 = DeliveryId("d-1")
+    assert found == [[Claimed(d_1), Found(d_1, NOW + SECOND)]]
 
 
 async def test_a_refuted_statement_is_believed_no_more_and_is_counted() -> None:
@@ -452,6 +462,162 @@ async def test_of_two_that_operators_bind_to_one_delivery_one_is_refused() -> No
         found = await told(*job.owners)
 
     assert found == [[Found(wanted, NOW)], [AdoptRefused()]]
+
+
+class Slow(StateTopic):
+    """Takes long to read, if told so, and says what was there when that began."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.readings = 0
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    @override
+    async def read(self, job_id: JobId) -> JobBindings:
+        found = await super().read(job_id)
+        self.readings += 1
+        await self.go_on.wait()
+        return found
+
+
+@asynccontextmanager
+async def a_worker(
+    job: Job, owner: OneDelivery, topic: StateTopic
+) -> AsyncIterator[None]:
+    """Look after one delivery of a job that others work on too."""
+    metrics, locks = Metrics(CollectorRegistry()), JobLocks(Clock())
+    reconciler = a_reconciler(job, locks, metrics, [EXCLUSIVE], state_topic=topic)
+    task = asyncio.create_task(reconciler.run())
+    reconciler.take(DeliveryHandle(owner, owner.delivery.command_id))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+FITS = DeliveryId("fits")
+
+
+def wanted_by_two(of_the_other: State = State.HELD) -> Job:
+    """Return a job with a delivery that can only be the last one's, by what is shown."""
+    long_ago = Intent(JOB, NOW, NOW - 3600 * SECOND, hi=NOW - 3000 * SECOND)
+    (other,) = unknown("c-1", state=of_the_other, intent=long_ago)
+    (ours,) = unknown("c-2")
+    job = Job([other, ours])
+    job.unbound[FITS] = shown(FITS, NOW + SECOND)
+    return job
+
+
+def order_adopt(owner: OneDelivery) -> None:
+    pending = PendingAdopt(FITS, an_origin())
+    owner.delivery = replace(owner.delivery, pending=pending)
+
+
+def bound(job: Job) -> list[CommandId]:
+    """Return the commands that were bound to it."""
+    return [
+        each.delivery.command_id
+        for each in job.owners
+        for trigger in each.told
+        if isinstance(trigger, Found) and trigger.delivery_id == FITS
+    ]
+
+
+async def test_of_an_order_and_what_another_worker_finds_by_itself_one_is_bound() -> (
+    None
+):
+    """It reads for a second what is bound, and the order comes meanwhile."""
+    job = wanted_by_two()
+    other, ours = job.owners
+    slow, fast = Slow(job), Slow(job)
+    slow.go_on.clear()
+
+    async with a_worker(job, ours, slow):
+        await until(lambda: slow.readings > 0, "a slow reading")
+        order_adopt(other)
+        async with a_worker(job, other, fast):
+            await until(lambda: fast.readings > 0, "a fast one")
+            slow.go_on.set()
+            await told(other, ours)
+            await until(lambda: bool(bound(job)), "a delivery that is bound")
+
+    assert bound(job) == ["c-2"]
+    assert other.told == [AdoptRefused()]
+
+
+async def test_who_sees_an_order_for_what_it_claims_gives_way() -> None:
+    job = wanted_by_two()
+    other, ours = job.owners
+    ours.delivery = replace(ours.delivery, claimed=FITS)
+    order_adopt(other)
+
+    async with (
+        a_worker(job, other, StateTopic(job)),
+        a_worker(job, ours, StateTopic(job)),
+    ):
+        await told(other)
+
+    assert bound(job) == ["c-1"]
+    assert ours.told[0] == Claimed(None)
+
+
+async def test_of_two_that_claim_one_delivery_the_smaller_id_has_it() -> None:
+    """Both see the other's claim: one gives way, and the other takes it a look later."""
+    job = wanted_by_two()
+    other, ours = job.owners
+    other.delivery = replace(other.delivery, claimed=FITS)
+
+    async with a_worker(job, ours, StateTopic(job)):
+        await until(lambda: job.looks > 5, "some looks")
+    first = list(ours.told)
+    other.delivery = replace(other.delivery, claimed=None)
+    other.delivery = replace(other.delivery, command_id=CommandId("c-3"), claimed=FITS)
+    async with a_worker(job, ours, StateTopic(job)):
+        await until(lambda: Claimed(FITS) in ours.told, "a claim")
+        kept = bound(job)
+        other.delivery = replace(other.delivery, claimed=None)
+        await until(lambda: bool(bound(job)), "a delivery that is bound")
+
+    assert (Claimed(FITS) in first, kept) == (False, [])
+    assert bound(job) == ["c-2"]
+
+
+async def test_an_operator_s_adopt_waits_for_a_start_that_jet_may_answer_with_it() -> (
+    None
+):
+    job = wanted_by_two()
+    other, ours = job.owners
+    order_adopt(other)
+    ours.delivery = replace(ours.delivery, state=State.STARTING)
+    job.unbound.clear()
+    topic = Slow(job)
+
+    async with a_worker(job, other, topic):
+        await until(lambda: topic.readings > 1, "two readings")
+        before = list(other.told)
+        job.has(FITS, NOW)
+        ours.delivery = replace(ours.delivery, state=State.UNCERTAIN)
+        await told(other)
+
+    assert (before, other.told) == ([], [AdoptRefused()])
+
+
+async def test_an_operator_s_adopt_waits_for_no_start_that_is_answered_no_more() -> (
+    None
+):
+    """Its partition is served by nobody, who would say that it is lost."""
+    job = wanted_by_two()
+    other, ours = job.owners
+    order_adopt(other)
+    ours.delivery = replace(ours.delivery, state=State.STARTING)
+    job.unbound.clear()
+    job.jet_time = NOW + 60 * MINUTE
+
+    async with a_worker(job, other, StateTopic(job)):
+        await told(other)
+
+    assert other.told == [Found(FITS, NOW)]
 
 
 async def test_what_an_operator_has_bound_is_let_go_of() -> None:

@@ -3,11 +3,12 @@
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery
+from jetworker.core.delivery import Delivery, State
 from jetworker.core.finished import Finished
 from jetworker.core.known import known_delivery, posts_of
 from jetworker.core.post import Post
@@ -20,6 +21,7 @@ from jetworker.worker.reconciliation.single_flight import SingleFlight
 
 log = structlog.get_logger()
 
+_UNKNOWN = frozenset({State.UNCERTAIN, State.HELD})
 _SLICE = 500
 _NAMED = 3  # commands in a message
 _KEPT = 8  # jobs of which the decoded snapshots are kept from look to look
@@ -30,7 +32,8 @@ class JobBindings:
     """
     The deliveries of one job that commands are bound to, and its unknown posts.
 
-    *pending_adopts* are the commands that an operator wants to be bound to a delivery.
+    *pending_adopts* are the commands that an operator wants to be bound to a delivery,
+    *claims* those that are about to take one by themselves.
     *unreadable* are the snapshots that this version cannot read, and that name the job or
     could: their commands may have started anything on it, and nothing is settled by
     itself meanwhile. What an operator orders is carried out, unless one of them names the
@@ -40,6 +43,7 @@ class JobBindings:
     known: dict[DeliveryId, KnownDelivery] = field(default_factory=dict)
     posts: list[Post] = field(default_factory=list)
     pending_adopts: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
+    claims: dict[DeliveryId, set[CommandId]] = field(default_factory=dict)
     unreadable: dict[CommandId, bytes] = field(default_factory=dict)
 
     def is_taken(self, delivery_id: DeliveryId) -> bool:
@@ -51,6 +55,26 @@ class JobBindings:
         name = delivery_id.encode()
         named = any(name in value for value in self.unreadable.values())
         return named or delivery_id in self.known
+
+    def claimants(self, delivery_id: DeliveryId, besides: CommandId) -> set[CommandId]:
+        """Return the other commands that are about to take it by themselves."""
+        return self.claims.get(delivery_id, set()) - {besides}
+
+    def is_awaited(
+        self, made_at: datetime, besides: CommandId, now: datetime | None
+    ) -> bool:
+        """
+        Whether another command's start is in flight that can have made it then.
+
+        One whose time is over *now*, by Jet's clock, is not answered any more.
+        """
+        return any(
+            each.is_in_flight
+            and each.command_id != besides
+            and each.window.contains(made_at)
+            and (now is None or now <= each.window.hi)
+            for each in self.posts
+        )
 
     @property
     def doubt(self) -> str | None:
@@ -69,9 +93,13 @@ class JobBindings:
         if known is not None:
             self.known[known.delivery_id] = known
         self.posts += posts_of(snapshot)
-        if isinstance(snapshot, Delivery) and snapshot.pending is not None:
+        if not isinstance(snapshot, Delivery):
+            return
+        if snapshot.pending is not None:
             wanted = snapshot.pending.delivery_id
             self.pending_adopts.setdefault(wanted, set()).add(snapshot.command_id)
+        if snapshot.claimed is not None and snapshot.state in _UNKNOWN:
+            self.claims.setdefault(snapshot.claimed, set()).add(snapshot.command_id)
 
 
 _Latest = defaultdict[int, dict[bytes, bytes]]

@@ -25,6 +25,7 @@ from jetworker.core.command import CommandId, DeliveryId, JobId, RouteName
 from jetworker.core.delivery import Delivery, Intent, PendingAdopt, State
 from jetworker.core.errors import JetError, SetAside, StoreError
 from jetworker.core.finished import Finished
+from jetworker.core.observation import JetDelivery
 from jetworker.core.post import Post
 from jetworker.core.reconcile import (
     Adopt,
@@ -35,7 +36,7 @@ from jetworker.core.reconcile import (
     unexplained,
 )
 from jetworker.core.route import OnUncertain
-from jetworker.core.trigger import Absent, AdoptRefused, Found, Undecided
+from jetworker.core.trigger import Absent, AdoptRefused, Claimed, Found, Undecided
 from jetworker.core.witness import Missing, Proof, Row, extended
 from jetworker.runtime.clock import Clock, wait
 from jetworker.runtime.crash_points import Point, reach
@@ -43,7 +44,7 @@ from jetworker.runtime.metrics import Metrics
 from jetworker.worker import defects
 from jetworker.worker.handle import DeliveryHandle
 from jetworker.worker.job_locks import JobLocks
-from jetworker.worker.reconciliation.bindings import Bindings
+from jetworker.worker.reconciliation.bindings import Bindings, JobBindings
 from jetworker.worker.reconciliation.job_observer import JobObserver
 from jetworker.worker.reconciliation.job_views import JobView, JobViews
 from jetworker.worker.reconciliation.unexplained import Unexplained
@@ -56,6 +57,7 @@ _AT_ONCE = 3  # looks at different jobs
 _NOT_LOOKED_UP = Missing(
     Proof.NOT_LOOKED_UP, "Jet did not show in time what is on the job"
 )
+_TAKEN = Missing(Proof.RIVAL, "another command takes the delivery that fits")
 _DEFECT = Missing(
     Proof.NOT_LOOKED_UP,
     "the worker failed on looking at the job, which is a defect to be reported",
@@ -161,6 +163,8 @@ class Reconciler:
         if case is None or not case.is_of(handle):
             case = UnknownStart(handle, intent, self._clock.monotonic())
             job.cases[handle.command_id] = case
+            if delivery.claimed is not None:  # by an earlier life, which takes nothing
+                handle.tell(Claimed(None))
         if delivery.state is State.UNCERTAIN:
             self._locks.hold(intent.job_id, handle.command_id, intent.window.hi)
             self._locks.open(intent.job_id, handle.command_id)
@@ -374,10 +378,11 @@ class Reconciler:
     ) -> None:
         """Carry out what a look decides for one case, hold it if its time is over."""
         if isinstance(view, Missing):
+            await self._unclaim(case)
             if case.missing is _NOT_LOOKED_UP or delivery.state is State.UNCERTAIN:
                 case.missing = view
         elif await self._carry_out(
-            case, delivery, self._decide(case, delivery, view, looked)
+            case, delivery, view, self._decide(case, delivery, view, looked)
         ):
             return
         now = case.unsettled
@@ -431,12 +436,18 @@ class Reconciler:
         return decide(ours, case.row, view.scene)
 
     async def _carry_out(
-        self, case: UnknownStart, delivery: Delivery, decision: Decision
+        self,
+        case: UnknownStart,
+        delivery: Delivery,
+        view: JobView,
+        decision: Decision,
     ) -> bool:
         """Apply a decision; returns whether the delivery is settled by it."""
+        if not isinstance(decision, Adopt):
+            await self._unclaim(case)
         match decision:
             case Adopt():
-                return await self._adopt(case, delivery, decision)
+                return await self._adopt(case, delivery, decision, view.bindings)
             case StartAgain(is_stated):
                 return await self._start_again(case, delivery, is_stated=is_stated)
             case LookAgain(missing):
@@ -471,33 +482,41 @@ class Reconciler:
         return True
 
     async def _adopt(
-        self, case: UnknownStart, delivery: Delivery, decision: Adopt
+        self,
+        case: UnknownStart,
+        delivery: Delivery,
+        decision: Adopt,
+        seen: JobBindings,
     ) -> bool:
         """
         Take a delivery that was found, and return whether it was still to be had.
 
         1. Claim it: no other command of this worker takes it meanwhile.
-        2. Read what commands are bound to by now, and what operators want.
-        3. Only then take it.
+        2. Write the claim down, for the others to see, unless one is seen to go first.
+        3. Only then read what commands are bound to, what operators want, and what others
+           claim. Of any two that want it at least one sees the other, since each has
+           written that down before it reads: an operator's order goes first, then the
+           command whose id is the smaller.
+        4. Only then take it.
         """
         assert delivery.intent is not None
-        wanted = decision.delivery_id
-        with self._reservations.claim(wanted, case.handle.command_id) as is_ours:
+        wanted, ours = decision.delivery_id, case.handle.command_id
+        with self._reservations.claim(wanted, ours) as is_ours:
+            if not is_ours or _goes_first(seen, wanted, ours):
+                return await self._give_way(case, _TAKEN)
+            await case.handle.apply(Claimed(wanted))
             try:
                 bindings = await self._bindings.read(delivery.intent.job_id)
             except StoreError as exc:
-                case.missing = Missing(
-                    Proof.NOT_LOOKED_UP, f"it could not be looked up: {exc}"
-                )
-                return False
+                why = f"it could not be looked up: {exc}"
+                return await self._give_way(case, Missing(Proof.NOT_LOOKED_UP, why))
             if bindings.doubt is not None:
-                case.missing = Missing(Proof.NOT_LOOKED_UP, bindings.doubt)
-                return False
-            is_free = is_ours and not bindings.is_taken(wanted)
-            if not is_free or not case.is_as_before(delivery):
-                case.missing = Missing(
-                    Proof.RIVAL, "another command takes the delivery that fits"
-                )
+                doubt = Missing(Proof.NOT_LOOKED_UP, bindings.doubt)
+                return await self._give_way(case, doubt)
+            if not case.is_as_before(delivery) or _goes_first(bindings, wanted, ours):
+                return await self._give_way(case, _TAKEN)
+            if bindings.claimants(wanted, ours):
+                case.missing = _TAKEN  # unless they see ours, and give way
                 return False
             reach(Point.FOUND)
             log.info(
@@ -509,6 +528,18 @@ class Reconciler:
             await case.handle.apply(Found(wanted, decision.created_on))
             reach(Point.ADOPTED)
             return True
+
+    async def _give_way(self, case: UnknownStart, missing: Missing) -> bool:
+        """Take nothing for now, and say why."""
+        case.missing = missing
+        await self._unclaim(case)
+        return False
+
+    async def _unclaim(self, case: UnknownStart) -> None:
+        """Let others have what it was about to take."""
+        now = case.unsettled
+        if now is not None and now.claimed is not None:
+            await case.handle.apply(Claimed(None))
 
     async def _carry_adopt_out(self, case: UnknownStart) -> None:
         """Ask Jet about an operator's adopt until it is decided."""
@@ -557,12 +588,29 @@ class Reconciler:
                 case.handle.command_id
             }
             is_second = any(other < case.handle.command_id for other in others)
+            others |= bindings.claimants(wanted, case.handle.command_id)
             if shown is None or bindings.is_bound(wanted) or is_second:
                 await case.handle.apply(AdoptRefused())
-            elif is_ours and not others:
+            elif is_ours and not others and not self._is_awaited(bindings, shown, case):
                 await case.handle.apply(Found(wanted, shown.created_on))
             else:
-                await asyncio.sleep(min(1.0, self._settle))  # the other gives way
+                log.info(
+                    "an adopt waits until another command gives way, or is bound",
+                    about=delivery.command_id,
+                    command_id=delivery.command_id,
+                    route=delivery.route,
+                    delivery_id=wanted,
+                )
+                await asyncio.sleep(min(1.0, self._settle))
+
+    def _is_awaited(
+        self, bindings: JobBindings, shown: JetDelivery, case: UnknownStart
+    ) -> bool:
+        """Whether Jet may be about to answer another command's start with it."""
+        if shown.created_on is None:
+            return False
+        now, ours = self._observer.jet_time, case.handle.command_id
+        return bindings.is_awaited(shown.created_on, ours, now)
 
     def _report(self, view: JobView, route: RouteName) -> None:
         """Tell of deliveries that a command which went on has left behind (R1)."""
@@ -583,6 +631,14 @@ def _post(view: JobView, delivery: Delivery) -> Post | None:
     """Return the post of a case as the state topic shows it."""
     posts = view.scene.posts.of(delivery.command_id)
     return next((x for x in posts if not x.is_ghost), None)
+
+
+def _goes_first(
+    bindings: JobBindings, delivery_id: DeliveryId, command_id: CommandId
+) -> bool:
+    """Whether somebody has a delivery, or is to have it before a command takes it."""
+    claimants = bindings.claimants(delivery_id, command_id)
+    return bindings.is_taken(delivery_id) or any(x < command_id for x in claimants)
 
 
 def _told(missing: Missing) -> str:
