@@ -465,6 +465,62 @@ async def test_a_new_command_that_was_handed_over_is_accepted_at_home(
     assert (write.records[-1].key, write.records[-1].value) == (handed.key, None)
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
+async def test_a_command_handed_over_and_read_here_too_is_begun_once_in_either_order(
+    desk: Desk, *, is_first: bool
+) -> None:
+    """What is handed over may be seen later than what was published after it."""
+    homes = Homes(8)
+    ids = (CommandId(f"h-{n}") for n in range(99))
+    at_home = next(x for x in ids if homes.home(x) == desk.partition.partition)
+    desk.partition.homes = homes
+    value = json.dumps(SEND | {"commandId": at_home}).encode()
+    message = Message(value, offset=40, partition=7)
+    handed = handing.encode(message, "jet.state", 3, 8)
+    assert handed.key is not None
+    assert handed.value is not None
+
+    if is_first:
+        await intake.receive_handed(desk.partition, handed.key, handed.value)
+        await desk.receive(Message(value, offset=100))
+    else:
+        await desk.receive(Message(value, offset=100))
+        await intake.receive_handed(desk.partition, handed.key, handed.value)
+
+    answers = [kind for write in desk.store.writes for _, kind in told(write)]
+    assert answers.count("io.jetworker.delivery.accepted") == 1
+    assert answers.count("io.jetworker.command.duplicate") == 1
+    assert desk.starter.taken == [at_home]
+    (taken_away,) = (
+        record
+        for write in desk.store.writes
+        for record in write.records
+        if record.key == handed.key
+    )
+    assert taken_away.value is None
+
+
+async def test_a_cancel_that_overtakes_what_is_handed_over_is_refused_and_not_lost(
+    desk: Desk,
+) -> None:
+    """The command that it speaks of comes later, and is begun."""
+    homes = Homes(8)
+    ids = (CommandId(f"h-{n}") for n in range(99))
+    at_home = next(x for x in ids if homes.home(x) == desk.partition.partition)
+    desk.partition.homes = homes
+    value = json.dumps(SEND | {"commandId": at_home}).encode()
+    handed = handing.encode(Message(value, 40, partition=7), "jet.state", 3, 8)
+    assert handed.key is not None
+    assert handed.value is not None
+
+    refused = await desk.take({"commandId": at_home, "type": "cancel"})
+    await intake.receive_handed(desk.partition, handed.key, handed.value)
+    await asyncio.sleep(0)
+
+    assert ("jet.events", "io.jetworker.command.rejected") in told(refused)
+    assert desk.starter.taken == [at_home]
+
+
 async def test_the_row_of_a_forgotten_one_is_taken_away_where_it_is() -> None:
     """The events topic has grown: by the id alone it would be looked for elsewhere."""
     clock = HandClock()
