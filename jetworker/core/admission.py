@@ -100,12 +100,9 @@ def _judge_send(
         return _reject(command, Rejection.UNKNOWN_ROUTE, message, "/route")
     for number, spec in enumerate(command.objects):
         if not path_allowed(spec.relative_path, route.allowed_paths):
-            return _reject(
-                command,
-                Rejection.PATH_NOT_ALLOWED,
-                "relativePath is not below the route's allowed_paths",
-                f"/objects/{number}/relativePath",
-            )
+            field = f"objects/{number}/relativePath"
+            message = f"{field}: is not below the route's allowed_paths"
+            return _reject(command, Rejection.PATH_NOT_ALLOWED, message, f"/{field}")
     return Accept(command)
 
 
@@ -162,7 +159,10 @@ def _judge_defect(command: Resolve, known: Delivery) -> Reject | Apply:
 
 
 def _unknown(command: Cancel | Resolve) -> Reject:
-    message = "no command of this id is known on this partition"
+    message = (
+        "no command of this id is known on this partition: an order is sent with the"
+        " key of its command"
+    )
     return Reject(Rejection.UNKNOWN_COMMAND, message, command.command_id)
 
 

@@ -52,7 +52,7 @@ def _data(envelope: dict[str, Any]) -> Any:
     if data is not None and encoded is None:
         return data
     if not isinstance(encoded, str) or data is not None:
-        raise _broken(path="/data", rule="or data_base64 is required, not both")
+        raise _broken(path="/data", rule="is required, or data_base64, not both")
     try:
         decoded = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as exc:

@@ -62,6 +62,10 @@ _RULES = {
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }
+_PATTERNS = {
+    ID_PATTERN: "must be 1 to 128 of A-Z a-z 0-9 . _ : -",
+    "^/": "must begin with /",
+}
 
 
 def decode(
@@ -261,6 +265,9 @@ def _rule(kind: str, message: str) -> str:
     """Say a rule in the words of the contract, not of the library."""
     if kind in _RULES:
         return _RULES[kind]
+    if kind == "string_pattern_mismatch":
+        pattern = message.partition("'")[2].rstrip("'")
+        return _PATTERNS.get(pattern, f"must match pattern '{pattern}'")
     message = message.removeprefix("Value error, ")
     return re.sub("^(Input|String|Value) should", "must", message)
 

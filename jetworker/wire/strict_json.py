@@ -1,6 +1,8 @@
 """JSON as RFC 8259 and I-JSON mean it: no duplicate keys, no NaN, no lone surrogates."""
 
 import json
+import re
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +10,9 @@ import orjson
 
 _LEAST, _MOST = -(2**63), 2**64 - 1
 _DIGITS = len(str(_LEAST))
+_GZIP = b"\x1f\x8b"
+_NO_NUMBER = re.compile("NaN|Infinity")  # a sign has been read where it stands
+_NAMED = 64  # letters of a name that the record chose: an answer is bounded
 
 
 class NotJson(ValueError):
@@ -40,10 +45,23 @@ def loads(value: bytes) -> Any:
     except orjson.JSONEncodeError as exc:
         msg = "nested too deeply"
         raise NotJson(msg) from exc
-    except ValueError as exc:
-        msg = "not JSON"
-        raise NotJson(msg) from exc
+    except orjson.JSONDecodeError as exc:
+        raise NotJson(_what_is_wrong(value, exc)) from exc
     return parsed
+
+
+def _what_is_wrong(value: bytes, exc: orjson.JSONDecodeError) -> str:
+    """Say where *value* is no JSON and what is to be done, without what it says."""
+    if value.startswith(_GZIP):
+        return "not JSON: compressed (gzip); only Kafka's own compression is read"
+    try:
+        value.decode()
+    except UnicodeDecodeError as found:
+        return f"not JSON: not UTF-8 at byte {found.start + 1}"
+    if _NO_NUMBER.match(exc.doc, exc.pos):
+        place = f"line {exc.lineno} column {exc.colno}"
+        return f"not JSON: NaN and Infinity are no numbers: {place}"
+    return f"not JSON: {exc}"
 
 
 def _without_blanks(value: bytes) -> bytes:
@@ -58,7 +76,8 @@ def _without_blanks(value: bytes) -> bytes:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        msg = "a key occurs twice in one object"
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        msg = f"the key {name[:_NAMED]!r} occurs twice in one object"
         raise NotJson(msg)
     return found
 

@@ -13,6 +13,7 @@ from jetworker.core.command import (
     CommandId,
     DeliveryId,
     JobId,
+    ObjectSpec,
     Reject,
     Rejection,
     Resolution,
@@ -132,6 +133,27 @@ def test_what_cannot_be_done_is_rejected_with_its_reason(
     assert isinstance(judged, Reject)
     assert judged.reason is reason
     assert judged.command_id == ID
+
+
+def test_a_path_that_is_not_allowed_is_named_by_its_place() -> None:
+    objects = (ObjectSpec("/in/a"), ObjectSpec("/out/b"))
+    route = replace(ROUTE, allowed_paths=("/in/",))
+
+    judged = admit(a_send(objects=objects), None, route, NOW)
+
+    assert isinstance(judged, Reject)
+    told = "objects/1/relativePath: is not below the route's allowed_paths"
+    assert (judged.message, judged.problems) == (
+        told,
+        (("/objects/1/relativePath", told),),
+    )
+
+
+def test_an_order_for_an_unknown_id_is_told_which_key_it_needs() -> None:
+    judged = admit(Cancel(ID), None, None, NOW)
+
+    assert isinstance(judged, Reject)
+    assert "with the key of its command" in judged.message
 
 
 def test_orders_that_fit_are_carried_out() -> None:

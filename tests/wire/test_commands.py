@@ -1,6 +1,7 @@
 """Commands are read strictly, and what is wrong is named by field and rule."""
 
 import base64
+import gzip
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -97,6 +98,50 @@ def test_what_is_no_json_object_is_invalid_json(value: bytes | None) -> None:
 
     assert (error.reason, error.problems) == (Rejection.INVALID_JSON, ())
     assert error.command_id is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"", "empty"),
+        (b'{"a": "\xe9"}', "not UTF-8 at byte 8"),
+        (json.dumps(SEND).encode("utf-16"), "not UTF-8 at byte 1"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (gzip.compress(b"{}", mtime=0), "compressed (gzip)"),
+        (b'{"a": NaN}', "NaN and Infinity are no numbers: line 1 column 7"),
+        (b'{"a": -Infinity}', "NaN and Infinity are no numbers: line 1 column 8"),
+        (b'{"a": 1,\n}', "trailing comma is not allowed: line 1 column 8"),
+        (b'{"hush": hush}', "line 1 column 10"),
+        (b'{"a": 1', "unexpected end of data: line 1 column 8"),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_json_is_told_where_and_why(value: bytes, said: str) -> None:
+    message = refused(value).message
+
+    assert message.startswith("not JSON: ")
+    assert said in message
+    assert "hush" not in message
+
+
+def test_a_key_that_occurs_twice_is_named_and_bounded() -> None:
+    long = "k" * 500
+
+    assert refused(b'{"a": {"route": 1, "b": 2, "route": 1}}').message == (
+        "the key 'route' occurs twice in one object"
+    )
+    assert refused(f'{{"{long}": 1, "{long}": 2}}'.encode()).message == (
+        f"the key '{long[:64]}' occurs twice in one object"
+    )
+
+
+def test_patterns_are_told_in_words() -> None:
+    error = refused(SEND | {"commandId": "a b", "objects": [{"relativePath": "a"}]})
+
+    assert error.problems == (
+        ("/commandId", "must be 1 to 128 of A-Z a-z 0-9 . _ : -"),
+        ("/objects/0/relativePath", "must begin with /"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,6 +345,15 @@ def test_structured_cloudevents_carry_the_command_as_their_data() -> None:
     assert refused(b"{", kind).reason is Rejection.INVALID_JSON
 
 
+def test_an_event_without_data_is_told_so_in_one_sentence() -> None:
+    envelope = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    kind = [("content-type", b"application/cloudevents+json")]
+
+    assert refused(envelope, kind).problems == (
+        ("/data", "is required, or data_base64, not both"),
+    )
+
+
 def test_a_batch_of_cloudevents_is_refused_with_the_cure() -> None:
     batch = [("content-type", b"application/cloudevents-batch+json")]
 
@@ -340,7 +394,7 @@ def test_a_frame_with_nothing_behind_it_is_no_json(value: bytes) -> None:
     with pytest.raises(InvalidRecord) as caught:
         commands.decode(value, (), max_objects=100)
 
-    assert caught.value.reject == Reject(Rejection.INVALID_JSON, "not JSON")
+    assert caught.value.reject.reason is Rejection.INVALID_JSON
 
 
 @given(st.binary(max_size=300))
