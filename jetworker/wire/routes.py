@@ -1,6 +1,8 @@
 """The routes file: YAML to routes, strict, and every mistake named by route and key."""
 
-from collections.abc import Iterable
+import difflib
+import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,6 +25,21 @@ from jetworker.wire.jet import is_jet_id
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Prefix = Annotated[str, StringConstraints(pattern="^/", max_length=1024)]
+
+
+_RULES = {
+    "missing": "is required",
+    "string_type": "must be text: put it in quotes",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must begin with /",  # the only pattern that there is
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "dict_type": "must be keys with values, as KEY: VALUE",
+    "model_type": "must be keys with values, as KEY: VALUE",
+    "tuple_type": "must be a list, as [/show/]",
+    "too_short": "must not be empty",
+}
+_MOST_AT_ONCE = 8
 
 
 class _Strict(BaseModel):
@@ -73,7 +90,7 @@ class RouteModel(_Strict):
         ),
     ] = Listing.LEARNED
     starts_at_once: Annotated[
-        Literal["auto"] | Annotated[int, Field(ge=1, le=8, strict=True)],
+        Literal["auto"] | Annotated[int, Field(ge=1, le=_MOST_AT_ONCE, strict=True)],
         Field(
             description="Starts in flight on the job at once; `auto`: more than one"
             " where files tell lost ones apart."
@@ -92,6 +109,16 @@ class RouteModel(_Strict):
     def _is_an_id(cls, value: str | None) -> str | None:
         if value is not None and not is_jet_id(value):
             msg = "not an id as Jet gives them; a name belongs into job_name"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("starts_at_once", mode="before")
+    @classmethod
+    def _is_auto_or_a_number(cls, value: object) -> object:
+        """Say in one sentence what would be a complaint of each of the two."""
+        is_number = type(value) is int and 1 <= value <= _MOST_AT_ONCE
+        if value != "auto" and not is_number:
+            msg = f"must be auto, or a whole number from 1 to {_MOST_AT_ONCE}"
             raise ValueError(msg)
         return value
 
@@ -119,6 +146,14 @@ class RoutesFile(_Strict):
     """The routes file of jetworker."""
 
     routes: Annotated[dict[Name, RouteModel], Field(min_length=1)]
+
+
+# By how deep a key of theirs lies.
+_MODELS: dict[int, tuple[str, type[BaseModel]]] = {
+    1: ("the file", RoutesFile),
+    3: ("a route", RouteModel),
+    4: ("growing_objects", GrowingModel),
+}
 
 
 def decode(text: bytes, file: str) -> dict[RouteName, Route]:
@@ -167,14 +202,26 @@ def _stated(route: Route) -> dict[str, object]:
 
 
 def _explain(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    path = [str(part) for part in problem["loc"] if part != "[key]"]
+    message = _RULES.get(problem["type"]) or re.sub(
+        "^(Input|String) should",
+        "must",
+        str(problem["msg"]).removeprefix("Value error, "),
+    )
     key, _, rest = message.partition(": ")
     if rest and key.isidentifier():
         path, message = [*path, key], rest
     if problem["type"] == "extra_forbidden":
-        message = "is not a key of a route, remove or correct it"
+        message = _unknown(path)
     return f"{'.'.join(path) or 'the file'}: {message}"
+
+
+def _unknown(path: Sequence[str]) -> str:
+    """Say of what the last of *path* is no key, and which one may be meant."""
+    of, model = _MODELS[len(path)]
+    close = difflib.get_close_matches(path[-1].lower(), model.model_fields, 1, 0.7)
+    cure = f"did you mean {close[0]}?" if close else "remove or correct it"
+    return f"is not a key of {of}, {cure}"
 
 
 def _route(name: RouteName, model: RouteModel) -> Route:

@@ -1,5 +1,6 @@
 """Snapshots come back as they were; events and answers are what the schemas say."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -424,6 +425,48 @@ def test_a_wrong_routes_file_is_named_by_file_route_and_key(
 
     assert "routes.yaml" in str(caught.value)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rutes: {a: {job_id: x}}", "rutes: is not a key of the file, did you mean"),
+        ("routes: {a: {destinaton: x}}", "of a route, did you mean destination?"),
+        ("routes: {a: {Job_Name: x}}", "did you mean job_name?"),
+        ("routes: {a: {job_name: x, colour: 1}}", "a route, remove or correct it"),
+        (
+            "routes: {a: {source: x, destination: y, growing_objects: {idle: 1s}}}",
+            "routes.a.growing_objects.idle: is not a key of growing_objects",
+        ),
+        ("routes: {a: }", "routes.a: must be keys with values"),
+        ("routes: [a]", "routes: must be keys with values"),
+        ("", "the file: must be keys with values"),
+        ("routes: {}", "routes: must not be empty"),
+        ("routes: {1: {job_name: x}}", "routes.1: must be text: put it in quotes"),
+        ("routes: {a: {job_name: 5}}", "job_name: must be text: put it in quotes"),
+        ("routes: {a: {allowed_paths: /x}}", "allowed_paths: must be a list"),
+        ("routes: {a: {allowed_paths: [x]}}", "allowed_paths.0: must begin with /"),
+        ("routes: {a: {exclusive: maybe}}", "exclusive: must be true or false"),
+        ("routes: {a: {max_active: ten}}", "max_active: must be a whole number"),
+        ("routes: {a: {max_active: 0}}", "max_active: must be greater than"),
+        ("routes: {a: {when_paused: no}}", "when_paused: must be 'wait', 'fail' or"),
+        *(
+            (
+                f"routes: {{a: {{starts_at_once: {wrong}}}}}",
+                "routes.a.starts_at_once: must be auto, or a whole number from 1 to 8",
+            )
+            for wrong in ("9", "0", "true", "many", "1.5")
+        ),
+    ],
+)
+def test_a_wrong_routes_file_is_told_in_plain_words_with_the_cure(
+    text: str, said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        routes.decode(text.encode(), "routes.yaml")
+
+    assert said in str(caught.value)
+    assert not re.search(r"should|valid |Model|literal|\[key\]", str(caught.value))
 
 
 def test_a_record_that_waited_for_jet_is_answered_and_parked_if_refused() -> None:
