@@ -301,9 +301,14 @@ class TopicsConfig(Part):
 
     @model_validator(mode="after")
     def _are_distinct(self) -> Self:
-        if len(set(self.names)) < len(self.names):
-            msg = "commands: two topics have the same name"
-            raise ValueError(msg)
+        first: dict[str, str] = {}
+        for setting in type(self).model_fields:
+            name = getattr(self, setting)
+            if name in first:
+                msg = f"{setting}: has the same name as {first[name]}: {name}"
+                raise ValueError(msg)
+            if name is not None:
+                first[name] = setting
         return self
 
     @property

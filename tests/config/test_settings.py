@@ -58,10 +58,13 @@ def test_environment_beats_secrets_beats_file(tmp_path: Path) -> None:
         ({"JETWORKER_STARTS__MAX_ATTEMPTS": "0"}, "JETWORKER_STARTS__MAX_ATTEMPTS"),
         ({"JETWORKER_STARTS__SETTLE": "0"}, "JETWORKER_STARTS__SETTLE"),
         ({"JETWORKER_LOG__LEVEL": "LOUD"}, "JETWORKER_LOG__LEVEL"),
-        ({"JETWORKER_TOPICS__EVENTS": "jet.state"}, "two topics have the same name"),
+        (
+            {"JETWORKER_TOPICS__EVENTS": "jet.state"},
+            "JETWORKER_TOPICS__STATE: has the same name as events: jet.state",
+        ),
         (
             {"JETWORKER_TOPICS__DELIVERIES": "jet.events"},
-            "two topics have the same name",
+            "JETWORKER_TOPICS__DELIVERIES: has the same name as events: jet.events",
         ),
         (
             {"JETWORKER_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
