@@ -177,7 +177,7 @@ def _policy_problems(topics: TopicsConfig, found: Mapping[str, Topic]) -> list[s
     return wrong + [
         f"{policy(name)}: set it to delete, compaction drops records and refuses those"
         " without a key"
-        for name in (topics.events, topics.dead_letters)
+        for name in (topics.commands, topics.events, topics.dead_letters)
         if name in found and found[name].is_compacted
     ]
 

@@ -185,9 +185,13 @@ def test_settings_that_may_not_be_seen_are_not_called_unwise() -> None:
     assert topics.warnings(_NAMES, hidden, _WEEK) == []
 
 
-@pytest.mark.parametrize("name", [_NAMES.events, _NAMES.dead_letters])
+@pytest.mark.parametrize("name", [_NAMES.commands, _NAMES.events, _NAMES.dead_letters])
 def test_compaction_where_records_may_have_no_key_is_wrong(name: str) -> None:
-    """Such a record could not be parked or answered, and would stop its partition."""
+    """
+    Such a record could not be parked or answered, and would stop its partition.
+
+    Of commands, one that shares its key with a later one could go unread, untold.
+    """
     assert topics.problems(_NAMES, _with(name, cleanup_policy="compact")) == [
         f"topic {name} has cleanup.policy=compact: set it to delete, compaction drops"
         " records and refuses those without a key"
