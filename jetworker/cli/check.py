@@ -14,6 +14,7 @@ from jetworker.core.command import RouteName
 from jetworker.core.errors import (
     ConfigurationError,
     JetError,
+    JetNotFound,
     JetUnavailable,
     JetworkerError,
     JobUnavailable,
@@ -104,7 +105,7 @@ async def _check_topics(config: Config, checks: _Checks) -> None:
     try:
         layout = await topics.layout(config)
     except KafkaUnavailable as exc:
-        settings_of_it = "kafka.bootstrap_servers and credentials"
+        settings_of_it = "kafka.bootstrap_servers, security_protocol and credentials"
         checks.tell("kafka", wrong=_away(exc, settings_of_it))
         return
     checks.tell("kafka")
@@ -132,11 +133,17 @@ async def _find_job(jet: JetClient, resolver: JobResolver, route: Route) -> str 
 
     One that would be created is not: a check changes nothing.
     """
-    job = await resolver.find(route)
-    if job is None:
-        return f"the job {route.job_name!r} does not exist and would be created"
-    # A listing may show a job otherwise than it shows itself.
-    return _paused(await jet.get_job(job.job_id), route)
+    try:
+        job = await resolver.find(route)
+        if job is None:
+            return f"the job {route.job_name!r} does not exist and would be created"
+        # A listing may show a job otherwise than it shows itself.
+        return _paused(await jet.get_job(job.job_id), route)
+    except JetNotFound as exc:
+        if route.job_id is None:
+            raise
+        msg = f"job_id {route.job_id!r}: Jet has no such job; see `jetworker jobs list`"
+        raise JobUnavailable(msg) from exc
 
 
 def _paused(job: JetJob, route: Route) -> str | None:

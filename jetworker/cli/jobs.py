@@ -107,7 +107,8 @@ async def set_paused(
         jobs = (await jet.list_jobs()).items
         found = [job for job in jobs if wanted in (job.job_id, job.name)]
         if len(found) != 1:
-            msg = f"job {wanted!r}: {len(found)} are called so at Jet"
+            many = "several are" if found else "none is"
+            msg = f"job {wanted!r}: {many} called so at Jet; see `jetworker jobs list`"
             raise JobUnavailable(msg)
         await jet.set_paused(found[0].job_id, paused=paused)
         # Jet's own client reads it back: the answer alone proves nothing.

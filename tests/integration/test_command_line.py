@@ -257,6 +257,7 @@ async def test_the_jet_side_is_listed_created_paused_and_resumed(
     }
     assert [each.code for each in unknown] == [1, 1]
     assert not any(each.out for each in unknown)
+    assert "job 'nowhere': none is called so at Jet" in unknown[0].err
 
 
 async def test_check_says_what_is_wrong_a_line_each(
@@ -278,7 +279,7 @@ async def test_check_says_what_is_wrong_a_line_each(
     assert [lines[each] for each in ("settings", "kafka", "token")] == ["ok"] * 3
     assert lines["topics"].startswith("ok, one broker alone has ")
     assert lines["route archive"] == "ok"
-    assert lines["route gone"] != "ok"
+    assert lines["route gone"].startswith("job_id 'job-gone': Jet has no such job")
     assert lines["route unnamed"] != "ok"
     assert not checked.err
 

@@ -426,7 +426,7 @@ async def test_check_names_paused_jobs_and_those_that_would_be_made(
     told_away = dict(line.split(": ", 1) for line in away.out.splitlines())
     assert told_away["settings"] == "ok"
     for name, of_it in {
-        "kafka": "kafka.bootstrap_servers",
+        "kafka": "kafka.bootstrap_servers, security_protocol and credentials",
         "token": "jet.base_url",
     }.items():
         assert "a worker waits until it answers" in told_away[name]
