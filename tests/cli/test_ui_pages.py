@@ -23,6 +23,7 @@ from jetworker.config.model import Config, JetConfig, KafkaConfig
 from jetworker.core.command import CommandId, RouteName
 from jetworker.core.delivery import FailedObjects, Reason, ReasonCode, State
 from jetworker.core.errors import StoreError
+from jetworker.core.finished import finish
 from jetworker.core.installation import Letter, Position, Row, Told
 from jetworker.core.lifecycle import accept
 from jetworker.core.observation import Progress, Tally
@@ -137,6 +138,7 @@ async def test_an_empty_installation_has_pages_too(ui: Ui) -> None:
     overview = await ui.text("/")
 
     assert "Nothing is held" in overview
+    assert "in the way when" not in overview
     assert "No command fits." in await ui.text("/deliveries")
     assert "There are none." in await ui.text("/dead-letters")
 
@@ -166,6 +168,7 @@ async def test_the_overview_says_what_needs_an_operator_and_why_routes_wait(
     assert "4 offsets of the commands topic not taken yet" in page
     assert "5 failed: " in page
     assert "/a.mov" in page
+    assert "1 route had something in the way when it was last told" in page
 
 
 async def test_nobody_in_the_group_is_told_as_trouble(ui: Ui) -> None:
@@ -257,6 +260,18 @@ async def test_a_delivery_s_page_tells_its_events_and_what_is_next(ui: Ui) -> No
     assert "jetworker resolve c-1 abandon" in page
     assert "<dt>partition</dt><dd>0</dd>" in page
     assert "/actions" not in page
+
+
+async def test_the_paths_that_failed_are_read_with_their_number(ui: Ui) -> None:
+    failed = FailedObjects(2, ("/a.mov", "/b.mov"))
+    ended = finish(replace(a_delivery(State.FAILED), failed_objects=failed))
+    ui.seen.installation.put(a_row("c-1", State.FAILED, at=Position(0, 7)))
+    ui.kafka.held["jet.state", 7] = AKafkaRecord(value=snapshots.encode(ended))
+
+    page = await ui.text("/deliveries/c-1")
+
+    assert "<dt>failed</dt><dd>2 objects<br>/a.mov<br>/b.mov</dd>" in page
+    assert "<dt></dt>" not in page
 
 
 async def test_what_an_event_tells_is_apart_from_each_other(ui: Ui) -> None:

@@ -127,10 +127,8 @@ class LookingPages:
         if found and found[0].value is not None:
             snapshot = snapshots.decode(found[0].value)
             place = Place(row.at.partition, snapshot, row.changed_at)
-            told, following = (
-                facts(command_id, place),
-                next_step(snapshot, self._config),
-            )
+            told = facts(command_id, place)
+            following = next_step(snapshot, self._config)
         events = await self._records(
             topics.events, self._seen.installation.events(command_id)
         )
@@ -139,7 +137,7 @@ class LookingPages:
             "delivery.html",
             version=version,
             row=row,
-            facts=told,
+            facts=_gathered(told),
             following=following,
             events=[_event(each) for each in events if _is_about(each, command_id)],
             failed=self._seen.installation.failed_objects(command_id),
@@ -208,6 +206,17 @@ def _query(request: web.Request) -> Query:
     known = asked["state"] in Group.__members__.values()
     group = Group(asked["state"]) if known else Group.ALL
     return Query(group, asked["route"], asked["reason"], asked["text"])
+
+
+def _gathered(told: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Put a line without a name to the one before, as it is read on a terminal."""
+    found: list[tuple[str, list[str]]] = []
+    for name, text in told:
+        if name:
+            found.append((name, [text]))
+        else:
+            found[-1][1].append(text)
+    return found
 
 
 def _offset(request: web.Request) -> int:
