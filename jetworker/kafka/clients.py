@@ -299,6 +299,10 @@ async def bounded(
     except ProducerFenced as exc:
         msg = f"{what}: another worker owns the partition now"
         raise Fenced(msg) from exc
+    except UnknownTopicOrPartitionError as exc:  # to whom may not see it, too
+        cure = "correct its name, run `jetworker topics create`, or allow this user to see it"
+        msg = f"{what}: Kafka shows no such topic ({type(exc).__name__}): {cure}"
+        raise NotAllowed(msg) from exc
     except _REFUSED as exc:
         msg = f"{what}: {type(exc).__name__}: {exc}"
         raise NotAllowed(msg) from exc

@@ -484,3 +484,25 @@ async def test_without_kafka_a_command_says_where_none_answered_in_one_line(
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "jetworker: opening a reader: no broker answers at 127.0.0.1:9\n"
+
+
+async def test_a_topic_that_is_not_there_is_named_with_the_cure(
+    system: System,
+) -> None:
+    system.changes = {
+        "JETWORKER_TOPICS__EVENTS": "gone.events",
+        "JETWORKER_TOPICS__STATE": "gone.state",
+    }
+    asked = {
+        "gone.events": [
+            await run(system, "watch"),
+            await run(system, "send", "archive", "/a", "--wait"),
+        ],
+        "gone.state": [await run(system, "list"), await run(system, "explain", "x")],
+    }
+
+    for topic, told in asked.items():
+        for each in told:
+            assert each.code == 1
+            assert f"the partitions of {topic}: Kafka shows no such topic" in each.err
+            assert "run `jetworker topics create`" in each.err
