@@ -89,6 +89,33 @@ async def test_what_was_shown_before_a_restart_is_shown_after_it(
     assert after == before
 
 
+async def test_what_was_created_before_a_restart_stays_in_the_ledger(
+    tmp_path: Path,
+) -> None:
+    """Or an audit by it would say that Jet never made what was delivered."""
+    data = tmp_path / "data"
+    async with sandboxes.site(tmp_path, data=data) as site:
+        write(site.source, FILES)
+        own = await site.start("/0", "/1")
+        await site.finished(own)
+        job = (await site.job()).rpartition("/")[2]
+        body = {"job": job, "objects": [{"relativePath": "/2"}]}
+        await site.ask("POST", "/_sandbox/deliveries", body)
+        before = (await site.ledger())["creations"]
+
+    async with sandboxes.site(tmp_path, data=data) as site:
+        after = (await site.ledger())["creations"]
+        await site.start("/3")
+        last = (await site.ledger())["creations"][-1]
+
+    told = ("deliveryId", "objects", "job", "time", "foreign")
+    assert [[each[name] for name in told] for each in after] == [
+        [each[name] for name in told] for each in before
+    ]
+    assert [each["foreign"] for each in after] == [False, True]
+    assert last["objects"] == ["/3"]
+
+
 async def test_without_a_data_folder_nothing_is_remembered(tmp_path: Path) -> None:
     async with sandboxes.site(tmp_path) as site:
         job = await site.job()

@@ -1,6 +1,6 @@
 """The operations of Jet's API: functions of the world and a call, without HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -142,16 +142,24 @@ class Operations:
         """Start a delivery and write its creation down; without *entry* it is foreign."""
         specs = [_spec(place, each) for place, each in enumerate(objects)]
         delivery = self._world.start(job, specs, foreign=entry is None)
+        self._write_down(delivery, entry)
+        return delivery
+
+    def write_down(self, restored: Iterable[Delivery]) -> None:
+        """Write down what earlier runs created; their requests are forgotten."""
+        for delivery in restored:
+            self._write_down(delivery, None)
+
+    def _write_down(self, delivery: Delivery, entry: Request | None) -> None:
         self._ledger.creation(
             delivery.created_on,
-            job=job.job_id,
+            job=delivery.job_id,
             deliveryId=delivery.delivery_id,
-            objects=[spec.relative_path for spec in specs],
+            objects=[spec.relative_path for spec in delivery.objects],
             request=entry.n if entry else None,
             connection=entry.connection if entry else None,
-            foreign=entry is None,
+            foreign=delivery.is_foreign,
         )
-        return delivery
 
     def get_delivery(self, call: Call) -> Json:
         """GET /v1/jobs/{jobId}/deliveries/{deliveryId}."""

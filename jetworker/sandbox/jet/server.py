@@ -62,6 +62,7 @@ class Sandbox:
         self._tokens = Tokens(self._settings, clock)
         self._operations = Operations(self.world, self.ledger, self._tokens)
         self.world.open()
+        self._operations.write_down(self.world.restored)
         app = web.Application(client_max_size=32 << 20)
         for method, path, operation in _ROUTES:
             app.router.add_route(method, path, self._handler(operation))

@@ -49,6 +49,7 @@ class World:
             )
             for name, folder in settings.profiles.items()
         }
+        self.restored: list[Delivery] = []  # of earlier runs, in the order they came
         self._journal = Journal(settings.data)
         self.notifier = Notifier()
         self._engine = Engine(
@@ -211,17 +212,18 @@ class World:
     def _restore_delivery(self, job: Job, entry: dict[str, Any]) -> None:
         delivery_id = DeliveryId(entry["deliveryId"])
         created, changed = times_of(entry)
-        delivery = job.deliveries.setdefault(
-            delivery_id,
-            Delivery(
+        if delivery_id not in job.deliveries:
+            made = Delivery(
                 delivery_id,
                 job.job_id,
                 tuple(ObjectSpec(**spec) for spec in entry["objects"]),
                 created,
                 changed,
                 is_foreign=entry["foreign"],
-            ),
-        )
+            )
+            job.deliveries[delivery_id] = made
+            self.restored.append(made)
+        delivery = job.deliveries[delivery_id]
         delivery.changed_on = changed
         state = DeliveryState(entry["state"])
         delivery.state = state if state.is_final else DeliveryState.CREATED
