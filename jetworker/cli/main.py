@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from jetworker.cli.exit_codes import CONFIGURATION, FAILED, OK, REJECTED
+from jetworker.core.command import Rejection
 from jetworker.core.errors import ConfigurationError, JetworkerError
 from jetworker.wire.listed_state import ListedState
 
@@ -44,7 +45,7 @@ RouteOption = Annotated[str | None, typer.Option("--route")]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="A duration, as 24h.", metavar="D")
 ]
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Its code.")]
+ReasonOption = Annotated[Rejection | None, typer.Option("--reason", help="Its code.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -220,6 +220,14 @@ def test_a_line_of_cells_has_no_tab_and_no_end_but_its_own() -> None:
     assert piped.stderr == f"jetworker: {SHOWN}\n"
 
 
+@pytest.mark.parametrize("does", ["list", "replay"])
+def test_a_misspelt_reason_is_no_reason_of_which_there_are_none(does: str) -> None:
+    told = CliRunner().invoke(cli, ["dead-letters", does, "--reason", "invalid_jsn"])
+
+    assert told.exit_code == 2
+    assert "'invalid_json'" in told.output
+
+
 def test_a_free_threaded_python_is_refused_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
