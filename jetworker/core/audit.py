@@ -485,7 +485,14 @@ def judge_creations(
     """
     ours = [each for each in made if not each.is_foreign]
     verdict.checked |= {CREATED: 0, MADE: 0}
-    paths = {r.command_id: r.paths for r in history.commands if r.paths}
+    refused = {
+        (e.data["partition"], e.data["offset"])
+        for e in history.events
+        if e.kind == "command.rejected"
+    }
+    # What was refused may have an id that is another's; what was not has the last word.
+    records = sorted(history.commands, key=lambda each: each.place not in refused)
+    paths = {r.command_id: r.paths for r in records if r.paths}
     accepted = {e.command_id for e in history.events if e.kind == "delivery.accepted"}
     allowed = Counter(paths[each] for each in accepted if each in paths)
     for objects, number in Counter(each.paths for each in ours).items():

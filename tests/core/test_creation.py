@@ -1,5 +1,7 @@
 """What Jet's ledger shows that no topic can: a second creation, or somebody else's."""
 
+from dataclasses import replace
+
 import pytest
 
 from jetworker.core.audit import (
@@ -65,3 +67,23 @@ def test_a_ledger_without_creations_is_no_proof() -> None:
     judge_creations(verdict, History(()), ())
 
     assert {CREATED, MADE} <= set(verdict.unchecked)
+
+
+def test_what_a_refused_record_asks_for_is_not_what_its_id_was_accepted_for() -> None:
+    """A conflict has the id of a command, and other objects."""
+    conflict = EventRow(
+        "command.rejected",
+        "c-1",
+        0,
+        {"partition": 0, "offset": 9, "reason": {"code": "conflict"}},
+    )
+    also_refused = replace(
+        HISTORY,
+        events=(*HISTORY.events, conflict),
+        commands=(*HISTORY.commands, CommandRow(0, 9, "c-1", b"", paths=("/other",))),
+    )
+    verdict = Verdict()
+
+    judge_creations(verdict, also_refused, GOOD)
+
+    assert verdict.violations == []
