@@ -8,6 +8,7 @@ is written down here, until aiokafka asks for it itself.
 """
 
 import asyncio
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, ClassVar
 from uuid import UUID
@@ -35,6 +36,7 @@ from typing_extensions import override
 
 _NONE = UUID(int=0)
 _PATIENCE = 3.0  # seconds, until the next broker is asked
+_GRACE = 1.0  # seconds, for the others once one has answered
 _NOT_THERE = (
     KafkaConnectionError,
     NodeNotReadyError,
@@ -164,16 +166,59 @@ async def ask(client: AIOKafkaClient, topic: str) -> str | None:
 
 
 async def count(client: AIOKafkaClient, *topics: str) -> tuple[int, ...]:
-    """Return how many partitions topics have now; raises aiokafka's errors."""
+    """
+    Return how many partitions topics have now; raises aiokafka's errors.
+
+    All brokers are asked, and who shows most is right: any may be late to know of a
+    growth, of which a publisher knows already by another.
+    """
     try:
-        answer = await _answer(client, _MetadataRequest(*topics))
+        answers = await _answers(client, _MetadataRequest(*topics))
     except NotImplementedError:  # a broker before 2.8
         await client.force_metadata_update()
         return tuple(
             len(client.cluster.partitions_for_topic(topic) or ()) for topic in topics
         )
-    found = {topic[1]: topic for topic in answer.topics}
-    for topic in topics:
-        if found[topic][0]:
-            raise for_code(found[topic][0])
-    return tuple(len(found[topic][4]) for topic in topics)
+    found = [{topic[1]: topic for topic in answer.topics} for answer in answers]
+    return tuple(_most(topic, [each[topic] for each in found]) for topic in topics)
+
+
+def _most(topic: str, shown: Sequence[Any]) -> int:
+    """Return the most partitions that a broker shows of a topic, if any knows of it."""
+    counts = [len(each[4]) for each in shown if not each[0]]
+    if not counts:
+        raise for_code(shown[0][0])(topic)
+    return max(counts)
+
+
+async def _answers(client: AIOKafkaClient, request: _MetadataRequest) -> list[Any]:
+    """Ask all brokers at once; who is slow is not waited for when others have answered."""
+    clock = asyncio.get_running_loop().time
+    nodes = {broker.nodeId for broker in client.cluster.brokers()}
+    left = {
+        asyncio.ensure_future(client.send(node, request))
+        for node in nodes or {client.get_random_node()}
+    }
+    asked, until = tuple(left), clock() + _PATIENCE
+    answers: list[Any] = []
+    failure: BaseException = TimeoutError()
+    try:
+        while left and (seconds := until - clock()) > 0:
+            done, left = await asyncio.wait(
+                left, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            for each in done:
+                # What aiokafka cancels by itself is a broker that is away.
+                error = KafkaConnectionError() if each.cancelled() else each.exception()
+                if error is None:
+                    answers.append(each.result())
+                    until = min(until, clock() + _GRACE)
+                elif not isinstance(failure, NotImplementedError):
+                    failure = error
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    if not answers:
+        raise failure
+    return answers

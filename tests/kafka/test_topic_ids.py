@@ -1,0 +1,101 @@
+"""How many partitions topics have, where brokers do not agree or do not answer."""
+
+import asyncio
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
+
+from jetworker.kafka import topic_ids
+
+UNKNOWN = 3
+
+
+@dataclass
+class Cluster:
+    """Brokers by their number, each with how many partitions it shows, or what it does."""
+
+    shown: dict[int, int | BaseException | asyncio.Event]
+    known: int = 0
+
+    @property
+    def cluster(self) -> Any:
+        numbers = [SimpleNamespace(nodeId=each) for each in self.shown]
+        return SimpleNamespace(
+            brokers=lambda: numbers,
+            partitions_for_topic=lambda _topic: set(range(self.known)),
+        )
+
+    def get_random_node(self) -> int:
+        return 0
+
+    async def force_metadata_update(self) -> None:
+        """As it is known already."""
+
+    async def send(self, node: int, _request: Any) -> Any:
+        shown = self.shown[node]
+        if isinstance(shown, BaseException):
+            raise shown
+        if isinstance(shown, asyncio.Event):
+            await shown.wait()
+            shown = 0
+        code = 0 if shown else UNKNOWN
+        topic = (code, "commands", None, False, [None] * shown, 0)
+        return SimpleNamespace(topics=[topic])
+
+
+async def count(shown: dict[int, Any], known: int = 0) -> int:
+    client = cast("AIOKafkaClient", Cluster(shown, known))
+    (found,) = await topic_ids.count(client, "commands")
+    return found
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {0: 2, 1: 5, 2: 5},
+        {0: 5, 1: 2, 2: 2},
+        {0: KafkaConnectionError(), 1: 2, 2: 5},
+        {0: asyncio.CancelledError(), 1: 5},
+        {0: 0, 1: 5},
+    ],
+    ids=[
+        "the first is late",
+        "two are",
+        "one is away too",
+        "one is cancelled",
+        "one knows no topic yet",
+    ],
+)
+async def test_who_shows_most_is_right(shown: dict[int, Any]) -> None:
+    """A publisher may know of a growth by that one, and have placed a key by it."""
+    assert await count(shown) == 5
+
+
+async def test_who_hangs_is_not_waited_for_when_others_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topic_ids, "_GRACE", 0.01)
+
+    assert await count({0: asyncio.Event(), 1: 5}) == 5
+
+
+async def test_where_no_broker_is_there_it_is_told_why() -> None:
+    with pytest.raises(KafkaConnectionError):
+        await count({0: KafkaConnectionError(), 1: KafkaConnectionError()})
+
+
+async def test_of_brokers_that_are_too_old_the_client_knows() -> None:
+    """Also where another of them is away, whichever fails first."""
+    too_old, away = NotImplementedError(), KafkaConnectionError()
+
+    assert await count({0: too_old, 1: away}, known=4) == 4
+    assert await count({0: away, 1: too_old}, known=4) == 4
+
+
+async def test_a_topic_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(UnknownTopicOrPartitionError):
+        await count({0: 0, 1: 0})
