@@ -108,6 +108,7 @@ class StateStore:
         self._producer = producer
         self._commands = TopicPartition(kafka.topics.commands, partition)
         self._state = TopicPartition(kafka.topics.state, partition)
+        self._kafka = kafka
         self._config = kafka.config
         self._metrics = metrics
         self._clock = clock
@@ -382,6 +383,8 @@ class StateStore:
         for record in records:
             partition = self._partition(record)
             if partition is None:
+                if record.partition is not None:
+                    await self._must_be_gone(record.topic, record.partition)
                 known = await self._producer.partitions_for(record.topic)
                 partition = self._by_key(record.key, len(known))
             placed[TopicPartition(record.topic, partition)].append(record)
@@ -401,6 +404,17 @@ class StateStore:
             record.partition is not None and record.partition >= there
         )
         return None if is_gone else record.partition
+
+    async def _must_be_gone(self, topic: str, partition: int) -> None:
+        """
+        Raise StoreError where a topic has a partition that the producer does not know.
+
+        One broker told the producer, and may be late to know of a growth.
+        """
+        count = await self._kafka.count(self._producer, topic)
+        if partition < count:
+            msg = f"{topic} is shown without partition {partition}, which it has"
+            raise StoreError(msg)
 
     def _by_key(self, key: bytes | None, partitions: int) -> int:
         """Return a key's partition; what has none goes where others from here do."""

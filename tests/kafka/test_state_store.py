@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
+from jetworker.core.errors import StoreError
 from jetworker.core.resumption import Position
 from jetworker.kafka.clients import KafkaClients
 from jetworker.kafka.state_store import StateStore, Write
@@ -23,18 +26,20 @@ from tests.support.batches import records_of
 from tests.support.waiting import PATIENCE
 
 STATE = TopicsConfig().state
+EVENTS = TopicsConfig().events
 
 
 @dataclass
 class Producer:
     """Takes note of each transaction: its offsets, and the keys of its records."""
 
+    shown: range = range(6)
     offsets: list[int] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     transactions: list[tuple[list[int], list[bytes]]] = field(default_factory=list)
 
     async def partitions_for(self, _topic: str) -> set[int]:
-        return set(range(6))
+        return set(self.shown)
 
     async def begin_transaction(self) -> None:
         self.offsets, self.keys = [], []
@@ -47,7 +52,7 @@ class Producer:
     async def send_batch(
         self, batch: BatchBuilder, _topic: str, *, partition: int
     ) -> "asyncio.Future[Any]":
-        assert partition == 0
+        assert partition in self.shown
         self.keys += [each.key for each in records_of(batch)]
         done = asyncio.get_running_loop().create_future()
         done.set_result(SimpleNamespace(offset=0))
@@ -58,11 +63,24 @@ class Producer:
         self.transactions.append((self.offsets, self.keys))
 
 
+class Brokers(KafkaClients):
+    """All of them; who shows most shows so many partitions."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            KafkaConfig(bootstrap_servers="none", group_id="g"), TopicsConfig()
+        )
+        self._most = most
+
+    @override
+    async def count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        assert topic == EVENTS
+        return self._most
+
+
 @asynccontextmanager
-async def committing(producer: Producer) -> AsyncIterator[StateStore]:
-    kafka = KafkaClients(
-        KafkaConfig(bootstrap_servers="none", group_id="g"), TopicsConfig()
-    )
+async def committing(producer: Producer, most: int = 6) -> AsyncIterator[StateStore]:
+    kafka = Brokers(most)
     theirs = cast(AIOKafkaProducer, producer)
     store = StateStore(theirs, 0, kafka, Metrics(CollectorRegistry()), Clock())
     store._position = Position("g", 7, None, 6, 6, 6)  # noqa: SLF001 -- as if taken over
@@ -125,3 +143,27 @@ async def test_a_transaction_begins_with_the_offsets_only_where_they_moved() -> 
         ([], [b"c"]),
         ([9], []),
     ]
+
+
+EVENT = Write((Record(EVENTS, b"c-1", b"{}", partition=5),), None)
+
+
+async def test_events_stay_where_they_began_though_a_broker_is_late() -> None:
+    """Who tells the producer of fewer partitions may not know of a growth yet."""
+    producer = Producer(shown=range(2))
+
+    async with committing(producer, most=6) as store:
+        with pytest.raises(StoreError):
+            await store.submit(EVENT)
+
+    assert producer.transactions == []
+
+
+async def test_events_whose_partition_is_gone_go_where_their_key_leads() -> None:
+    """The events topic was made anew, with fewer partitions."""
+    producer = Producer(shown=range(2))
+
+    async with committing(producer, most=2) as store:
+        await store.submit(EVENT)
+
+    assert producer.transactions == [([], [b"c-1"])]

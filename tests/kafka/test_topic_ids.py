@@ -6,10 +6,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
+from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.kafka import topic_ids
+from jetworker.kafka.clients import KafkaClients
 
 UNKNOWN = 3
 
@@ -99,3 +102,12 @@ async def test_of_brokers_that_are_too_old_the_client_knows() -> None:
 async def test_a_topic_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(UnknownTopicOrPartitionError):
         await count({0: 0, 1: 0})
+
+
+async def test_what_a_producer_may_not_know_yet_is_asked_of_all() -> None:
+    kafka = KafkaClients(
+        KafkaConfig(bootstrap_servers="none", group_id="g"), TopicsConfig()
+    )
+    producer = SimpleNamespace(client=Cluster({0: 2, 1: 5}))
+
+    assert await kafka.count(cast("AIOKafkaProducer", producer), "commands") == 5
