@@ -505,3 +505,31 @@ ROWS = (
         first=330,
     ),
 )
+
+# Of what is wrong outside the worker: lines, gateways.
+OUTSIDE = (
+    Bug(
+        "a start that is given up is still written out",
+        "at most one delivery",
+        "jet/transport.py",
+        "            current.end()\n",
+        "",
+        first=424,
+    ),
+    Bug(
+        "Jet's clock heard from whoever answers",
+        "an intent is dated by Jet",
+        "jet/transport.py",
+        "if heard is not None and _may_be_jets(response.status_code, body):",
+        "if heard is not None:",
+        first=5,
+    ),
+    Bug(
+        "a Retry-After by one clock reckoned by another",
+        "what Jet holds back waits",
+        "jet/transport.py",
+        "told = heard.then(self._clock.monotonic()) if heard else self.jet_time\n",
+        "told = self.jet_time\n",
+        first=27,
+    ),
+)

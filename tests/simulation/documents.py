@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 _BEGINNING = ("QUEUED", "PLANNING_SOMETHING")
@@ -12,6 +14,16 @@ EPOCH = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 def now() -> datetime:
     """Return the time of the simulated world."""
     return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+def http_date(skew: float = 0.0) -> str:
+    """Return the time as HTTP writes it, by a clock that is wrong by some seconds."""
+    return _http_date(int(asyncio.get_running_loop().time() + skew))
+
+
+@lru_cache(1000)
+def _http_date(second: int) -> str:
+    return format_datetime(EPOCH + timedelta(seconds=second), usegmt=True)
 
 
 @dataclass

@@ -13,7 +13,7 @@ stay below the settle time: beyond it no protocol can help.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 from zlib import crc32
@@ -22,7 +22,10 @@ import orjson
 
 from tests.simulation.crowd import InFlight
 from tests.simulation.documents import Delivery, delivery, files, transfer
+from tests.simulation.gateway import Gateway
+from tests.simulation.line import Line, Way
 from tests.simulation.past import STATED, Past
+from tests.simulation.reply import Reply
 
 JOBS = ("job-1", "job-2", "job-3")
 _NOT_FOUND, _BELIEVED = 404, 3
@@ -53,7 +56,8 @@ class Weather:
     """
     How often what goes wrong; *slack* is the longest a start or a listing lags.
 
-    *lost_start* is the number of a start that is lost in any case.
+    *lost_start* is the number of a start that is lost in any case. *slow* are starts on
+    a slow line, *pages* answers of a gateway, where there is one.
     """
 
     lost: float = 0.0
@@ -62,6 +66,8 @@ class Weather:
     unreadable: float = 0.0
     slack: float = 0.0
     lost_start: int | None = None
+    slow: float = 0.0
+    pages: float = 0.0
 
 
 FAIR = Weather()
@@ -87,22 +93,14 @@ class Post:
         return self.answer in {"400", "401"}
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer; *is_lost*: it never arrives."""
-
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    is_lost: bool = False
-
-
 class Jet:
     """One Jet, for all simulated processes."""
 
     def __init__(self, luck: Random, past: Past | None = None) -> None:
         self.weather = FAIR
         self.past = past
+        self.line: Line | None = None
+        self.gateway: Gateway | None = None
         self.paused: set[str] = set()
         self.intent_of: Callable[[str], tuple[int, float] | None] = lambda _: None
         self.deliveries: list[Delivery] = []
@@ -129,6 +127,10 @@ class Jet:
         name = f"/somebody-else/{len(self.deliveries)}.mov"
         self._make(job_id, (None, None), [{"relativePath": name}])
 
+    def way(self) -> Way | None:
+        """Return the way of a start, if it is a slow one."""
+        return None if self.line is None else self.line.draw(self.weather.slow)
+
     def leaves(self, body: bytes) -> None:
         """Take note of how old its intent is when a start leaves its sender."""
         command_id = _asker(orjson.loads(body)["objects"])
@@ -138,17 +140,43 @@ class Jet:
             self.ages.append((command_id, age))
 
     def handle(
-        self, node: str, method: str, path: str, body: bytes, token: str
+        self,
+        node: str,
+        method: str,
+        path: str,
+        body: bytes,
+        token: str,
+        *,
+        is_slow: bool = False,
     ) -> Reply:
-        """Answer one request."""
+        """Answer one request, or let the gateway answer it; one *is_slow* is late enough."""
+        if self.gateway is None:
+            return self._handle(node, method, path, body, token, is_slow=is_slow)
+        reply = self.gateway.refuse(self.weather.pages)
+        if reply is None:
+            reply = self._handle(node, method, path, body, token, is_slow=is_slow)
+        elif method == "POST" and path != "/oauth/token":
+            self._note(node, self._asked(orjson.loads(body)["objects"]), reply)
+        return self.gateway.date(reply)
+
+    def _handle(
+        self,
+        node: str,
+        method: str,
+        path: str,
+        body: bytes,
+        token: str,
+        *,
+        is_slow: bool,
+    ) -> Reply:
         if path == "/oauth/token":
             return self._sign_in()
         if self._luck.random() < self.weather.refused / 4:
             self._tokens.clear()
         is_known = token in self._tokens
         if method == "POST":
-            job_id = path.split("/")[3]
-            return self._start(node, job_id, orjson.loads(body), is_known=is_known)
+            asked = path.split("/")[3], body
+            return self._start(node, *asked, is_known=is_known, is_slow=is_slow)
         if not is_known:
             return Reply(401, {"message": "Unauthorized"})
         if self._luck.random() < self.weather.unreadable:
@@ -162,22 +190,33 @@ class Jet:
         self._tokens.add(token)
         return Reply(200, {"access_token": token, "expires_in": 3600})
 
-    def _start(self, node: str, job_id: str, body: Any, *, is_known: bool) -> Reply:
-        """*intent_of* tells which of the command's intents is committed by now."""
-        objects = body["objects"]
-        command_id = _asker(objects)
-        intent = self.intent_of(command_id)
+    def _start(
+        self, node: str, job_id: str, body: bytes, *, is_known: bool, is_slow: bool
+    ) -> Reply:
+        objects = orjson.loads(body)["objects"]
+        asked = self._asked(objects)
         reply = Reply(401, {"message": "Unauthorized"})
         if is_known:
-            asked = (command_id, intent[0] if intent else None)
-            reply = self._begin(job_id, asked, objects)
-        answer = "lost" if reply.is_lost else str(reply.status)
-        at = asyncio.get_running_loop().time()
-        where = intent[0] if intent else None
-        self.posts.append(Post(at, command_id, node, answer, where))
+            reply = self._begin(job_id, asked, objects, is_slow=is_slow)
+        self._note(node, asked, reply)
         return reply
 
-    def _begin(self, job_id: str, asked: Asked, objects: list[Any]) -> Reply:
+    def _asked(self, objects: list[Any]) -> Asked:
+        """*intent_of* tells which of the command's intents is committed by now."""
+        command_id = _asker(objects)
+        intent = self.intent_of(command_id)
+        return command_id, intent[0] if intent else None
+
+    def _note(self, node: str, asked: Asked, reply: Reply) -> None:
+        """Take note of one start that arrived."""
+        command_id, intent = asked
+        answer = "lost" if reply.is_lost else str(reply.status)
+        at = asyncio.get_running_loop().time()
+        self.posts.append(Post(at, command_id or "", node, answer, intent))
+
+    def _begin(
+        self, job_id: str, asked: Asked, objects: list[Any], *, is_slow: bool
+    ) -> Reply:
         if job_id in self.paused:
             return Reply(400, {"message": "the job is paused"})
         dice = self._luck.random()
@@ -186,7 +225,7 @@ class Jet:
         if is_lost or dice < weather.lost:
             return self._lose(job_id, asked, objects)
         if dice < weather.lost + weather.late:
-            delay = self._luck.uniform(0.0, weather.slack / 2)
+            delay = 0.0 if is_slow else self._luck.uniform(0.0, weather.slack / 2)
             loop = asyncio.get_running_loop()
             loop.call_later(delay, self._make_lost, job_id, asked, objects)
             return self._bad(job_id, is_applied=True)

@@ -13,6 +13,7 @@ from tests.simulation.broker import Entry
 from tests.simulation.documents import Delivery, progress
 from tests.simulation.judgement import Judgement
 from tests.simulation.ledger import (
+    judge_dates,
     judge_decisions,
     judge_expiry,
     judge_posts,
@@ -95,6 +96,7 @@ def judge(world: World) -> Judgement:
     _judge_orders(judgement, world, whole)
     judge_transactions(judgement, world)
     judge_posts(judgement, world)
+    judge_dates(judgement, world)
     judge_decisions(judgement, world)
     doubted = {
         command_id

@@ -10,12 +10,13 @@ from jetworker.core.command import Origin
 from jetworker.core.delivery import Delivery, State
 from jetworker.wire import handing, positions, snapshots
 from jetworker.wire.handing import HANDED
-from tests.simulation.broker import Entry, Fate, Transaction
+from tests.simulation.broker import BEGINNING, Entry, Fate, Transaction
 from tests.simulation.documents import EPOCH
 from tests.simulation.judgement import Judgement
 from tests.simulation.world import SESSION, World
 
 LEASE = SESSION / 2 + 0.002  # broker timestamps are whole milliseconds
+_LONGEST = 20.0  # seconds from an intent to its commit, and more
 
 
 def judge_posts(judgement: Judgement, world: World) -> None:
@@ -37,6 +38,24 @@ def judge_posts(judgement: Judgement, world: World) -> None:
         is_alone = all(each in {"400", "401"} for each in earlier)
         judgement.check("an intent is sent once", is_alone, f"{about} {earlier}")
         earlier.append(post.answer)
+
+
+def judge_dates(judgement: Judgement, world: World) -> None:
+    """An intent is dated by Jet's clock, whatever other clocks say (R7)."""
+    topic = world.settings.config.topics.state
+    for number in range(world.broker.partitions[topic]):
+        for entry in world.broker.logs[TopicPartition(topic, number)].committed():
+            if snapshots.is_own(entry.key) or not entry.value or not entry.transaction:
+                continue
+            found = entry.snapshot
+            if not isinstance(found, Delivery) or found.state is not State.STARTING:
+                continue
+            assert found.intent is not None
+            assert found.intent.jet_time is not None
+            jet_time = (found.intent.jet_time - EPOCH).total_seconds()
+            late = entry.timestamp / 1000 - BEGINNING - jet_time
+            about = f"{found.command_id}: {late:.3f} s after its date"
+            judgement.check("an intent is dated by Jet", 0 <= late < _LONGEST, about)
 
 
 def judge_expiry(judgement: Judgement, world: World, doubted: set[str]) -> None:
@@ -103,9 +122,9 @@ def waited_behind_an_adopt(world: World) -> int:
     )
 
 
-def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
+def _decisions(world: World) -> Iterator[tuple[Delivery, int | None, Delivery]]:
     """
-    Yield what look-ups decided: from what, where its intent is, and to what.
+    Yield what look-ups decided: from what, where its intent is, if kept, and to what.
 
     An operator's orders come from what is held, and are not among them.
     """
@@ -129,7 +148,7 @@ def _decisions(world: World) -> Iterator[tuple[Delivery, int, Delivery]]:
                 continue
             is_again = after.state is State.CLEARED and before.state is State.UNCERTAIN
             if is_again or after.adopted:
-                yield before, intents[entry.key], after
+                yield before, intents.get(entry.key), after
 
 
 def judge_transactions(judgement: Judgement, world: World) -> None:

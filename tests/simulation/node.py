@@ -79,13 +79,14 @@ class Node:
         *,
         leave: Callable[[], None] | None = None,
         outlives: float = 4.0,
+        takes: float | None = None,
     ) -> _T:
         """
         Do something to the world, as a process does that may die at any time.
 
         *leave* is called when it is sent, and may raise. What was sent is on its way
         whether its sender is frozen or not, and even when it is dead: then for at
-        most *outlives* seconds.
+        most *outlives* seconds. It *takes* a moment, if nothing else is said.
         """
         if not self.is_responsive:
             await self.gate()
@@ -100,7 +101,10 @@ class Node:
         if leave is not None:
             leave()
         is_late = fate == "late"
-        delay = self.luck.choice((0.05, 0.5, outlives)) if is_late else self.latency()
+        if is_late:
+            delay = self.luck.choice((0.05, 0.5, outlives))
+        else:
+            delay = self.latency() if takes is None else takes
         answer = self._send(apply, delay, fate)
         if is_late:
             self.kill()

@@ -41,6 +41,8 @@ _AIMED = 0.25  # at one kind of call, in most runs
 _FATES = ("before", "after", "after", "frozen", "late", "asleep", "asleep")
 _LOST = 0.2  # of the runs end with the loss of the state
 _RARELY = 0.05  # is a start lost beside the one that a past loses
+_SLOW = 0.5  # of the starts, where the line is slow
+_PAGES = 0.2  # of the answers, where there is a gateway
 _PEACE = 0.1  # nothing is wrong there, but workers come and go
 _ORDERS = 3  # one that was resent may be lost and held again
 _STATEMENTS = {STATED: "stated", EXCLUSIVE: "exclusive"}
@@ -145,8 +147,19 @@ def _happened(world: World) -> Counter[str]:
             "of these where files are not shown": world.resolved["unfiled"],
             "orders seen behind an adopt": waited_behind_an_adopt(world),
             "deliveries of somebody else": sum(d.command_id is None for d in made),
+            **_faults(world),
         }
     )
+
+
+def _faults(world: World) -> dict[str, int]:
+    """Count what only some seeds have."""
+    line, gateway = world.jet.line, world.jet.gateway
+    return {
+        "starts that arrived after they were given up": line.late if line else 0,
+        "starts cut off on their way": line.cut if line else 0,
+        "answers by a clock that is not Jet's": gateway.answers if gateway else 0,
+    }
 
 
 def _repeated_after_growth(world: World) -> int:
@@ -229,6 +242,8 @@ def _draw_weather(world: World) -> None:
         unreadable=luck.choice((0.0, 0.1, 0.3)) * bad,
         slack=SETTLE * 0.8,
         lost_start=world.past.lost if world.past is not None and bad else None,
+        slow=_SLOW * bad,
+        pages=_PAGES * bad,
     )
     world.trouble = luck.choice((0.0, 0.0, 0.02)) * bad
 

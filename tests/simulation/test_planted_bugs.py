@@ -10,6 +10,7 @@ from tests.simulation.bugs import (
     FOUND,
     ORDERS,
     OTHERS,
+    OUTSIDE,
     PLANTED,
     ROWS,
     STATE,
@@ -22,7 +23,7 @@ ENOUGH = 400  # one that is found at once costs no more for it
 
 @pytest.mark.parametrize(
     "bug",
-    PLANTED + FOUND + OTHERS + AT_ONCE + ORDERS + STATE + EVIDENCE + ROWS,
+    PLANTED + FOUND + OTHERS + AT_ONCE + ORDERS + STATE + EVIDENCE + ROWS + OUTSIDE,
     ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from jetworker.worker.reconciliation import reconciler
 from jetworker.worker.reconciliation.job_views import JobViews
 from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
-from tests.simulation.jet import Reply
 from tests.simulation.judge import lag, records
 from tests.simulation.loop import run
 from tests.simulation.past import STATED
+from tests.simulation.reply import Reply
 from tests.simulation.world import ROUTES, SETTLE, Settings, World, configure
 
 SECRET = "/show/unreleased.mov"
@@ -189,8 +189,16 @@ def lose_answers(world: World, patch: pytest.MonkeyPatch) -> None:
     right = world.jet.handle
     lost = [each.bad for each in PLACES if each.is_lost]
 
-    def handle(node: str, method: str, path: str, body: bytes, token: str) -> Reply:
-        reply = right(node, method, path, body, token)
+    def handle(
+        node: str,
+        method: str,
+        path: str,
+        body: bytes,
+        token: str,
+        *,
+        is_slow: bool = False,
+    ) -> Reply:
+        reply = right(node, method, path, body, token, is_slow=is_slow)
         is_lost = reply.status == 200 and any(asked(bad)(body) for bad in lost)
         return Reply(0, is_lost=True) if is_lost else reply
 

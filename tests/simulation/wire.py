@@ -2,18 +2,16 @@
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
-from email.utils import format_datetime
-from functools import lru_cache
 
 import httpx
 import orjson
 from typing_extensions import override
 
 from jetworker.jet.connection import handover, leaving
-from tests.simulation.documents import EPOCH
-from tests.simulation.jet import Jet, Reply
+from tests.simulation.documents import http_date
+from tests.simulation.jet import Jet
 from tests.simulation.node import Node
+from tests.simulation.reply import Reply
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -38,6 +36,7 @@ class Transport(httpx.AsyncBaseTransport):
         operation = _operation(request)
 
         note = leaving.get()
+        way = self._jet.way() if is_start else None
 
         def leave() -> None:
             if note is not None:
@@ -46,23 +45,31 @@ class Transport(httpx.AsyncBaseTransport):
                 assert current is not None
                 current.guard()
                 current.is_done = True
+                current.way = way  # type: ignore[assignment]  # all that is asked of it
                 self._jet.leaves(content)
             early = self._held.get(operation, 0.0) - asyncio.get_running_loop().time()
             if early > 0:
                 self._jet.hasty.append(f"{node.name}: {operation} {early:.3f} s early")
 
         def apply() -> Reply:
+            if way is not None and not way.arrives(node):
+                return Reply(0, is_lost=True)
             return self._jet.handle(
                 node.name,
                 request.method,
                 request.url.raw_path.decode(),
                 content,
                 request.headers.get("authorization", "").removeprefix("Bearer "),
+                is_slow=way is not None,
             )
 
         with self._noted(request, content) if is_start else nullcontext():
             reply = await node.call(
-                label, apply, leave=leave, outlives=self._jet.weather.slack / 2
+                label,
+                apply,
+                leave=leave,
+                outlives=self._jet.weather.slack / 2,
+                takes=way.seconds if way is not None else None,
             )
             if reply.is_lost:
                 await asyncio.sleep(node.luck.choice((0.0, 60.0)))
@@ -79,11 +86,9 @@ class Transport(httpx.AsyncBaseTransport):
 
     def _hold(self, operation: str, reply: Reply) -> None:
         """Take note of what the node is told to wait for, from now on."""
-        seconds = reply.headers.get("retry-after", "")
-        if seconds.isdigit():
-            now = asyncio.get_running_loop().time()
-            until = max(self._held.get(operation, 0.0), now + int(seconds))
-            self._held[operation] = until
+        if reply.patience:
+            until = asyncio.get_running_loop().time() + reply.patience
+            self._held[operation] = max(self._held.get(operation, 0.0), until)
 
 
 def _operation(request: httpx.Request) -> str:
@@ -94,15 +99,9 @@ def _operation(request: httpx.Request) -> str:
 
 def _response(reply: Reply) -> httpx.Response:
     content = reply.body if isinstance(reply.body, str) else orjson.dumps(reply.body)
-    headers = {"date": _date(int(asyncio.get_running_loop().time()))}
+    headers = {"date": http_date()}
     response = httpx.Response(
         reply.status, content=content, headers=headers | reply.headers
     )
     response.headers.encoding = "ascii"  # found out anew at every look, else
     return response
-
-
-@lru_cache(1000)
-def _date(second: int) -> str:
-    """Return a second of the run as HTTP writes it."""
-    return format_datetime(EPOCH + timedelta(seconds=second), usegmt=True)

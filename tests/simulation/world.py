@@ -32,9 +32,11 @@ from tests.simulation.broker import BEGINNING, Broker, is_shown
 from tests.simulation.clients import SimulatedKafka
 from tests.simulation.crowd import AT_ONCE, BY_FILES, crowd
 from tests.simulation.documents import now
+from tests.simulation.gateway import Gateway
 from tests.simulation.group import Group
 from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS, Jet
+from tests.simulation.line import Line
 from tests.simulation.node import Node, current
 from tests.simulation.past import EXCLUSIVE, STATED, Past
 from tests.simulation.wire import Transport
@@ -153,10 +155,18 @@ class World:
         jet = Jet(Random(jets), past)
         made = cls(settings, luck, broker, groups, jet, growth=growth, past=past)
         made.crowd = crowd(seed, JOBS)
+        made._draw_faults(seed)
         made._remember()
         made.defects_before = made.defects()
         jet.intent_of = made.intent_of
         return made
+
+    def _draw_faults(self, seed: int) -> None:
+        """Have what only some seeds have, and no trap: chance would spoil it."""
+        if self.is_trap:
+            return
+        self.jet.line = Line.of(seed)
+        self.jet.gateway = Gateway.of(seed)
 
     def _remember(self) -> None:
         """Let the state topic know what was before."""
