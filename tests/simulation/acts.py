@@ -11,10 +11,15 @@ from aiokafka import TopicPartition
 from tests.simulation.documents import now
 from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS
+from tests.simulation.judge import told
+from tests.simulation.moves import LONELY, Moves
 from tests.simulation.node import Node
-from tests.simulation.past import STATED
+from tests.simulation.past import EXCLUSIVE, STATED
 from tests.simulation.world import GROUPS, PARTITIONS, SESSION, SETTLE, World
 
+_LATEST = 15.0
+_WAITING = {"delivery.accepted", "delivery.waiting"}
+_UNKNOWN = {"delivery.uncertain"}
 FREEZES = (0.5, SESSION - 0.5, SESSION + 3.0, SESSION + 2 * SETTLE)
 
 
@@ -248,6 +253,78 @@ async def grow(world: World, growth: Growth) -> None:
         again(world)
         await growth.pause(2.0)
     growth.by = [more]
+
+
+async def move(world: World, moves: Moves) -> None:
+    """Let routes lead to another job, while commands wait on them or are unknown."""
+    luck = moves.luck
+    for _ in range(luck.randint(1, 3)):
+        kinds = luck.choice((_WAITING, _UNKNOWN))
+        found = await _meet(world, kinds, luck.uniform(0.5, 6.0))
+        some = found or sorted(moves.leads)
+        job = moves.leads[luck.choice(some)]
+        _note_move(world, moves, moves.move(job))
+        await asyncio.sleep(luck.uniform(0.5, 4.0))
+
+
+async def strand(world: World, moves: Moves) -> None:
+    """Lose the only start on a job, and let its route lead to one that says more."""
+    luck = moves.luck
+    await asyncio.sleep(luck.uniform(0.0, 5.0))
+    world.jet.doomed.add(LONELY)
+    command = _command(luck, 301, (LONELY,))
+    command.pop("expiresAt", None)
+    world.commands.append(command)
+    world.publish(command)
+    while command["route"] not in await _meet(world, _UNKNOWN, 1.0):
+        if asyncio.get_running_loop().time() > _LATEST:
+            return
+        await asyncio.sleep(0.2)
+    moves.lead([command["route"]], STATED)
+    _note_move(world, moves, [command["route"]])
+
+
+async def divert(world: World, moves: Moves) -> None:
+    """Let starts be held back, and their routes lead elsewhere before they may go."""
+    luck = moves.luck
+    await asyncio.sleep(luck.uniform(0.0, 8.0))
+    job = luck.choice(sorted({*moves.leads.values()} - {LONELY, EXCLUSIVE}))
+    routes = [route for route, leads in moves.leads.items() if leads == job]
+    world.jet.busy.add(job)
+    for number in range(311, 315):
+        command = _command(luck, number, (job,)) | {"route": luck.choice(routes)}
+        command.pop("expiresAt", None)
+        world.commands.append(command)
+        world.publish(command)
+    now = asyncio.get_running_loop().time
+    while job in world.jet.busy and now() < _LATEST:  # noqa: ASYNC110 -- it is a state of the world, nobody's event
+        await asyncio.sleep(0.05)
+    _note_move(world, moves, moves.move(job))
+
+
+def _note_move(world: World, moves: Moves, moved: list[str]) -> None:
+    if not moved:  # another one was faster
+        return
+    world.say(f"{moved} lead to {moves.leads[moved[0]]}")
+    moves.waiting += sum(each in moved for each in _routes_with(world, _WAITING))
+    moves.unknown += sum(each in moved for each in _routes_with(world, _UNKNOWN))
+
+
+async def _meet(world: World, kinds: set[str], most: float) -> list[str]:
+    """Wait for commands of which such was told last, not too long; return their routes."""
+    end = asyncio.get_running_loop().time() + most
+    while asyncio.get_running_loop().time() < end:
+        found = _routes_with(world, kinds)
+        if found:
+            return found
+        await asyncio.sleep(0.2)
+    return []
+
+
+def _routes_with(world: World, kinds: set[str]) -> list[str]:
+    """Return the route of each command of which such was told last."""
+    last = [events[-1] for events in told(world).values()]
+    return [each.data["route"] for each in last if each.kind in kinds]
 
 
 async def pause(world: World) -> None:

@@ -506,7 +506,7 @@ ROWS = (
     ),
 )
 
-# Of what is wrong outside the worker: lines, gateways.
+# Of what is wrong outside the worker: lines, gateways, routes files.
 OUTSIDE = (
     Bug(
         "a start that is given up is still written out",
@@ -531,5 +531,22 @@ OUTSIDE = (
         "told = heard.then(self._clock.monotonic()) if heard else self.jet_time\n",
         "told = self.jet_time\n",
         first=27,
+    ),
+    Bug(
+        "what a route says of its new job believed of the old",
+        "a start is made again only where none was applied",
+        "jet/jobs.py",
+        "return job_id if known is not None and _names(known) == _names(route) else None",
+        "return job_id",
+        first=292,
+    ),
+    Bug(
+        "a start goes where its route led when its turn came",
+        "a start goes where its route leads",
+        "worker/starts/dispatcher.py",
+        "        if self._routes().get(self.name) != route:\n",
+        "        now = self._routes().get(self.name)\n"
+        "        if now is not None and now.paused:\n",
+        first=42,
     ),
 )

@@ -24,7 +24,8 @@ from tests.simulation.crowd import InFlight
 from tests.simulation.documents import Delivery, delivery, files, transfer
 from tests.simulation.gateway import Gateway
 from tests.simulation.line import Line, Way
-from tests.simulation.past import STATED, Past
+from tests.simulation.node import Node
+from tests.simulation.past import EXCLUSIVE, STATED, Past
 from tests.simulation.reply import Reply
 
 JOBS = ("job-1", "job-2", "job-3")
@@ -102,14 +103,18 @@ class Jet:
         self.line: Line | None = None
         self.gateway: Gateway | None = None
         self.paused: set[str] = set()
+        self.doomed: set[str] = set()  # jobs whose next start is lost
+        self.busy: set[str] = set()  # and those that hold it back
         self.intent_of: Callable[[str], tuple[int, float] | None] = lambda _: None
         self.deliveries: list[Delivery] = []
         self.posts: list[Post] = []
         self.hasty: list[str] = []
         self.ages: list[tuple[str, float]] = []
+        self.led_to: Callable[[Node, str], set[str]] | None = None
+        self.led: list[tuple[str, bool]] = []
         self.in_flight = InFlight()
         self.listing = {job: luck.choice(LISTINGS) for job in JOBS}
-        self.listing[STATED] = "all"
+        self.listing |= {STATED: "all", EXCLUSIVE: "all"}
         if past is not None:
             self.listing[past.job_id] = past.listing
         self._before = past.deliveries() if past is not None else []
@@ -131,9 +136,17 @@ class Jet:
         """Return the way of a start, if it is a slow one."""
         return None if self.line is None else self.line.draw(self.weather.slow)
 
-    def leaves(self, body: bytes) -> None:
-        """Take note of how old its intent is when a start leaves its sender."""
+    def leaves(self, node: Node, path: str, body: bytes) -> None:
+        """
+        Take note of how old its intent is when a start leaves its sender.
+
+        *led_to* tells where its route led, as its sender knew when the intent was written.
+        """
         command_id = _asker(orjson.loads(body)["objects"])
+        if self.led_to is not None:
+            job_id = path.split("/")[3]
+            about = f"{node.name}: {command_id} on {job_id}"
+            self.led.append((about, job_id in self.led_to(node, command_id)))
         intent = self.intent_of(command_id)
         if intent is not None:
             age = asyncio.get_running_loop().time() - intent[1]
@@ -219,9 +232,13 @@ class Jet:
     ) -> Reply:
         if job_id in self.paused:
             return Reply(400, {"message": "the job is paused"})
+        if job_id in self.busy:
+            self.busy.discard(job_id)
+            return Reply(429, {"message": "slow"}, {"retry-after": "2"})
         dice = self._luck.random()
         weather = self.weather
-        is_lost = len(self.posts) == weather.lost_start
+        is_lost = len(self.posts) == weather.lost_start or job_id in self.doomed
+        self.doomed.discard(job_id)
         if is_lost or dice < weather.lost:
             return self._lose(job_id, asked, objects)
         if dice < weather.lost + weather.late:
@@ -322,7 +339,11 @@ class Jet:
         return made
 
     def _show(self, path: str) -> Reply:
-        _, _, _, job_id, *rest = path.split("?", maxsplit=1)[0].split("/")
+        _, _, _, *named = path.split("?", maxsplit=1)[0].split("/")
+        if not named:
+            jobs = self.listing
+            return Reply(200, {"items": [{"jobId": j, "name": j} for j in jobs]})
+        job_id, *rest = named
         match rest:
             case [what, wanted]:
                 of = [d for d in self._all() if d.job_id == job_id]

@@ -13,9 +13,8 @@ from jetworker.wire.handing import HANDED
 from tests.simulation.broker import BEGINNING, Entry, Fate, Transaction
 from tests.simulation.documents import EPOCH
 from tests.simulation.judgement import Judgement
-from tests.simulation.world import SESSION, World
+from tests.simulation.world import LEASE, SESSION, World
 
-LEASE = SESSION / 2 + 0.002  # broker timestamps are whole milliseconds
 _LONGEST = 20.0  # seconds from an intent to its commit, and more
 
 
@@ -27,6 +26,8 @@ def judge_posts(judgement: Judgement, world: World) -> None:
         judgement.check("no start is sent past its lease", is_in_time, about)
     for about, is_right in world.jet.in_flight.together:
         judgement.check("what is in flight together may be", is_right, about)
+    for about, is_right in world.jet.led:
+        judgement.check("a start goes where its route leads", is_right, about)
     before: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
     for post in world.jet.posts:
         about = f"{post.node} at {post.at:.3f}: {post.command_id}"

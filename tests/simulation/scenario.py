@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from jetworker.kafka import group
 from jetworker.runtime import watchdog
-from jetworker.worker import job_locks, route_table
+from jetworker.wire import routes as wire_routes
+from jetworker.worker import job_locks
 from jetworker.worker.reconciliation.lessons import Lessons
-from tests.simulation import acts, traps
+from tests.simulation import acts, moves, traps
 from tests.simulation.broker import BEGINNING
 from tests.simulation.jet import FAIR, Weather
 from tests.simulation.judge import is_over, judge, lag, records, told
@@ -27,7 +28,6 @@ from tests.simulation.node import Node
 from tests.simulation.past import EXCLUSIVE, STATED, draw
 from tests.simulation.world import (
     GROUPS,
-    ROUTES,
     SESSION,
     SETTLE,
     Settings,
@@ -78,10 +78,10 @@ class Simulation:
 
     def __init__(self, folder: Path) -> None:
         routes = folder / "routes.yaml"
-        routes.write_text(ROUTES)
+        routes.write_text(moves.routes())
         self._settings = Settings(configure(routes))
-        # Every process reads the same file, and reading YAML is slow.
-        route_table.read = cache(route_table.read)
+        # Every process reads the same text, and reading YAML is slow.
+        wire_routes.decode = cache(wire_routes.decode)
         # Who reads is woken by what comes: more often is only for what costs nothing.
         group._POLL_MS = 500  # noqa: SLF001
         watchdog._EVERY = 5.0  # noqa: SLF001
@@ -154,11 +154,13 @@ def _happened(world: World) -> Counter[str]:
 
 def _faults(world: World) -> dict[str, int]:
     """Count what only some seeds have."""
-    line, gateway = world.jet.line, world.jet.gateway
+    line, gateway, moving = world.jet.line, world.jet.gateway, world.moves
     return {
         "starts that arrived after they were given up": line.late if line else 0,
         "starts cut off on their way": line.cut if line else 0,
         "answers by a clock that is not Jet's": gateway.answers if gateway else 0,
+        "commands waiting as their route was moved": moving.waiting if moving else 0,
+        "commands unknown as their route was moved": moving.unknown if moving else 0,
     }
 
 
@@ -298,6 +300,11 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
         happening.append(acts.crowd(world))
     if world.growth is not None:
         happening.append(acts.grow(world, world.growth))
+    if world.moves is not None:
+        happening.append(acts.move(world, world.moves))
+        if not world.is_peaceful:
+            happening.append(acts.strand(world, world.moves))
+            happening.append(acts.divert(world, world.moves))
     return happening
 
 

@@ -26,9 +26,10 @@ from jetworker.worker.starts.sender import StartSender
 from jetworker.worker.starts.starter import Starter
 from tests.simulation.judge import lag, records
 from tests.simulation.loop import run
+from tests.simulation.moves import routes as routes_text
 from tests.simulation.past import STATED
 from tests.simulation.reply import Reply
-from tests.simulation.world import ROUTES, SETTLE, Settings, World, configure
+from tests.simulation.world import SETTLE, Settings, World, configure
 
 SECRET = "/show/unreleased.mov"
 NEIGHBOURS = frozenset(f"n{number}" for number in range(100))
@@ -284,7 +285,7 @@ async def live(world: World, seen: Seen) -> None:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     routes: Path = tmp_path_factory.mktemp("world") / "routes.yaml"
-    routes.write_text(ROUTES)
+    routes.write_text(routes_text())
     seen = Seen()
 
     async def main() -> None:

@@ -46,7 +46,7 @@ class Transport(httpx.AsyncBaseTransport):
                 current.guard()
                 current.is_done = True
                 current.way = way  # type: ignore[assignment]  # all that is asked of it
-                self._jet.leaves(content)
+                self._jet.leaves(node, request.url.path, content)
             early = self._held.get(operation, 0.0) - asyncio.get_running_loop().time()
             if early > 0:
                 self._jet.hasty.append(f"{node.name}: {operation} {early:.3f} s early")

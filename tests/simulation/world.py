@@ -19,7 +19,7 @@ from typing_extensions import override
 from jetworker.cli.run import work
 from jetworker.config.load import load
 from jetworker.config.model import Config, ShutdownConfig
-from jetworker.core.delivery import State
+from jetworker.core.delivery import Delivery, State
 from jetworker.jet.client import client_on
 from jetworker.jet.connection import Connection
 from jetworker.runtime.clock import Clock
@@ -28,35 +28,25 @@ from jetworker.wire import positions
 from jetworker.wire.positions import POSITION
 from jetworker.worker.assembly import Outside, assemble
 from jetworker.worker.route_table import RouteTable
-from tests.simulation.broker import BEGINNING, Broker, is_shown
+from tests.simulation.broker import BEGINNING, Broker, Entry, is_shown
 from tests.simulation.clients import SimulatedKafka
-from tests.simulation.crowd import AT_ONCE, BY_FILES, crowd
-from tests.simulation.documents import now
+from tests.simulation.crowd import crowd
+from tests.simulation.documents import EPOCH, now
 from tests.simulation.gateway import Gateway
 from tests.simulation.group import Group
 from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS, Jet
 from tests.simulation.line import Line
+from tests.simulation.moves import LONELY, Moves
 from tests.simulation.node import Node, current
-from tests.simulation.past import EXCLUSIVE, STATED, Past
+from tests.simulation.past import Past
 from tests.simulation.wire import Transport
 
 PARTITIONS = 2
 GROUPS = ("jetworker", "renamed")
 SESSION = 3.0
 SETTLE = 4.0
-
-# Each job has two routes. Several starts at once by the key, or where files tell.
-_SAYS = {
-    STATED: ", exclusive: true, listing: complete",
-    EXCLUSIVE: ", exclusive: true",
-}
-ROUTES = "routes:\n" + "".join(
-    f"  {name}-{job}: {{job_id: {job}, starts_at_once:"
-    f" {'auto' if job == BY_FILES else AT_ONCE}{_SAYS.get(job, '')}}}\n"
-    for job in (*JOBS, EXCLUSIVE)
-    for name in ("to", "also-to")
-)
+LEASE = SESSION / 2 + 0.002  # broker timestamps are whole milliseconds
 
 
 def configure(routes: Path) -> Config:
@@ -133,6 +123,7 @@ class World:
     group_id: str = GROUPS[0]
     forgotten: int = 0
     growth: Growth | None = None
+    moves: Moves | None = None
     defects_before: float = 0.0
     past: Past | None = None
     crowd: list[dict[str, Any]] = field(default_factory=list)
@@ -167,6 +158,44 @@ class World:
             return
         self.jet.line = Line.of(seed)
         self.jet.gateway = Gateway.of(seed)
+        self.moves = Moves.of(seed, self.settings.config.routes_file.parent)
+        if self.moves is not None:
+            self.jet.led_to = self._led_to
+            self.jet.listing[LONELY] = "nothing"
+
+    def _led_to(self, node: Node, command_id: str) -> set[str]:
+        """Return where a command's route has led, as a worker knew since its intent."""
+        assert self.moves is not None
+        (route, *_) = (
+            each["route"] for each in self.commands if each["commandId"] == command_id
+        )
+        now = asyncio.get_running_loop().time()
+        entry = self._intent(command_id)
+        snapshot = None if entry is None else entry.snapshot
+        since = now - LEASE
+        if isinstance(snapshot, Delivery) and snapshot.intent is not None:
+            # It may have been written by a clock that was wrong at that time.
+            at = (snapshot.intent.written_at - EPOCH).total_seconds() - node.skew
+            since = at if since <= at <= now else since
+        return self.moves.led_to(node.name, route, since)
+
+    def _route_table(self, node: Node) -> RouteTable:
+        """Return the routes as a worker reads them."""
+        metrics, moves = self.settings.metrics, self.moves
+        if moves is None:
+            return RouteTable(self.settings.config.routes_file, metrics)
+        table = RouteTable(moves.path, metrics)
+
+        def note() -> None:
+            leads = {
+                str(name): str(route.job_id or route.job_name)
+                for name, route in table.current().items()
+            }
+            moves.knows(node.name, asyncio.get_running_loop().time(), leads)
+
+        note()
+        table.on_change(note)
+        return table
 
     def _remember(self) -> None:
         """Let the state topic know what was before."""
@@ -182,12 +211,18 @@ class World:
 
     def intent_of(self, command_id: str) -> tuple[int, float] | None:
         """Return where and when the command's last committed intent was written."""
+        entry = self._intent(command_id)
+        if entry is None:
+            return None
+        return entry.offset, entry.timestamp / 1000 - BEGINNING
+
+    def _intent(self, command_id: str) -> Entry | None:
         key = command_id.encode()
         for state in self._known_at(key):
             for entry in reversed(self.broker.logs[state].entries):
                 is_its = entry.key == key and entry.value and is_shown(entry)
                 if is_its and entry.snapshot.state is State.STARTING:
-                    return entry.offset, entry.timestamp / 1000 - BEGINNING
+                    return entry
         return None
 
     def _known_at(self, key: bytes) -> list[TopicPartition]:
@@ -267,7 +302,7 @@ class World:
                 clock,
                 metrics,
             ),
-            RouteTable(config.routes_file, metrics),
+            self._route_table(node),
             clock,
             metrics,
         )
