@@ -12,6 +12,7 @@ from tests.simulation.documents import now
 from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS
 from tests.simulation.judge import told
+from tests.simulation.late import LateBroker
 from tests.simulation.moves import LONELY, Moves
 from tests.simulation.node import Node
 from tests.simulation.past import EXCLUSIVE, STATED
@@ -325,6 +326,21 @@ def _routes_with(world: World, kinds: set[str]) -> list[str]:
     """Return the route of each command of which such was told last."""
     last = [events[-1] for events in told(world).values()]
     return [each.data["route"] for each in last if each.kind in kinds]
+
+
+async def overlook(world: World, growth: Growth, late: LateBroker) -> None:
+    """Lose a start on a job of ours alone, while new partitions start others on it."""
+    luck = late.luck
+    while not growth.is_over:  # noqa: ASYNC110 -- it is a state of the world, nobody's event
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(luck.uniform(1.0, 8.0))
+    world.jet.doomed.add(EXCLUSIVE)
+    for number in range(401, 408):
+        command = _command(luck, number, (EXCLUSIVE,))
+        command.pop("expiresAt", None)
+        world.commands.append(command)
+        world.publish(command)
+        await asyncio.sleep(luck.uniform(0.0, 1.0))
 
 
 async def pause(world: World) -> None:

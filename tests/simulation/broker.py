@@ -20,6 +20,7 @@ from aiokafka.errors import ProducerFenced
 
 from jetworker.wire.events import ReadEvent, read
 from jetworker.wire.snapshots import Snapshot, decode
+from tests.simulation.late import LateBroker
 from tests.simulation.node import current
 
 BEGINNING = 1_800_000_000
@@ -146,6 +147,7 @@ class Broker:
             for topic, count in partitions.items()
             for n in range(count)
         }
+        self.late: LateBroker | None = None
         self.topic_ids = {topic: f"{topic}-1" for topic in partitions}
         self.offsets: dict[TopicPartition, int] = {}
         self.groups: defaultdict[str, dict[TopicPartition, int]] = defaultdict(dict)
@@ -184,9 +186,19 @@ class Broker:
 
     def grow(self, topic: str, partitions: int) -> None:
         """Give a topic more partitions."""
+        if self.late is not None:
+            now = asyncio.get_running_loop().time()
+            self.late.miss(topic, self.partitions[topic], now)
         for number in range(self.partitions[topic], partitions):
             self.logs[TopicPartition(topic, number)] = Log()
         self.partitions[topic] = partitions
+
+    def shown(self, topic: str) -> int:
+        """Return how many partitions a topic has, as one of the brokers knows."""
+        count = self.partitions[topic]
+        if self.late is None:
+            return count
+        return self.late.show(topic, count, asyncio.get_running_loop().time())
 
     def empty(self, topic: str) -> None:
         """Delete a topic and make it anew."""

@@ -506,7 +506,7 @@ ROWS = (
     ),
 )
 
-# Of what is wrong outside the worker: lines, gateways, routes files.
+# Of what is wrong outside the worker: lines, gateways, routes files, brokers.
 OUTSIDE = (
     Bug(
         "a start that is given up is still written out",
@@ -548,5 +548,29 @@ OUTSIDE = (
         "        now = self._routes().get(self.name)\n"
         "        if now is not None and now.paused:\n",
         first=42,
+    ),
+    Bug(
+        "what a late broker does not show counted and not begun",
+        "every valid command is accepted",
+        "kafka/ownership.py",
+        "        if len(kept) < partitions:\n",
+        "        if not kept:\n",
+        first=140,
+    ),
+    Bug(
+        "what a late broker does not show is nobody's",
+        "a delivery is bound to one command, and to one only",
+        "worker/reconciliation/bindings.py",
+        "            if of <= max(at_least, len(latest)):\n                return latest\n",
+        "            return latest\n",
+        first=140,
+    ),
+    Bug(
+        "a late broker believed of the events topic",
+        "events of one command are on one partition",
+        "kafka/state_store.py",
+        "        if partition < count:\n",
+        "        if partition < 0:\n",
+        first=76,
     ),
 )

@@ -36,7 +36,7 @@ class Reader:
         if isinstance(what, TopicPartition):
             self._positions = {what: 0}
         else:
-            count = broker.partitions[what]
+            count = broker.shown(what)
             self._positions = {TopicPartition(what, n): 0 for n in range(count)}
 
     def assignment(self) -> set[TopicPartition]:
@@ -158,7 +158,7 @@ class GroupMember:
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         """Return the partitions that a topic has."""
-        return set(range(self._broker.partitions[topic]))
+        return set(range(self._broker.shown(topic)))
 
     def assignment(self) -> set[TopicPartition]:
         """Return what it was given."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 ONE_IN = 8
-_WHICH = 4  # no seed that a planted bug begins at is of this residue
+_WHICH = 4
 
 
 @dataclass

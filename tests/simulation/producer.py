@@ -56,7 +56,7 @@ class Producer:
 
     async def partitions_for(self, topic: str) -> set[int]:
         """Return a topic's partitions."""
-        return set(range(self._broker.partitions[topic]))
+        return set(range(self._broker.shown(topic)))
 
     async def begin_transaction(self) -> None:
         """Nothing yet: the first call to the broker begins it."""

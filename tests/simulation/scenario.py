@@ -154,13 +154,15 @@ def _happened(world: World) -> Counter[str]:
 
 def _faults(world: World) -> dict[str, int]:
     """Count what only some seeds have."""
-    line, gateway, moving = world.jet.line, world.jet.gateway, world.moves
+    line, gateway, late = world.jet.line, world.jet.gateway, world.broker.late
+    moving = world.moves
     return {
         "starts that arrived after they were given up": line.late if line else 0,
         "starts cut off on their way": line.cut if line else 0,
         "answers by a clock that is not Jet's": gateway.answers if gateway else 0,
         "commands waiting as their route was moved": moving.waiting if moving else 0,
         "commands unknown as their route was moved": moving.unknown if moving else 0,
+        "answers of a broker that is late": late.shown if late else 0,
     }
 
 
@@ -219,6 +221,8 @@ async def _live(world: World) -> None:
     """A storm in which anything may happen, then a calm in which all must end."""
     world.is_peaceful = world.luck.random() < _PEACE and not world.is_trap
     _draw_weather(world)
+    if world.is_peaceful:
+        world.broker.late = None  # who is told of fewer partitions begins anew
     fate = _fate(world)
     for _ in range(1 if world.is_trap else world.luck.randint(1, 3)):
         world.spawn(fate)
@@ -300,6 +304,9 @@ def _happening(world: World, fate: Fate) -> list[Awaitable[None]]:
         happening.append(acts.crowd(world))
     if world.growth is not None:
         happening.append(acts.grow(world, world.growth))
+        late = world.broker.late
+        if late is not None and not world.is_peaceful:
+            happening.append(acts.overlook(world, world.growth, late))
     if world.moves is not None:
         happening.append(acts.move(world, world.moves))
         if not world.is_peaceful:

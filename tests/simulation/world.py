@@ -36,6 +36,7 @@ from tests.simulation.gateway import Gateway
 from tests.simulation.group import Group
 from tests.simulation.growth import Growth
 from tests.simulation.jet import JOBS, Jet
+from tests.simulation.late import LateBroker
 from tests.simulation.line import Line
 from tests.simulation.moves import LONELY, Moves
 from tests.simulation.node import Node, current
@@ -158,6 +159,7 @@ class World:
             return
         self.jet.line = Line.of(seed)
         self.jet.gateway = Gateway.of(seed)
+        self.broker.late = LateBroker.of(seed)
         self.moves = Moves.of(seed, self.settings.config.routes_file.parent)
         if self.moves is not None:
             self.jet.led_to = self._led_to
