@@ -121,8 +121,9 @@ async def test_a_delivery_is_followed_from_its_start_to_its_end(
 
 
 async def test_a_transfer_in_progress_is_listed_with_its_delivery(
-    jet: JetClient, job: JetJob
+    side: Side, jet: JetClient, job: JetJob
 ) -> None:
+    await side.take_minutes()
     delivery = await start(jet, job)
 
     async def is_listed() -> bool:

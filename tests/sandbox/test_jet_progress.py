@@ -4,16 +4,20 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from jetworker.sandbox.jet.settings import JobSeed
+from tests.support.jet import site as sandboxes
 from tests.support.jet.site import Document, Site, tree, write
 from tests.support.waiting import until
 
 DATA = Random(5).randbytes(300_000)
 BATCH = ["QUEUED", "SCHEDULED", "IN_PROGRESS"]
+RESTS = 3.0  # seconds
 
 
 def clock() -> float:
@@ -173,24 +177,27 @@ async def test_a_deleted_job_stops_and_leaves_nothing_half_done(site: Site) -> N
     await until(lambda: tree(site.target) == {}, "the half file to be removed")
 
 
-async def test_a_growing_file_is_followed_until_it_rests(site: Site) -> None:
-    place = site.source / "live.ts"
-    place.write_bytes(DATA[:1000])
-    delivery = await site.start("/live.ts", job="grow")
+async def test_a_growing_file_is_followed_until_it_rests(tmp_path: Path) -> None:
+    """The job waits for so long a rest that no busy machine is taken for one."""
+    growing = JobSeed("grow", "Source", "Target", growing_idle_seconds=RESTS)
+    async with sandboxes.site(tmp_path, jobs=(growing,)) as site:
+        place = site.source / "live.ts"
+        place.write_bytes(DATA[:1000])
+        delivery = await site.start("/live.ts", job="grow")
 
-    for size in (1000, 90_000, 90_001):
-        await until(moved(site, delivery, size - 1), f"{size} bytes to arrive")
-        assert (await site.ask("GET", delivery))["state"] == "IN_PROGRESS"
-        with place.open("ab") as growing:
-            growing.write(DATA[size : 90_000 if size == 1000 else size + 1])
-    rested = clock()
-    done = await site.finished(delivery)
+        for size in (1000, 90_000, 90_001):
+            await until(moved(site, delivery, size - 1), f"{size} bytes to arrive")
+            assert (await site.ask("GET", delivery))["state"] == "IN_PROGRESS"
+            with place.open("ab") as more:
+                more.write(DATA[size : 90_000 if size == 1000 else size + 1])
+        rested = clock()
+        done = await site.finished(delivery)
 
-    assert clock() - rested > 0.3  # the job waits for 0.4 s of rest
-    assert counts(done) == (1, 90_002)
-    assert tree(site.target) == {"/live.ts": DATA[:90_002]}
-    (transfer,) = await site.transfers(delivery)
-    assert transfer["options"] == {"areGrowingObjects": True}
+        assert clock() - rested > 0.9 * RESTS
+        assert counts(done) == (1, 90_002)
+        assert tree(site.target) == {"/live.ts": DATA[:90_002]}
+        (transfer,) = await site.transfers(delivery)
+        assert transfer["options"] == {"areGrowingObjects": True}
 
 
 async def test_without_growing_objects_a_file_is_copied_as_it_was(site: Site) -> None:

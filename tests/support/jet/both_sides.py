@@ -52,6 +52,9 @@ class Side(Protocol):
     async def fail_one(self, delivery_id: str) -> None:
         """Let the object MISSING of this delivery fail."""
 
+    async def take_minutes(self) -> None:
+        """Let what is started from now on take longer than any test."""
+
 
 @dataclass
 class FakeSide:
@@ -78,6 +81,9 @@ class FakeSide:
 
     async def fail_one(self, delivery_id: str) -> None:
         self.server.deliveries[delivery_id].failed = 1
+
+    async def take_minutes(self) -> None:
+        self.server.seconds = 600.0
 
     def _once(self, operation: str, what: web.Response | str) -> None:
         waiting = [what]
@@ -116,6 +122,9 @@ class SandboxSide:
 
     async def fail_one(self, delivery_id: str) -> None:
         """MISSING is missing."""
+
+    async def take_minutes(self) -> None:
+        await self.site.tune(bandwidth=250)
 
 
 @asynccontextmanager
