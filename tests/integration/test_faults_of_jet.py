@@ -51,10 +51,19 @@ async def test_answers_that_are_none_end_nothing(system: System) -> None:
     assert await metric(worker, rf'{requests}{{operation=.*,outcome="500"}}') > 0
 
 
+async def end_after_a_listing(system: System) -> None:
+    """Let what goes on end when a listing was asked for."""
+    await until(lambda: system.jet.count("list_transfers"), "a listing")
+    system.jet.seconds = 0.3
+    for each in system.jet.deliveries.values():
+        each.seconds = 0.3
+
+
 @pytest.mark.parametrize("status", [404, 500])
 async def test_a_jet_that_lists_no_transfers_hides_no_end(
     system: System, status: int
 ) -> None:
+    system.jet.seconds = 3600
     system.jet.fault = lambda operation, _: (
         web.Response(status=status) if operation == "list_transfers" else None
     )
@@ -62,10 +71,10 @@ async def test_a_jet_that_lists_no_transfers_hides_no_end(
     commands = [a_command(f"n-{n}") for n in range(2)]
 
     await system.publish(*commands)
-    events = await system.terminal(2, seconds=15)
+    await end_after_a_listing(system)
+    events = await system.terminal(2)
 
     judge(events, commands, system.jet)
-    assert system.jet.count("list_transfers")
 
 
 async def test_a_transfer_that_is_listed_for_ever_hides_no_end(system: System) -> None:
@@ -76,24 +85,32 @@ async def test_a_transfer_that_is_listed_for_ever_hides_no_end(system: System) -
         items = [each.transfer() | going_on for each in server.deliveries.values()]
         return web.json_response({"items": items})
 
+    system.jet.seconds = 3600
     system.jet.fault = list_all
     await (await system.worker(JETWORKER_POLLING__MAX_INTERVAL="300ms")).ready()
     commands = [a_command(f"l-{n}") for n in range(3)]
 
     await system.publish(*commands)
-    events = await system.terminal(3, seconds=30)
+    await end_after_a_listing(system)
+    events = await system.terminal(3)
 
     judge(events, commands, system.jet)
 
 
 async def test_an_unknown_state_is_in_progress_and_warned_of(system: System) -> None:
     worker = await (await system.worker()).ready()
+
+    def teleport(_operation: str) -> None:
+        """Before anybody can ask how it ends."""
+        for each in system.jet.deliveries.values():
+            each.end_state = "TELEPORTING"
+
+    system.jet.on_applied = teleport
     await system.publish(a_command("u-1"))
-    await until(lambda: system.jet.deliveries, "a start")
-    (made,) = system.jet.deliveries.values()
-    made.end_state = "TELEPORTING"
 
     await until(lambda: "TELEPORTING" in worker.log.read_text(), "a warning")
+    system.jet.on_applied = lambda _operation: None
+    (made,) = system.jet.deliveries.values()
     told = {event.kind for event in await system.events()}
     assert await metric(worker, "jetworker_jet_unknown_states_total") > 0
     made.end_state = "COMPLETED"
