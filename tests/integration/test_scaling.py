@@ -13,10 +13,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from tests.support.invariants import judge
-from tests.support.operating import audited
+from tests.support.operating import audited, grow_topics
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
@@ -96,22 +95,12 @@ async def test_scaling_out_and_in_stops_the_work_only_shortly(system: System) ->
     assert "delivery.uncertain" not in {event.kind for event in events}
 
 
-async def grow(system: System, topic: str, partitions: int) -> None:
-    """Give a topic more partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka)
-    await admin.start()
-    try:
-        await admin.create_partitions({topic: NewPartitions(partitions)})
-    finally:
-        await admin.close()
-
-
 async def test_new_partitions_wait_until_the_state_topic_has_grown_too(
     system: System,
 ) -> None:
     worker = await (await system.worker()).ready()
     topics = system.config.topics
-    await grow(system, topics.commands, system.partitions + 1)
+    await grow_topics(system, system.partitions + 1, topics.commands)
     await until(
         lambda: f"{topics.state} has no partition 4" in worker.log.read_text(),
         "a line that says what to do",
@@ -126,7 +115,7 @@ async def test_new_partitions_wait_until_the_state_topic_has_grown_too(
     }
     before = await system.terminal(20 - len(waiting))
     metrics = (await worker.get("/metrics")).text
-    await grow(system, topics.state, system.partitions + 1)
+    await grow_topics(system, system.partitions + 1, topics.state)
     events = await system.terminal(20)
 
     judge(events, commands, system.jet)
@@ -146,7 +135,7 @@ async def test_events_stay_on_their_partition_when_their_topic_has_grown(
     await system.publish(*before)
     await until(lambda: len(system.jet.deliveries) == 12, "twelve deliveries")
 
-    await grow(system, system.config.topics.events, 2 * system.partitions + 1)
+    await grow_topics(system, 2 * system.partitions + 1, system.config.topics.events)
     await worker.stop()
     await (await system.worker()).ready()
     system.jet.seconds = 0.3

@@ -54,11 +54,22 @@ async def remake(system: System, topic: str) -> None:
 
 
 async def grow(system: System, partitions: int, *names: str) -> None:
-    """Give topics more partitions."""
+    """Give topics of commands and state more partitions."""
+    await grow_topics(system, partitions, *names)
+    system.partitions = partitions
+
+
+async def grow_topics(system: System, partitions: int, *names: str) -> None:
+    """Give topics more partitions, and wait until the broker shows them to a publisher."""
     async with administrating(system) as admin:
         more = {name: NewPartitions(partitions) for name in names}
         await admin.create_partitions(more)
-    system.partitions = partitions
+
+        async def are_shown() -> bool:
+            shown = await admin.describe_topics(list(names))
+            return all(len(each["partitions"]) == partitions for each in shown)
+
+        await until(are_shown, f"{partitions} partitions of {', '.join(names)}")
 
 
 async def cut(system: System, begins: Mapping[int, int]) -> None:
