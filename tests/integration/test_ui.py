@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import forked
 from tests.support.system import System, a_command
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,7 @@ async def ui(system: System, *options: str) -> AsyncIterator[httpx.AsyncClient]:
             await until(lambda: _is_ready(http), "a page that has read everything")
             yield http
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0, log.read_text()
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0, log.read_text()
     finally:
         if process.returncode is None:
             process.kill()
@@ -70,7 +70,10 @@ async def test_the_page_shows_the_installation_and_an_order_is_carried_out(
             lambda: _shows(http, "/", 'role="cell">0, 1, 2, 3</span>'), "the member"
         )
         assert await _shows(http, "/", "no-such-name", "job_unavailable")
-        assert await _shows(http, "/dead-letters", "unknown_route", "odd-1")
+        await until(
+            lambda: _shows(http, "/dead-letters", "unknown_route", "odd-1"),
+            "the dead letter",
+        )
         assert await _shows(
             http, "/deliveries/done-1", "delivery.accepted", "delivery.completed"
         )
