@@ -12,7 +12,7 @@ from tests.support import forked
 from tests.support.command_line import JETWORKER, run, started
 from tests.support.jet.fake_server import JetServer, refuse_starts
 from tests.support.system import System, a_command
-from tests.support.terminal import see
+from tests.support.terminal import Seen, see
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.integration
@@ -202,33 +202,50 @@ async def test_a_terminal_shows_bars_in_units_and_ends_with_a_sentence(
     system: System,
 ) -> None:
     await (await system.worker()).ready()
-    system.jet.seconds = 3.0
     folder = system.folder / "London"
     folder.mkdir()
     (folder / "known.mov").write_bytes(bytes(2_500_000))
     send = (*JETWORKER, "send", "archive", "--wait")
     wrong = (*send, "/wrong.mov", "--size", "10", "--id", "wrong")
+    of_known = r"known .* [\d.]+ MB of 2\.5 MB .*in_progress"
+    of_wrong = r"wrong .* [\d.]+ MB .*in_progress"
 
-    known = await see(
-        (*send, "/known.mov", "--stat", str(folder), "--id", "known"), system.environ
+    known = await seen_going_on(
+        system,
+        (*send, "/known.mov", "--stat", str(folder), "--id", "known"),
+        of_known,
     )
-    unknown = await see((*send, "/a.mov", "--id", "unknown"), system.environ)
+    unknown = await seen_going_on(
+        system, (*send, "/a.mov", "--id", "unknown"), r"unknown .*in_progress"
+    )
     system.jet.object_bytes = 2_250_000
-    more = await see(wrong, system.environ)
+    more = await seen_going_on(system, wrong, of_wrong)
     lines = await see((*wrong, "--json"), system.environ)
     system.jet.fault = refuse_starts
     bad = await see((*send, "/a.mov", "--id", "bad"), system.environ)
 
     assert [each.code for each in (known, unknown, more, lines, bad)] == [0, 0, 0, 0, 1]
-    assert re.search(r"known .* [\d.]+ MB of 2\.5 MB .*in_progress", known.text)
+    assert re.search(of_known, known.text)
     assert re.search(r"\nknown completed: 1 object, 2\.5 MB in [\d.]+ s\n$", known.text)
     assert " of " not in unknown.text
     assert "B of 10 bytes" not in more.text
-    assert re.search(r"wrong .* [\d.]+ MB .*in_progress", more.text)
+    assert re.search(of_wrong, more.text)
     assert [json.loads(line)["state"] for line in lines.text.splitlines()] == [
         "completed"
     ]
     assert re.search(r"\nbad failed \(rejected_by_jet\): .*403.*\n$", bad.text)
+
+
+async def seen_going_on(system: System, arguments: tuple[str, ...], shown: str) -> Seen:
+    """See a command whose deliveries end when the terminal has shown this (a pattern)."""
+    system.jet.seconds = 10.0
+
+    def end_what_is_shown(text: str) -> None:
+        if re.search(shown, text):
+            for each in system.jet.deliveries.values():
+                each.seconds = 0.0
+
+    return await see(arguments, system.environ, drawn=end_what_is_shown)
 
 
 async def test_the_jet_side_is_listed_created_paused_and_resumed(
