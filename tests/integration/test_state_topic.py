@@ -28,7 +28,9 @@ from tests.support.operating import (
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
+
+ENDLESS = 900_000  # ms: the most that Kafka allows, by default
 
 
 async def duplicates(system: System, number: int) -> None:
@@ -351,7 +353,9 @@ async def test_an_idle_group_has_no_lag_behind_a_publisher_with_transactions(
 ) -> None:
     worker = await (await system.worker()).ready()
     producer = AIOKafkaProducer(
-        bootstrap_servers=system.kafka, transactional_id=f"{system.name}-publisher"
+        bootstrap_servers=system.kafka,
+        transactional_id=f"{system.name}-publisher",
+        transaction_timeout_ms=ENDLESS,
     )
     await producer.start()
     commands = [a_command(f"q-{n}") for n in range(4)]
@@ -403,7 +407,9 @@ async def test_a_restore_that_an_open_transaction_holds_up_is_told_with_what_to_
     await system.terminal(1)
     await worker.stop()
     foreign = AIOKafkaProducer(
-        bootstrap_servers=system.kafka, transactional_id=f"{system.name}-foreign"
+        bootstrap_servers=system.kafka,
+        transactional_id=f"{system.name}-foreign",
+        transaction_timeout_ms=ENDLESS,
     )
     await foreign.start()
     try:
