@@ -16,6 +16,7 @@ from jetworker.core.errors import ConfigurationError, LoopEnded
 from jetworker.http.server import HttpServer
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.assembly import Parts
+from tests.support.waiting import PATIENCE
 
 
 async def until_stopped(stopping: asyncio.Event) -> None:
@@ -64,7 +65,7 @@ async def test_a_loop_that_ends_before_the_stop_ends_the_process(
     made: Parts, name: str
 ) -> None:
     with pytest.raises(ExceptionGroup) as raised:
-        await asyncio.wait_for(work(made, asyncio.Event(), CONFIG), 10)
+        await asyncio.wait_for(work(made, asyncio.Event(), CONFIG), PATIENCE)
 
     (error,) = raised.value.exceptions
     assert isinstance(error, LoopEnded)
@@ -77,7 +78,7 @@ async def test_after_the_stop_all_loops_end_quietly() -> None:
     await asyncio.sleep(0)
     stopping.set()
 
-    await asyncio.wait_for(working, 10)
+    await asyncio.wait_for(working, PATIENCE)
 
 
 @pytest.mark.parametrize("host", ["0.0.0..0", "name." + "x" * 64])

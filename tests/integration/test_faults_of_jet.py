@@ -11,7 +11,7 @@ from tests.support.jet.fake_server import JetServer
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 
 async def metric(worker: WorkerProcess, series: str) -> float:

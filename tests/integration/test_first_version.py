@@ -17,7 +17,7 @@ from tests.support.stored_state import SNAPSHOTS, records
 from tests.support.system import STATED, System
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 _VERSION = "0.1.0"
 # What was told of each, the first one as its snapshot is not any more.

@@ -11,7 +11,7 @@ from tests.support.operating import audited, grow, publish, says
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 _MORE = 7
 
 

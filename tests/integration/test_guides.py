@@ -21,6 +21,7 @@ from jetworker.wire.events import Envelope
 from tests.helm.charts import objects
 from tests.support.builders import NOW, a_delivery
 from tests.support.kafka import broker as brokers
+from tests.support.waiting import PATIENCE
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,7 +39,7 @@ async def ran(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0
     return out.decode()
 
@@ -94,7 +95,7 @@ async def test_the_cookbook_s_scripts_publish_a_command_and_wait_for_its_end(
     published = (kafka, topics.commands, "order-1", "archive", "/show/ep1.mov")
     _, said = await asyncio.gather(
         ran(str(tmp_path / "publish.py"), *published),
-        ran(str(tmp_path / "wait.py"), kafka, topics.events, "order-1", "50"),
+        ran(str(tmp_path / "wait.py"), kafka, topics.events, "order-1", "200"),
     )
 
     in_vain = await asyncio.create_subprocess_exec(
@@ -102,7 +103,7 @@ async def test_the_cookbook_s_scripts_publish_a_command_and_wait_for_its_end(
         *(kafka, topics.events, "order-3", "1"),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, why = await asyncio.wait_for(in_vain.communicate(), 60)
+    _, why = await asyncio.wait_for(in_vain.communicate(), PATIENCE)
 
     assert said == "failed\n"
     assert in_vain.returncode == 1

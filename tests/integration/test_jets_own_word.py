@@ -12,7 +12,7 @@ from tests.support.jet.documents import Started
 from tests.support.jet.fake_server import JetServer
 from tests.support.system import STATED, Event, System, a_command
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 STATUSES = range(400, 500)
 NO_OBJECT = (

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.platform(
         "krb5kdc", "kadmin.local", "kinit", "krb5-config", "cc", "java"
     ),
-    pytest.mark.timeout(300),
 ]
 
 

@@ -15,7 +15,7 @@ from tests.support.kafka.proxy import END_TXN, KafkaProxy
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

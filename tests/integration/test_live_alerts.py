@@ -15,7 +15,7 @@ from tests.support.operating import says
 from tests.support.system import System, WorkerProcess, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 needs_promtool = pytest.mark.platform("promtool")
 
 # Only promtool shows that these fire, by series that are made up; why no fault here does.

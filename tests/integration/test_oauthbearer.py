@@ -20,7 +20,7 @@ from tests.support.kafka.tokens import (
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 # Of a token, in seconds. Where a machine takes longer than the short one to sign in and
 # commit, nothing ends: once it has shown what it is for, tokens are good for long.

@@ -14,7 +14,7 @@ from tests.support.odd_records import NAME, Damaged
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 MANY = 10_000
 
@@ -144,7 +144,7 @@ async def test_ten_thousand_in_a_row_stop_no_partition(system: System) -> None:
     await pour(system, [kinds[n % len(kinds)] for n in range(MANY)])
     commands = [a_command(f"well-{n}") for n in range(8)]
     await system.publish(*commands)
-    await system.terminal(len(commands), 120)
+    await system.terminal(len(commands))
 
     async def enough() -> bool:
         return len(await answers(system)) >= MANY

@@ -23,7 +23,6 @@ from tests.support.waiting import until
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.nightly,
-    pytest.mark.timeout(300),
 ]
 _MORE = 7
 

@@ -15,7 +15,7 @@ from tests.support.system import System, a_command
 from tests.support.terminal import see
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 ONLY_IN_EVENTS = {"eventType", "eventTime"}
 
@@ -46,7 +46,7 @@ async def told(system: System, command_id: str, kind: str, code: str = "") -> No
             for event in await system.events()
         )
 
-    await until(is_told, f"{kind} {code} of {command_id}", 90)
+    await until(is_told, f"{kind} {code} of {command_id}")
 
 
 async def test_a_list_shows_every_command_of_all_partitions_and_what_became_of_it(
@@ -339,7 +339,7 @@ async def test_a_letter_that_came_from_a_replay_is_replayed_by_its_position_only
         found = await run(served, "dead-letters", "list", "--json")
         return len(found.out.splitlines()) == 2
 
-    await until(is_parked_again, "the replay's own letter", 90)
+    await until(is_parked_again, "the replay's own letter")
     old, new = (await run(served, "dead-letters", "list", "--json")).lines(
         "dead-letters-list"
     )

@@ -9,7 +9,7 @@ from tests.support.operating import audited, cut, forget_group, publish
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 
 def by_number(command_id: str) -> int:

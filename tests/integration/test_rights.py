@@ -31,7 +31,7 @@ from tests.support.operating import audited, says
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 def rights(system: System, group: str | None = None) -> list[Right]:

@@ -18,7 +18,6 @@ from tests.support.system import System, a_command
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.nightly,  # 160 MB to fetch once, and half a minute to start
-    pytest.mark.timeout(600),
 ]
 
 CLIENT = "confluent-kafka[json,schemaregistry]==2.16.1"

@@ -10,7 +10,7 @@ from tests.support.invariants import judge
 from tests.support.system import Event, System, a_command
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 SECRET = "/show/unreleased.mov"
 GARBAGE = b'{"v":99,"open":"of a newer version"}'

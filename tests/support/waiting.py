@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 _SHORTEST, _LONGEST = 0.02, 0.16  # a look takes from what is waited for
-PATIENCE = 120.0  # a bound against a hang: a machine may have other things to do
+PATIENCE = 240.0  # a bound against a hang: a machine may have other things to do
 
 
 async def until(claim: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:

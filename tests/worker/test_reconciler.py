@@ -46,7 +46,7 @@ from jetworker.worker.reconciliation.reconciler import Reconciler
 from jetworker.worker.reconciliation.unexplained import Unexplained
 from tests.support.builders import JOB, NOW, SECOND, a_delivery, an_origin
 from tests.support.fakes import HandClock, OneDelivery
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 SETTLE = timedelta(seconds=0.2)
 ASKED = Asked(1, 100, None, b"")
@@ -223,7 +223,7 @@ async def running(
 
 
 async def told(*owners: OneDelivery) -> list[list[Trigger]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         for owner in owners:
             await owner.changed.wait()
     return [owner.told for owner in owners]
