@@ -174,6 +174,6 @@ ROWS = (
 
 NOTHING_AGAIN = LeftOut(
     "no absence is ever believed",
-    (("LOOKS = 3\n", "LOOKS = 1000\n"),),
+    (("LOOKS = 3  #", "LOOKS = 1000  #"),),
     world={"complete": True, "before": 3},
 )
