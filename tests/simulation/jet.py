@@ -257,7 +257,7 @@ class Jet:
         if is_applied:
             self._make_lost(job_id, asked, objects)
         if self.past is not None:
-            stranger = self.past.stranger(objects)
+            stranger = self.past.stranger(job_id, objects)
             if stranger is not None:
                 self._make(job_id, (None, None), stranger)
         return self._bad(job_id, is_applied=is_applied)

@@ -24,7 +24,8 @@ class Node:
     lives: *fate* is told each label and answers "before", "after", "frozen", "late",
     "asleep" or None. The loop runs no callback of its own while it *is_frozen*: it
     defers them. It is silent since *silent_at* when it does not answer; who is in
-    *falls_silent* is told. *skew* is by how many seconds its wall clock is wrong.
+    *falls_silent* is told. What chance freezes goes on by *thaws_at*: what arrives later
+    finds it running. *skew* is by how many seconds its wall clock is wrong.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Node:
         self._deferred: list[Callable[[], None]] = []
         self.silent_at = 0.0
         self.falls_silent: list[Callable[[], None]] = []
+        self.thaws_at = 0.0
         self.skew = 0.0
         self.is_prompt = False
 
@@ -131,7 +133,7 @@ class Node:
                 return
             if fate == "after":
                 self.kill()
-            if fate == "frozen":
+            if fate == "frozen" and loop.time() < self.thaws_at:
                 self.freeze()
             if not answer.cancelled():
                 answer.set_result(done)

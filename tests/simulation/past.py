@@ -87,9 +87,15 @@ class Past:
         is_long = self.listing == "begun" and self.luck.random() < 0.7
         made.queue(_QUEUED_FOR_LONG if is_long else self.queued)
 
-    def stranger(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-        """Return what somebody else starts when a start of these is lost, if anybody."""
-        if self.job_id != SHARED or self.luck.random() >= 0.3:
+    def stranger(
+        self, job_id: str, objects: list[dict[str, Any]]
+    ) -> list[dict[str, Any]] | None:
+        """
+        Return what somebody else starts when a start of these is lost, if anybody.
+
+        On a job that is stated to be exclusive nobody does: a route may have been moved.
+        """
+        if {self.job_id, job_id} != {SHARED} or self.luck.random() >= 0.3:
             return None
         first, size = objects[0]["relativePath"], objects[0]["sizeInBytes"]
         more = {"relativePath": "/else/more.mov", "sizeInBytes": size}

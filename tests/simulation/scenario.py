@@ -273,6 +273,7 @@ def _fate(world: World) -> Fate:
         if when in {"frozen", "asleep"}:
             seconds = luck.choice(acts.FREEZES)
             loop = asyncio.get_running_loop()
+            node.thaws_at = loop.time() + seconds
             loop.call_later(seconds, node.thaw, context=Context())
         world.say(f"{node.name} at {label}: {when}")
         return when
