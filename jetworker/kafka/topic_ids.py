@@ -10,6 +10,7 @@ is written down here, until aiokafka asks for it itself.
 import asyncio
 from collections.abc import Sequence
 from io import BytesIO
+from math import inf
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from typing_extensions import override
 
 _NONE = UUID(int=0)
 _PATIENCE = 3.0  # seconds, until the next broker is asked
-_GRACE = 1.0  # seconds, for the others once one has answered
+_GRACE = 1.0  # seconds, for each of the others once one has answered
 _NOT_THERE = (
     KafkaConnectionError,
     NodeNotReadyError,
@@ -192,27 +193,40 @@ def _most(topic: str, shown: Sequence[Any]) -> int:
 
 
 async def _answers(client: AIOKafkaClient, request: _MetadataRequest) -> list[Any]:
-    """Ask all brokers at once; who is slow is not waited for when others have answered."""
+    """
+    Ask all brokers at once; who is slow is not waited for when others have answered.
+
+    aiokafka connects to one at a time: those after one that hangs wait for it to be
+    given up, and are asked then. There may be many: all together are not waited for
+    longer than for the first answer.
+    """
     clock = asyncio.get_running_loop().time
     nodes = {broker.nodeId for broker in client.cluster.brokers()}
-    left = {
+    asked = [
         asyncio.ensure_future(client.send(node, request))
         for node in nodes or {client.get_random_node()}
-    }
-    asked, until = tuple(left), clock() + _PATIENCE
+    ]
+    left = list(asked)
     answers: list[Any] = []
     failure: BaseException = TimeoutError()
+    until = inf
     try:
-        while left and (seconds := until - clock()) > 0:
-            done, left = await asyncio.wait(
-                left, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        while left and clock() < until:
+            patience = _GRACE if answers else _PATIENCE
+            done, _ = await asyncio.wait(
+                left,
+                timeout=min(patience, until - clock()),
+                return_when=asyncio.FIRST_COMPLETED,
             )
+            if not done:
+                left.pop(0).cancel()
             for each in done:
+                left.remove(each)
                 # What aiokafka cancels by itself is a broker that is away.
                 error = KafkaConnectionError() if each.cancelled() else each.exception()
                 if error is None:
                     answers.append(each.result())
-                    until = min(until, clock() + _GRACE)
+                    until = min(until, clock() + _PATIENCE)
                 elif not isinstance(failure, NotImplementedError):
                     failure = error
     finally:
