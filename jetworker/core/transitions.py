@@ -282,7 +282,7 @@ def hold_defect(delivery: Delivery, now: datetime) -> Transition:
     message = f"the worker failed on it, which is a defect to be reported; {done}"
     reason = Reason(ReasonCode.HELD, message)
     is_told = delivery.state is State.HELD and delivery.reason == reason
-    if is_told and delivery.pending is None:
+    if is_told and delivery.pending is None and delivery.claimed is None:
         return Transition(delivery)
     is_lost = delivery.state is State.STARTING
     held = replace(

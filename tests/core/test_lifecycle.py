@@ -788,3 +788,13 @@ def test_what_a_held_one_lacks_is_kept_up_to_date_and_told_once() -> None:
 
     assert step.events == ()
     assert step.delivery.reason == Reason(ReasonCode.HELD, "something else now")
+
+
+def test_a_claim_is_given_up_by_one_that_our_code_failed_on_before() -> None:
+    """Nobody looks it up any more, and others wait for what is claimed."""
+    held = set_aside(a_delivery(State.UNCERTAIN), NOW)
+    claimed = transition(held.delivery, Claimed(OTHER), NOW, POLICY)
+
+    again = set_aside(claimed.delivery, NOW)
+
+    assert (again.delivery.claimed, again.events) == (None, ())
