@@ -380,11 +380,12 @@ class StateStore:
     ) -> dict[TopicPartition, list[Record]]:
         """Return the records of each partition, in their order."""
         placed: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
+        counted: dict[str, int] = {}
         for record in records:
             partition = self._partition(record)
             if partition is None:
                 if record.partition is not None:
-                    await self._must_be_gone(record.topic, record.partition)
+                    await self._must_be_gone(record.topic, record.partition, counted)
                 known = await self._producer.partitions_for(record.topic)
                 partition = self._by_key(record.key, len(known))
             placed[TopicPartition(record.topic, partition)].append(record)
@@ -405,14 +406,18 @@ class StateStore:
         )
         return None if is_gone else record.partition
 
-    async def _must_be_gone(self, topic: str, partition: int) -> None:
+    async def _must_be_gone(
+        self, topic: str, partition: int, counted: dict[str, int]
+    ) -> None:
         """
         Raise StoreError where a topic has a partition that the producer does not know.
 
-        One broker told the producer, and may be late to know of a growth.
+        One broker told the producer, and may be late to know of a growth. All are asked,
+        once for those topics that are *counted* then.
         """
-        count = await self._kafka.count(self._producer, topic)
-        if partition < count:
+        if topic not in counted:
+            counted[topic] = await self._kafka.count(self._producer, topic)
+        if partition < counted[topic]:
             msg = f"{topic} is shown without partition {partition}, which it has"
             raise StoreError(msg)
 

@@ -71,16 +71,20 @@ class Brokers(KafkaClients):
             KafkaConfig(bootstrap_servers="none", group_id="g"), TopicsConfig()
         )
         self._most = most
+        self.asked = 0
 
     @override
     async def count(self, producer: AIOKafkaProducer, topic: str) -> int:
         assert topic == EVENTS
+        self.asked += 1
         return self._most
 
 
 @asynccontextmanager
-async def committing(producer: Producer, most: int = 6) -> AsyncIterator[StateStore]:
-    kafka = Brokers(most)
+async def committing(
+    producer: Producer, kafka: Brokers | None = None
+) -> AsyncIterator[StateStore]:
+    kafka = kafka or Brokers(most=6)
     theirs = cast(AIOKafkaProducer, producer)
     store = StateStore(theirs, 0, kafka, Metrics(CollectorRegistry()), Clock())
     store._position = Position("g", 7, None, 6, 6, 6)  # noqa: SLF001 -- as if taken over
@@ -152,7 +156,7 @@ async def test_events_stay_where_they_began_though_a_broker_is_late() -> None:
     """Who tells the producer of fewer partitions may not know of a growth yet."""
     producer = Producer(shown=range(2))
 
-    async with committing(producer, most=6) as store:
+    async with committing(producer, Brokers(most=6)) as store:
         with pytest.raises(StoreError):
             await store.submit(EVENT)
 
@@ -163,7 +167,18 @@ async def test_events_whose_partition_is_gone_go_where_their_key_leads() -> None
     """The events topic was made anew, with fewer partitions."""
     producer = Producer(shown=range(2))
 
-    async with committing(producer, most=2) as store:
+    async with committing(producer, Brokers(most=2)) as store:
         await store.submit(EVENT)
 
     assert producer.transactions == [([], [b"c-1"])]
+
+
+async def test_brokers_are_asked_once_a_transaction_for_what_is_gone() -> None:
+    """They are asked inside of it, and its time is bounded; one may be slow to answer."""
+    producer, brokers = Producer(shown=range(2)), Brokers(most=2)
+
+    async with committing(producer, brokers) as store:
+        await asyncio.gather(*(store.submit(EVENT) for _ in range(100)))
+
+    assert producer.transactions == [([], [b"c-1"] * 100)]
+    assert brokers.asked == 1
