@@ -202,7 +202,9 @@ def _stated(route: Route) -> dict[str, object]:
 
 
 def _explain(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"] if part != "[key]"]
+    path = [str(part) for part in problem["loc"]]
+    if path[-1:] == ["[key]"] and problem["type"] != "extra_forbidden":
+        path.pop()  # it is of the name itself
     message = _RULES.get(problem["type"]) or re.sub(
         "^(Input|String) should",
         "must",

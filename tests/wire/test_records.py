@@ -400,6 +400,8 @@ routes:
             "routes: {a: {job_id: x, exclusive: true}, b: {job_id: x}}",
             "routes.b.exclusive: routes.a",
         ),
+        ('routes: {"[key]": {job_nam: x}}', "routes.[key].job_nam: is not a key"),
+        ('routes: {"[key]": {job_name: 1}}', "routes.[key].job_name: must be text"),
         ("routes: {a: {job_id: x, starts_at_once: 9}}", "routes.a.starts_at_once"),
         ("routes: {a: {job_id: x, starts_at_once: true}}", "routes.a.starts_at_once"),
         (
