@@ -155,8 +155,7 @@ class Partition:
             began, pause = self._services.clock.monotonic(), 0.0
             _forget_cancellations()
             try:
-                with only_our_cancellation("keeping a partition"):
-                    await self._live()
+                await self._live_once()
             except* Exception as group:  # noqa: BLE001 -- whatever it was, this life is over: what is not in Kafka did not happen
                 lasted = self._services.clock.monotonic() - began
                 failures = 1 if lasted > 60 else failures + 1  # noqa: PLR2004 -- a minute
@@ -165,6 +164,22 @@ class Partition:
                 pause = delay.total_seconds()
             if self._is_ours:
                 await asyncio.sleep(pause)
+
+    async def _live_once(self) -> None:
+        """
+        Live; a cancellation that is not ours is a failure as any other.
+
+        A library has its own, and one that a failed task group left behind comes out of
+        the next time-out (before Python 3.11.4): who takes it for ours ends for good,
+        without a word.
+        """
+        try:
+            await self._live()
+        except asyncio.CancelledError as exc:
+            if not self._is_ours:
+                raise
+            msg = "keeping a partition: something else has cancelled it"
+            raise StoreError(msg) from exc
 
     def _hinder(self, group: BaseExceptionGroup[Exception], delay: timedelta) -> None:
         """Say why it does not live: what lasts is said once a change, once a minute."""

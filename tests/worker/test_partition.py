@@ -125,6 +125,33 @@ async def test_what_is_given_back_while_it_fails_is_not_held_for_another_try(
     assert partition.live is None
 
 
+async def test_a_cancellation_that_is_not_ours_ends_a_life_and_not_the_partition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A time-out lets out what a task group has left behind (before Python 3.11.4)."""
+    monkeypatch.setattr(module, "_BACKOFF", Backoff(timedelta(0), timedelta(0)))
+    kafka = Kafka()
+    partition = given(monkeypatch, Store(), kafka, Gathered())
+    lives: list[int] = []
+
+    @asynccontextmanager
+    async def take_over(*_: Any) -> AsyncIterator[TakenOver]:
+        lives.append(1)
+        if len(lives) == 1:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+        yield TakenOver(cast(StateStore, Store()), {}, {}, 0)
+
+    monkeypatch.setattr(StateStore, "take_over", take_over)
+    await until(lambda: partition.live is not None, "it lives again")
+    kafka.closed.set()
+    await partition.close()
+
+    assert len(lives) == 2
+
+
 @dataclass
 class Reader:
     """A reader of the state, to which one record was handed over."""
