@@ -20,6 +20,7 @@ from tests.simulation.jet import JOBS
 from tests.simulation.past import EXCLUSIVE, STATED
 
 LONELY = "job-5"
+_ROUNDED = 1e-6  # seconds: an intent has its time in whole microseconds
 _OF, _WHICH = 31, (11, 13)  # no planted bug but its own begins there, nor is one kept
 # Each job has two routes. Several starts at once by the key, or where files tell.
 LEADS = {
@@ -96,5 +97,5 @@ class Moves:
         return {
             leads[route]
             for (_, leads), end in zip(known, ends, strict=True)
-            if end >= since
+            if end >= since - _ROUNDED
         }
