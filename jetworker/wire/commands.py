@@ -77,7 +77,8 @@ def decode(
     """
     Read one record; raises InvalidRecord, whatever the bytes are.
 
-    Messages name the field and the rule and never repeat what the record said.
+    Messages name the field and the rule and never repeat a value; names that the record
+    chose are cut short.
     """
     if value is None:
         message = "the record has no value"
