@@ -9,7 +9,7 @@ TCP_USER_TIMEOUT).
 
 Whether a start may have left is not told by the error: the transport calls a server
 that hung up a "connect timeout". It is told by the moment the connection was handed
-over, which is also the last one at which a start can be kept back: see `Handover`.
+over, and by the socket, which asks once more before the kernel gets a byte: `Handover`.
 """
 
 import asyncio
@@ -38,15 +38,52 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 @dataclass(slots=True)
 class Handover:
     """
-    The moment a request is handed its connection, directly before the first byte.
+    What a start passes on its way to the kernel, up to its last byte.
 
-    *guard* is called there and may raise: then nothing is sent. *is_done* stays
-    false as long as nothing can have left.
+    1. Its connection is there: *guard* is called, and may raise.
+    2. The kernel is given the first piece: *guard* is called again. Between the two
+       the loop may have been busy, or the process frozen, for any time. After it some
+       microseconds are left, for which nothing helps: Jet has no key to refuse by.
+    3. The kernel is given another piece, once the line has room: *is_late* is asked.
+       Who comes back after the deadline does not complete what would be applied then.
+
+    *is_done* is false as long as nothing can have left; so it is again after a
+    *refusal* at the second step.
     """
 
     guard: Callable[[], None]
+    is_late: Callable[[], bool]
     is_done: bool = False
+    refusal: Exception | None = None
     way: asyncio.Transport | None = None
+    _has_left: bool = False
+
+    def begin(self, way: asyncio.Transport | None) -> None:
+        """Take the first step; raises what *guard* raises."""
+        self.guard()
+        self.is_done, self.way = True, way
+
+    def pass_on(self) -> None:
+        """
+        Take the second or third step; raises ConnectionAbortedError.
+
+        What is sent before the first is none of the start: TLS, a word with a proxy.
+        """
+        if self.is_done and not self._has_left:
+            self._pass_first()
+        elif self._has_left and self.is_late():
+            msg = "the rest is too late"
+            raise ConnectionAbortedError(msg)
+        if self.refusal is not None:
+            raise ConnectionAbortedError(str(self.refusal)) from self.refusal
+
+    def _pass_first(self) -> None:
+        try:
+            self.guard()
+        except Exception as exc:  # noqa: BLE001 -- it is raised where the start is sent
+            self.is_done, self.refusal = False, exc
+        else:
+            self._has_left = True
 
     def end(self) -> None:
         """
@@ -190,19 +227,42 @@ class _GuardedConnector(aiohttp.TCPConnector):
         current = handover.get()
         if current is not None:
             try:
-                current.guard()
+                current.begin(connection.transport)
             except BaseException:  # whatever it was, nothing may be left half sent
                 connection.close()
                 raise
-            current.is_done = True
-            current.way = connection.transport
         return connection
+
+
+class _GuardedSocket(socket.socket):
+    """
+    The socket of one start, which asks before it gives the kernel anything.
+
+    The loop writes with these two (`asyncio.selector_events`), TLS or not.
+    """
+
+    _handover: Handover | None
+
+    @override
+    def send(self, *args: Any) -> int:
+        """Send, unless it is kept back."""
+        if self._handover is not None:
+            self._handover.pass_on()
+        return super().send(*args)
+
+    @override
+    def sendmsg(self, *args: Any) -> int:
+        """Send, unless it is kept back."""
+        if self._handover is not None:
+            self._handover.pass_on()
+        return super().sendmsg(*args)
 
 
 def _socket_factory(timeout: float) -> Callable[[Any], socket.socket]:
     def make(address: Any) -> socket.socket:
         family, kind, protocol, _, _ = address
-        made = socket.socket(family, kind, protocol)
+        made = _GuardedSocket(family, kind, protocol)
+        made._handover = handover.get()  # noqa: SLF001 -- it is made for one start
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

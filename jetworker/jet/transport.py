@@ -199,6 +199,8 @@ class Transport:
                         )
                         count(answer.status)
             except (*_FOREIGN, TimeoutError) as exc:
+                if current.refusal is not None:
+                    raise current.refusal from exc
                 said = _why(exc, self._connection.proxy)
                 return StartLost(said) if current.is_done else StartNotSent(said)
         self._obey("start_delivery", answer)
@@ -207,12 +209,13 @@ class Transport:
     @contextmanager
     def _handed_over(self, guard: Callable[[], None]) -> Iterator[Handover]:
         """Ask *guard* and the budget again at the last moment before the first byte."""
+        ends_at = self._clock.monotonic() + self._timeout
 
         def allow() -> None:
             guard()
             self._budget.check("start_delivery")
 
-        current = Handover(allow)
+        current = Handover(allow, lambda: self._clock.monotonic() > ends_at)
         reset = handover.set(current)
         try:
             yield current

@@ -1,9 +1,9 @@
 """
-Labelled points at which a test kills the worker; nothing happens in ordinary life.
+Labelled points at which a test kills or freezes the worker; else nothing happens there.
 
 A worker whose environment has `TEST_CRASH_AT` set to a label kills itself with SIGKILL
-the first time it reaches that point. The name has no `JETWORKER_` prefix: it is no
-setting.
+the first time it reaches that point; with `TEST_FREEZE_AT` it stops itself with SIGSTOP.
+The names have no `JETWORKER_` prefix: they are no settings.
 """
 
 import os
@@ -12,11 +12,12 @@ from enum import StrEnum
 
 from jetworker.core.transitions import Effect
 
-VARIABLE = "TEST_CRASH_AT"
+CRASH_AT = "TEST_CRASH_AT"
+FREEZE_AT = "TEST_FREEZE_AT"
 
 
 class Point(StrEnum):
-    """Where a worker can be killed, in the order of a delivery's life."""
+    """Where a worker can be killed or frozen, in the order of a delivery's life."""
 
     FENCED = "fenced"
     RESTORED = "restored"
@@ -47,13 +48,16 @@ _EFFECTS = {
 
 
 def reach(point: Point) -> None:
-    """Die here, if a test wants it."""
-    if os.environ.get(VARIABLE) == point:
+    """Die or stand still here, if a test wants it."""
+    if os.environ.get(CRASH_AT) == point:
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get(FREEZE_AT) == point:
+        del os.environ[FREEZE_AT]
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def reach_effect(effect: Effect) -> None:
-    """Die before an effect is performed, if a test wants it."""
+    """Die or stand still before an effect is performed, if a test wants it."""
     point = _EFFECTS.get(effect)
     if point is not None:
         reach(point)

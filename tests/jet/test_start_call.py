@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import pytest
 import stamina
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from typing_extensions import override
 
 from jetworker.config.model import JetConfig
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec
@@ -75,8 +76,21 @@ class RawServer:
             writer.close()
 
 
+class WokenClock(Clock):
+    """The clock of a process that was frozen for *away* seconds, its loop unaware of it."""
+
+    away = 0.0
+
+    @override
+    def monotonic(self) -> float:
+        """Return seconds, the frozen ones too."""
+        return super().monotonic() + self.away
+
+
 @asynccontextmanager
-async def client(port: int, seconds: float = PATIENCE) -> AsyncIterator[JetClient]:
+async def client(
+    port: int, seconds: float = PATIENCE, clock: Clock | None = None
+) -> AsyncIterator[JetClient]:
     config = JetConfig(
         base_url=f"http://127.0.0.1:{port}",
         client_id="a",
@@ -84,9 +98,9 @@ async def client(port: int, seconds: float = PATIENCE) -> AsyncIterator[JetClien
         request_timeout=timedelta(seconds=seconds),
         requests_per_second=100,
     )
-    clock, metrics = Clock(), Metrics(CollectorRegistry())
+    metrics = Metrics(CollectorRegistry())
     async with open_client(
-        config, lambda: ("a", "b"), clock, metrics, user_agent="test"
+        config, lambda: ("a", "b"), clock or Clock(), metrics, user_agent="test"
     ) as jet:
         yield jet
 
@@ -231,6 +245,26 @@ async def test_of_a_start_that_is_given_up_nothing_more_leaves(
     assert server.read - read_by_then <= 10 * SMALL
 
 
+async def test_of_a_start_whose_sender_slept_past_its_deadline_the_rest_does_not_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "_socket_factory", narrow)
+    objects = tuple(ObjectSpec(f"/{n}/" + "a" * 900) for n in range(1000))
+    server, clock = SlowReader(), WokenClock()
+    async with asyncio.TaskGroup() as tasks, client(server.port, clock=clock) as jet:
+        tasks.create_task(server.serve())
+        await jet.sign_in()
+        starting = asyncio.create_task(
+            jet.start_delivery(JobId("j"), objects, guard=lambda: None)
+        )
+        await until(lambda: server.read, "a first part of the start")
+        clock.away = PATIENCE + 1
+        found = await starting
+
+    assert found == StartLost("ClientOSError: the rest is too late")
+    assert server.read < sum(len(each.relative_path) for each in objects) / 2
+
+
 async def test_a_redirect_is_not_followed() -> None:
     moved = answer(b"", "307 Temporary Redirect", "Location: /elsewhere\r\n")
 
@@ -281,6 +315,45 @@ async def test_a_guard_that_refuses_keeps_every_byte_back() -> None:
     with pytest.raises(LeaseLost):
         await start(listen, refuse)
     assert received == []
+
+
+def refusing_the_second_time() -> Callable[[], None]:
+    """Make a guard as of a process that is frozen once its connection is there."""
+    held = iter([False])
+
+    def guard() -> None:
+        if next(held, True):
+            raise LeaseLost("too late")
+
+    return guard
+
+
+async def test_a_start_that_is_too_late_once_its_connection_is_there_is_kept_back() -> (
+    None
+):
+    received: list[bytes] = []
+    tokens = iter([TOKEN])
+
+    async def handle(reader: Reader, writer: Writer) -> None:
+        with closing(writer):
+            for token in tokens:
+                await read_request(reader)
+                writer.write(answer(token))
+                return
+            try:
+                received.append(await reader.read(1))
+            except ConnectionResetError:  # what is given up ends like this
+                received.append(b"")
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server, client(server.sockets[0].getsockname()[1]) as jet:
+        with pytest.raises(LeaseLost):
+            await jet.start_delivery(
+                JobId("j"), (ObjectSpec("/a"),), guard=refusing_the_second_time()
+            )
+        await until(lambda: received, "the end of its connection")
+
+    assert received == [b""]
 
 
 async def test_a_start_that_had_its_turn_before_a_retry_after_is_kept_back() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from jetworker.config.model import JetConfig
 from jetworker.core.command import DeliveryId, JobId, ObjectSpec
-from jetworker.core.errors import JetError
+from jetworker.core.errors import JetError, LeaseLost
 from jetworker.core.observation import (
     StartAccepted,
     StartAnswer,
@@ -35,6 +35,7 @@ from tests.jet.test_start_call import (
     answering,
     close_after_reading,
     read_request,
+    refusing_the_second_time,
 )
 from tests.support import forked
 from tests.support.forward_proxy import ForwardProxy, proxying
@@ -100,14 +101,16 @@ def a_config(jet: Jet, proxy: str | None = None, **changes: object) -> JetConfig
     )
 
 
-async def start(config: JetConfig) -> StartAnswer:
+async def start(
+    config: JetConfig, guard: Callable[[], None] = lambda: None
+) -> StartAnswer:
     """Send one start."""
     clock, metrics = Clock(), Metrics(CollectorRegistry())
     async with open_client(
         config, lambda: ("a", "b"), clock, metrics, user_agent="test"
     ) as jet:
         objects = (ObjectSpec("/a"),)
-        return await jet.start_delivery(JobId("j"), objects, guard=lambda: None)
+        return await jet.start_delivery(JobId("j"), objects, guard=guard)
 
 
 async def test_a_start_goes_through_the_proxy_with_its_credentials(
@@ -120,6 +123,21 @@ async def test_a_start_goes_through_the_proxy_with_its_credentials(
 
     assert found == StartAccepted(DeliveryId("d-1"))
     assert proxy.asked == [f"localhost:{jet.port}"] * 2  # the token, and the start
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+async def test_a_start_under_tls_that_is_too_late_once_its_connection_is_there_is_kept_back(
+    tmp_path: Path,
+    is_direct: bool,
+) -> None:
+    async with a_jet(tmp_path) as jet, proxying(ForwardProxy("me:secret")) as proxy:
+        way = proxy.url.replace("//", "//me:secret@")
+        config = a_config(jet, None if is_direct else way)
+
+        with pytest.raises(LeaseLost):
+            await start(config, refusing_the_second_time())
+
+    assert jet.starts == 0
 
 
 @pytest.mark.parametrize(

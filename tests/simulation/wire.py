@@ -43,9 +43,7 @@ class Transport(httpx.AsyncBaseTransport):
                 note()
             if is_start:
                 assert current is not None
-                current.guard()
-                current.is_done = True
-                current.way = way  # type: ignore[assignment]  # all that is asked of it
+                current.begin(way)  # type: ignore[arg-type]  # all that is asked of it
                 self._jet.leaves(node, request.url.path, content)
             early = self._held.get(operation, 0.0) - asyncio.get_running_loop().time()
             if early > 0:
