@@ -510,6 +510,14 @@ ROWS = (
 # Of what is wrong outside the worker: lines, gateways, routes files, brokers.
 OUTSIDE = (
     Bug(
+        "whether a start is too late is asked only when its connection is there",
+        "no start is sent past its lease",
+        "jet/connection.py",
+        "            self.guard()\n        except",
+        "            pass\n        except",
+        first=3,
+    ),
+    Bug(
         "a start that is given up is still written out",
         "at most one delivery",
         "jet/transport.py",

@@ -79,6 +79,7 @@ class Node:
         label: str,
         apply: Callable[[], _T],
         *,
+        enter: Callable[[], None] | None = None,
         leave: Callable[[], None] | None = None,
         outlives: float = 4.0,
         takes: float | None = None,
@@ -86,12 +87,15 @@ class Node:
         """
         Do something to the world, as a process does that may die at any time.
 
-        *leave* is called when it is sent, and may raise. What was sent is on its way
+        *enter* is called when there is a way, and *leave* when it is sent; both may raise,
+        and between the two it may be frozen, or die. What was sent is on its way
         whether its sender is frozen or not, and even when it is dead: then for at
         most *outlives* seconds. It *takes* a moment, if nothing else is said.
         """
         if not self.is_responsive:
             await self.gate()
+        if enter is not None:
+            enter()
         fate = self._fate(self, label)
         if fate == "before":
             self.kill()

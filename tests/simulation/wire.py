@@ -7,7 +7,7 @@ import httpx
 import orjson
 from typing_extensions import override
 
-from jetworker.jet.connection import handover, leaving
+from jetworker.jet.connection import Handover, handover, leaving
 from tests.simulation.documents import http_date
 from tests.simulation.jet import Jet
 from tests.simulation.node import Node
@@ -38,12 +38,17 @@ class Transport(httpx.AsyncBaseTransport):
         note = leaving.get()
         way = self._jet.way() if is_start else None
 
-        def leave() -> None:
+        def enter() -> None:
             if note is not None:
                 note()
             if is_start:
                 assert current is not None
                 current.begin(way)  # type: ignore[arg-type]  # all that is asked of it
+
+        def leave() -> None:
+            if is_start:
+                assert current is not None
+                _pass_on(current)
                 self._jet.leaves(node, request.url.path, content)
             early = self._held.get(operation, 0.0) - asyncio.get_running_loop().time()
             if early > 0:
@@ -65,6 +70,7 @@ class Transport(httpx.AsyncBaseTransport):
             reply = await node.call(
                 label,
                 apply,
+                enter=enter,
                 leave=leave,
                 outlives=self._jet.weather.slack / 2,
                 takes=way.seconds if way is not None else None,
@@ -87,6 +93,14 @@ class Transport(httpx.AsyncBaseTransport):
         if reply.patience:
             until = asyncio.get_running_loop().time() + reply.patience
             self._held[operation] = max(self._held.get(operation, 0.0), until)
+
+
+def _pass_on(current: Handover) -> None:
+    """Give the kernel the first byte, as a socket does."""
+    try:
+        current.pass_on()
+    except ConnectionAbortedError as exc:
+        raise httpx.ConnectError(str(exc)) from exc
 
 
 def _operation(request: httpx.Request) -> str:
