@@ -547,7 +547,7 @@ OUTSIDE = (
         "jet/jobs.py",
         "return job_id if known is not None and _names(known) == _names(route) else None",
         "return job_id",
-        first=292,
+        first=910,
     ),
     Bug(
         "a start goes where its route led when its turn came",
