@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.producer import sender
+from aiokafka.structs import OffsetAndMetadata
 from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
@@ -268,6 +269,18 @@ class _TransactionalProducer(AIOKafkaProducer):
         """Begin one."""
         await super().begin_transaction()  # type: ignore[no-untyped-call]  # theirs has no types
         self._heed_end()
+
+    @override
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_id: str
+    ) -> None:
+        """Add offsets; what becomes of them when nobody waits any more is kept for nobody."""
+        try:
+            await super().send_offsets_to_transaction(offsets, group_id)  # type: ignore[no-untyped-call]  # theirs has no types
+        except asyncio.CancelledError:
+            for _, _, added in self._txn_manager._pending_txn_offsets:  # noqa: SLF001 -- handed to nobody
+                added.add_done_callback(retrieve)
+            raise
 
     def heed(self) -> None:
         """Take note of what is kept for nobody, when it has failed or is closed."""

@@ -5,6 +5,9 @@ import gc
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
 
 from jetworker.core.errors import StoreError
 from jetworker.kafka.clients import KafkaClients
@@ -61,6 +64,30 @@ async def test_so_is_one_that_shows_by_the_offset_alone(
         with pytest.raises(StoreError):
             await stale.submit(Write((), offset=7))
     del stale
+    await forget()
+
+    assert complaints == []
+
+
+async def test_so_is_one_that_comes_when_who_commits_has_given_up(
+    store_kafka: KafkaClients, complaints: list[str]
+) -> None:
+    offset = {TopicPartition(store_kafka.topics.commands, 0): OffsetAndMetadata(7, "")}
+    async with store_kafka.producer("given-up") as stale:
+        async with store_kafka.producer("given-up"):
+            pass
+        await stale.begin_transaction()
+        moving = asyncio.create_task(
+            stale.send_offsets_to_transaction(offset, store_kafka.config.group_id)
+        )
+        await asyncio.sleep(0)  # the offset is handed over, and not yet sent
+        moving.cancel()
+        await asyncio.wait([moving])
+        sending = stale._sender.sender_task  # noqa: SLF001 -- it ends by the fence
+        await asyncio.wait([sending])
+        assert isinstance(sending.exception(), ProducerFenced)
+        assert moving.cancelled()
+    del stale, sending, moving
     await forget()
 
     assert complaints == []
