@@ -76,6 +76,10 @@ REFUSED: list[tuple[Any, str]] = [
         (send(expiresAt=moment), "/expiresAt")
         for moment in ("2026-12-01", "2026-12-01T00:00:00", "", 1790000000)
     ),
+    *(
+        (send(expiresAt=f"2026-12-01T00:00:00{offset}"), "/expiresAt")
+        for offset in ("+00:60", "-05:99", "+24:00")
+    ),
     (sent("/a", size=1), "/objects/0"),
     (sent("/"), "/objects/0"),
     (sent("/", isDirectory=False), "/objects/0/isDirectory"),

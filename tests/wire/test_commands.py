@@ -222,6 +222,8 @@ def test_patterns_are_told_in_words() -> None:
         ({"expiresAt": "2026-12-01"}, "/expiresAt"),
         ({"expiresAt": "2026-12-01T00:00:00"}, "/expiresAt"),
         ({"expiresAt": "2026-13-01T00:00:00Z"}, "/expiresAt"),
+        ({"expiresAt": "2026-12-01T00:00:00+00:60"}, "/expiresAt"),
+        ({"expiresAt": "2026-12-01T00:00:00+24:00"}, "/expiresAt"),
         ({"expiresAt": 1790000000}, "/expiresAt"),
     ],
 )
