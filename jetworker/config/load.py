@@ -143,6 +143,9 @@ def _names(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
 
 
 _NAMES = frozenset(_names(Config, ()))
+_GROUPS = frozenset(
+    name for name in _NAMES if any(each.startswith(f"{name}__") for each in _NAMES)
+)
 
 
 def _variables(environ: Mapping[str, str]) -> Tree:
@@ -223,9 +226,18 @@ def _without_blanks(tree: Tree, path: tuple[str, ...]) -> Tree:
 
 
 def _put(tree: Tree, path: list[str], value: str, name: str) -> None:
+    whole = variable(tuple(path))
     # Set but empty means not set: that is how templates leave an option out.
-    if value == "" and variable(tuple(path)) in _NAMES:
+    if value == "" and whole in _NAMES:
         return
+    # Here, and not once all is read: then what is below it would be told of instead.
+    if whole in _GROUPS:
+        msg = f"{name}: is a group of settings, not one"
+        raise ConfigurationError(msg)
+    above = {variable(tuple(path[:length])) for length in range(1, len(path))}
+    if above & (_NAMES - _GROUPS):
+        msg = f"{name} is not a setting{_suggest(whole)}"
+        raise ConfigurationError(msg)
     for part in path[:-1]:
         below: Any = tree.setdefault(part, {})
         if not isinstance(below, dict):

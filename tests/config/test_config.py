@@ -137,6 +137,20 @@ def test_a_suggestion_is_the_name_that_was_meant(name: str, meant: str) -> None:
     assert f"did you mean {meant}?" in refused(**{name: "x"})
 
 
+@pytest.mark.parametrize(
+    "name", ["LOG__LEVEL__X", "KAFKA__GROUP_ID__X", "ROUTES_FILE__X"]
+)
+def test_what_is_below_a_setting_is_none_itself(name: str) -> None:
+    assert f"JETWORKER_{name} is not a setting" in refused(**{name: "x"})
+
+
+def test_a_group_that_is_given_a_value_is_named_not_what_is_below_it() -> None:
+    said = "JETWORKER_KAFKA: is a group of settings, not one"
+
+    assert refused(KAFKA="x") == said
+    assert refused(LOG="x", LOG__LEVEL="INFO") == said.replace("KAFKA", "LOG")
+
+
 @pytest.mark.parametrize("name", ["TYPO", "PORTX", "SERVICE_HOSTX"])
 def test_what_is_like_nothing_is_to_be_removed(name: str) -> None:
     assert refused(**{name: "x"}) == f"JETWORKER_{name} is not a setting, remove it"

@@ -46,7 +46,11 @@ def test_environment_beats_secrets_beats_file(tmp_path: Path) -> None:
         ({"JETWORKER_POLING__MIN_INTERVAL": "2s"}, "did you mean JETWORKER_POLLING"),
         ({"JETWORKER_KAFKA__GROUP": "x"}, "JETWORKER_KAFKA__GROUP is not a setting"),
         ({"JETWORKER_TYPO": "x"}, "JETWORKER_TYPO is not a setting"),
-        ({"JETWORKER_JET": "x"}, "is not a setting: jet has none below it"),
+        ({"JETWORKER_JET": "x"}, "JETWORKER_JET: is a group of settings, not one"),
+        (
+            {"JETWORKER_TYPO": "x", "JETWORKER_TYPO__X": "x"},
+            "is not a setting: typo has none below it",
+        ),
         (
             {"JETWORKER_JET__CLIENT_SECRET": ""},
             "JETWORKER_JET__CLIENT_SECRET is required",
