@@ -121,7 +121,6 @@ def _rule(problem: Any) -> str:
     if problem["type"] == "model_type":
         return "is a group of settings, not one"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message.replace("datetime.timedelta(0)", "0")
     return re.sub("^(Input|String|Value) should", "must", message)
 
 

@@ -451,6 +451,7 @@ def test_a_wrong_routes_file_is_named_by_file_route_and_key(
         ("routes: {a: {exclusive: maybe}}", "exclusive: must be true or false"),
         ("routes: {a: {max_active: ten}}", "max_active: must be a whole number"),
         ("routes: {a: {max_active: 0}}", "max_active: must be greater than"),
+        ("routes: {a: {deadline: 0s}}", "deadline: must be greater than 0"),
         ("routes: {a: {when_paused: no}}", "when_paused: must be 'wait', 'fail' or"),
         *(
             (
@@ -468,7 +469,9 @@ def test_a_wrong_routes_file_is_told_in_plain_words_with_the_cure(
         routes.decode(text.encode(), "routes.yaml")
 
     assert said in str(caught.value)
-    assert not re.search(r"should|valid |Model|literal|\[key\]", str(caught.value))
+    assert not re.search(
+        r"should|valid |Model|literal|timedelta|\[key\]", str(caught.value)
+    )
 
 
 def test_a_record_that_waited_for_jet_is_answered_and_parked_if_refused() -> None:
