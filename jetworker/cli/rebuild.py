@@ -40,7 +40,9 @@ class Told:
     What the commands and events topics still tell.
 
     *accepted* is where the records are that a command can have been accepted from: the
-    first one on each partition that has no answer of its own.
+    first one on each partition that has no answer of its own. *told_at* is when the last
+    of its events was told, *anew_since* when the last was told of a command that had its
+    id before.
     """
 
     events: defaultdict[str, list[ReadEvent]] = field(
@@ -49,6 +51,8 @@ class Told:
     answered: set[tuple[int, int]] = field(default_factory=set)
     sends: dict[str, tuple[int, Send]] = field(default_factory=dict)
     accepted_at: dict[str, int] = field(default_factory=dict)
+    told_at: dict[str, int] = field(default_factory=dict)
+    anew_since: dict[str, int] = field(default_factory=dict)
     accepted: defaultdict[str, dict[int, int]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -88,6 +92,32 @@ class Told:
             return before
         return ReadAgain(since, ends, 1, Left.ALL).and_(before)
 
+    def note_event(self, event: ReadEvent, command_id: str, at: int) -> None:
+        """
+        Take note of what was told of a command *at* a time.
+
+        An id that was forgotten may be used anew: what was told of it before is of
+        another command, whose events may be on another partition after a growth.
+        """
+        of = self.events[command_id]
+        if event.kind == "delivery.accepted":
+            if at < self.accepted_at.get(command_id, at):
+                self._note_before(command_id, at)
+                return
+            if of:
+                self._note_before(command_id, self.told_at[command_id])
+                of.clear()
+            self.accepted_at[command_id] = at
+        elif of and of[0].partition != event.partition:
+            self._note_before(command_id, at)
+            return
+        of.append(event)
+        self.told_at[command_id] = at
+
+    def _note_before(self, command_id: str, at: int) -> None:
+        """Take note that an id was another command's *at* a time."""
+        self.anew_since[command_id] = max(at, self.anew_since.get(command_id, at))
+
     def note_taken(self, partition: int, offset: int) -> None:
         """Take note of a record that was answered: so were all before it."""
         self.taken[partition] = max(offset + 1, self.taken.get(partition, 0))
@@ -96,8 +126,11 @@ class Told:
         """
         Keep the first record of a command that was accepted, published *at* a time.
 
-        One that is younger than what it would have been answered is none of these.
+        One that is younger than what it would have been answered is none of these, nor is
+        one that is older than the end of the command that had its id before.
         """
+        if at <= self.anew_since.get(send.command_id, -1):
+            return
         self.sends.setdefault(send.command_id, (partition, send))
         if at <= self.accepted_at.get(send.command_id, -1):
             self.accepted[send.command_id].setdefault(partition, offset)
@@ -192,9 +225,7 @@ async def _told(kafka: KafkaClients, config: Config) -> Told:
             if event.kind in _ANSWERS:
                 told.answered.add((event.data["partition"], event.data["offset"]))
             elif event.command_id is not None:
-                told.events[event.command_id].append(event)
-                if event.kind == "delivery.accepted":
-                    told.accepted_at[event.command_id] = record.timestamp
+                told.note_event(event, event.command_id, record.timestamp)
     async with kafka.reader(config.topics.commands) as consumer:
         partitions = list(consumer.assignment())
         doing = "reading the commands"

@@ -1,14 +1,70 @@
 """Where reading goes on after a rebuild, if the group's offsets are lost too."""
 
+from dataclasses import replace
+
 from jetworker.cli.rebuild import Told
 from jetworker.core.command import CommandId, ObjectSpec, RouteName, Send
 from jetworker.core.resumption import Left, Position, ReadAgain
+from jetworker.wire.events import ReadEvent
 
 SEND = Send(CommandId("c-1"), RouteName("a"), (ObjectSpec("/a.mov"),), b"f", None, None)
 
 
 def told_of(accepted_at: int, begins: dict[int, int]) -> Told:
     return Told(accepted_at={SEND.command_id: accepted_at}, begins=begins)
+
+
+_LIFE = ("accepted", "started", "progressed", "completed")
+
+
+def note_life(told: Told, at: int, partition: int = 0, ended: int = len(_LIFE)) -> None:
+    """Take note of the first events of a command, told one after the other."""
+    for number, kind in enumerate(_LIFE[:ended]):
+        event = ReadEvent(
+            f"delivery.{kind}", "c-1", {"sequence": number + 1}, b"{}", None, partition
+        )
+        told.note_event(event, "c-1", at + number)
+
+
+def numbers_of(told: Told) -> list[int]:
+    return [each.data["sequence"] for each in told.events["c-1"]]
+
+
+def test_of_an_id_that_was_used_anew_only_what_was_told_since_is_its_own() -> None:
+    """Numbered on from the events of its predecessor it would have a gap."""
+    told = Told(begins={0: 0})
+
+    note_life(told, at=1)
+    note_life(told, at=100, ended=2)
+
+    assert numbers_of(told) == [1, 2]
+
+
+def test_what_was_told_of_its_predecessor_elsewhere_is_not_its_own_either() -> None:
+    """After a growth of the events topic they are on two partitions, read in any order."""
+    before, after = Told(), Told()
+
+    note_life(before, at=100, partition=1, ended=2)
+    note_life(before, at=1, partition=0)
+    note_life(after, at=1, partition=0)
+    note_life(after, at=100, partition=1, ended=2)
+
+    assert numbers_of(before) == numbers_of(after) == [1, 2]
+
+
+def test_an_id_that_was_used_anew_is_of_the_record_after_its_predecessor_ended() -> (
+    None
+):
+    told = Told(begins={0: 0})
+    anew = replace(SEND, fingerprint=b"other content")
+
+    note_life(told, at=1)
+    note_life(told, at=100, ended=2)
+    told.note_send(SEND, 0, 3, at=1)
+    told.note_send(anew, 0, 9, at=99)
+
+    assert told.sends["c-1"] == (0, anew)
+    assert told.goes_on(0) == 10
 
 
 def test_it_goes_on_behind_the_first_record_of_what_was_accepted() -> None:
