@@ -83,7 +83,11 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     dead_letters = await _read(kafka, topics.dead_letters)
     later = await _read(kafka, topics.state)
     found = compose(state, commands, events, dead_letters, offsets, later)
-    return replace(found, earlier=_earlier(commands, events))
+    return replace(
+        found,
+        earlier=_earlier(commands, events),
+        dedupe_window=config.dedupe_window,
+    )
 
 
 def _earlier(commands: Iterable[Any], events: Iterable[Any]) -> frozenset[str]:

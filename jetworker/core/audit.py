@@ -8,7 +8,8 @@ violation names the command, so that an operator can `explain` it.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from datetime import datetime, timedelta
+from typing import Any, NewType, TypeAlias
 
 from jetworker.core.answered import (
     DUPLICATE,
@@ -103,6 +104,7 @@ class History:
     records went with a topic that was deleted and made anew. *read_again* is which places
     of each partition were read more than once, as the state says. Records at *waiting*
     places are not answered yet: they wait for Jet's word, or for another partition.
+    *dedupe_window* is for how long an id is remembered, None where none is forgotten.
     """
 
     events: Sequence[EventRow]
@@ -115,6 +117,7 @@ class History:
     earlier: frozenset[str] = frozenset()
     read_again: Mapping[int, ReadAgain] = field(default_factory=dict)
     waiting: frozenset[Place] = frozenset()
+    dedupe_window: timedelta | None = None
 
     def readings(self, place: Place) -> int:
         """Return how often a place can have been read."""
@@ -171,6 +174,8 @@ ALL = (
 )
 # What is never checked where nothing happened; the others are checked by any command.
 OCCASIONAL = frozenset({BOUND, PARKED, COMPLETED, ORIGIN})
+_SECOND = timedelta(seconds=1)  # what memory keeps of an end is not more exact
+_Lives: TypeAlias = Mapping[str, Sequence[Sequence[EventRow]]]
 _TERMINAL = frozenset({"delivery.completed", "delivery.failed", "delivery.cancelled"})
 
 
@@ -204,19 +209,63 @@ def judge(history: History) -> Verdict:
     for event in history.events:
         if event.command_id is not None and not event.kind.startswith("command."):
             told[event.command_id].append(event)
-    for command_id, events in told.items():
-        _judge_command(verdict, command_id, events)
+    lives = {each: _lives(told[each], history.dedupe_window) for each in told}
+    for command_id, each_life in lives.items():
+        for events in each_life:
+            _judge_command(verdict, command_id, events)
         if command_id not in history.moving | history.unreadable:
             kept = history.snapshots.get(command_id)
-            _judge_snapshot(verdict, command_id, events[-1], kept)
+            _judge_snapshot(verdict, command_id, each_life[-1][-1], kept)
     _judge_origins(verdict, told, history)
-    _judge_bindings(verdict, told)
-    _judge_answers(verdict, history)
+    _judge_bindings(verdict, lives)
+    _judge_answers(verdict, history, lives)
     _judge_dead_letters(verdict, history)
     return verdict
 
 
-def _judge_command(verdict: Verdict, command_id: str, events: list[EventRow]) -> None:
+def _lives(
+    events: Sequence[EventRow], window: timedelta | None
+) -> list[list[EventRow]]:
+    """
+    Return what was told of an id by the commands that had it, the latest one last.
+
+    Once it is forgotten it may be used anew. Their events may be on two partitions, which
+    are read in any order.
+    """
+    parts: list[list[EventRow]] = [[events[0]]]
+    for event in events[1:]:
+        if event.kind == "delivery.accepted":
+            parts.append([])
+        parts[-1].append(event)
+    if window is not None:
+        parts.sort(key=_accepted_at)
+    lives = parts[:1]
+    for part in parts[1:]:
+        if _is_forgotten(lives[-1][-1], part[0], window):
+            lives.append(part)
+        else:
+            lives[-1] += part
+    return lives
+
+
+def _accepted_at(events: Iterable[EventRow]) -> str:
+    """Return when a command was accepted, as each of its `delivery.*` events says."""
+    said = (each.data.get("acceptedAt") for each in events)
+    return next((str(each) for each in said if each), "")
+
+
+def _is_forgotten(last: EventRow, first: EventRow, window: timedelta | None) -> bool:
+    """Whether an id was forgotten after its *last* event, before it was used anew."""
+    ended, begun = last.data.get("finishedAt"), first.data.get("acceptedAt")
+    if window is None or ended is None or begun is None:
+        return False
+    between = datetime.fromisoformat(begun) - datetime.fromisoformat(ended)
+    return between > window - _SECOND
+
+
+def _judge_command(
+    verdict: Verdict, command_id: str, events: Sequence[EventRow]
+) -> None:
     numbers = [event.data.get("sequence") for event in events]
     expected = list(range(1, len(events) + 1))
     verdict.check(
@@ -270,12 +319,13 @@ def _judge_origins(
         verdict.check(ORIGIN, holds=command_id in asked, what=command_id)
 
 
-def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[EventRow]]) -> None:
-    owners: defaultdict[str, set[str]] = defaultdict(set)
-    for command_id, events in told.items():
+def _judge_bindings(verdict: Verdict, lives: _Lives) -> None:
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    each_life = ((each, events) for each, of in lives.items() for events in of)
+    for command_id, events in each_life:
         bound = {str(e.data["deliveryId"]) for e in events if e.data.get("deliveryId")}
         for delivery_id in bound:
-            owners[delivery_id].add(command_id)
+            owners[delivery_id].append(command_id)
         if bound:
             verdict.check(BOUND, holds=len(bound) == 1, what=f"{command_id}: {bound}")
     for delivery_id, commands in owners.items():
@@ -283,7 +333,7 @@ def _judge_bindings(verdict: Verdict, told: Mapping[str, Iterable[EventRow]]) ->
         verdict.check(BOUND, holds=len(commands) == 1, what=what)
 
 
-def _judge_answers(verdict: Verdict, history: History) -> None:
+def _judge_answers(verdict: Verdict, history: History, lives: _Lives) -> None:
     """
     Judge records below the group's offset: one answer to each, for each reading.
 
@@ -315,7 +365,8 @@ def _judge_answers(verdict: Verdict, history: History) -> None:
         told = "".join(each.told for each in found[:20])
         what = f"partition {places}, {command_id}: {numbers}{told}"
         is_there = is_whole and _must_show(history, found, accepted[command_id])
-        verdict.check(ANSWERED, holds=_are_right(found, is_there), what=what)
+        holds = _are_right(found, is_there, len(lives[command_id]))
+        verdict.check(ANSWERED, holds=holds, what=what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,18 +421,25 @@ class _Read:
         return f" ({names})" if names else ""
 
 
-def _are_right(found: Sequence[_Read], is_there: bool) -> bool:  # noqa: FBT001 -- passed on
+def _are_right(
+    found: Sequence[_Read],
+    is_there: bool,  # noqa: FBT001 -- passed on
+    times: int,
+) -> bool:
     """
-    Whether an accepted command's records were each answered, or one of them accepted.
+    Whether an accepted id's records were each answered, or accepted, so many *times*.
 
     They are on one partition, and on others too after the topic has grown. The one that
-    was accepted *is there*, or may have been taken.
+    was accepted *is there*, or may have been taken. An id that was used anew is accepted
+    after it was known.
     """
     candidates = _candidates(found)
+    if times > 1:
+        candidates = [each for each in found if each.may_be_accepted]
     others = [each for each in found if not each.is_answered]
     if is_there and not candidates:
         return False
-    return len(others) <= 1 and all(each in candidates for each in others)
+    return len(others) <= times and all(each in candidates for each in others)
 
 
 def _candidates(found: Sequence[_Read]) -> list[_Read]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -97,6 +98,69 @@ def test_what_has_ended_is_forgotten_one_day() -> None:
     forgotten = replace(GOOD, snapshots={})
 
     assert judge(forgotten).violations == []
+
+
+WEEK = timedelta(days=7)
+ENDED = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+def lived_twice(after: timedelta) -> History:
+    """A command that ended, and one of its id that was accepted so long after that."""
+    anew = (ENDED + after).isoformat()
+    return replace(
+        GOOD,
+        events=(
+            told("delivery.accepted", 1, acceptedAt=ENDED.isoformat()),
+            told("delivery.started", 2, deliveryId="d-1"),
+            told(
+                "delivery.completed", 3, deliveryId="d-1", finishedAt=ENDED.isoformat()
+            ),
+            duplicate(1),
+            rejected(2, "invalid_json"),
+            told("delivery.accepted", 1, acceptedAt=anew),
+            told("delivery.started", 2, deliveryId="d-2"),
+        ),
+        commands=(*GOOD.commands[:3], CommandRow(0, 3, "c-1", b"{}")),
+        snapshots={"c-1": SnapshotRow("started", 2)},
+        answered_below={0: 4},
+        dedupe_window=WEEK,
+    )
+
+
+def test_an_id_that_was_used_anew_when_it_was_forgotten_is_of_two_commands() -> None:
+    assert judge(lived_twice(WEEK)).violations == []
+
+
+def test_each_of_two_commands_of_one_id_is_judged() -> None:
+    two = lived_twice(WEEK)
+    cut = replace(two, events=[e for n, e in enumerate(two.events) if n != 6])
+    more = CommandRow(0, 4, "c-1", b"{}")
+    missed = replace(two, commands=(*two.commands, more), answered_below={0: 5})
+    twice = replace(two, events=(*two.events[:-1], two.events[1]))
+
+    assert [each for each, _ in judge(cut).violations] == [SNAPSHOT]
+    assert [each for each, _ in judge(missed).violations] == [ANSWERED]
+    assert BOUND in [each for each, _ in judge(twice).violations]
+
+
+def test_an_id_that_was_used_anew_elsewhere_is_of_two_commands_in_any_order() -> None:
+    """After a growth of the events topic their events are on two partitions."""
+    two = lived_twice(WEEK)
+    later = [replace(event, partition=1) for event in two.events[5:]]
+
+    assert judge(replace(two, events=[*later, *two.events[:5]])).violations == []
+    assert judge(replace(two, events=[*two.events[:5], *later])).violations == []
+
+
+@pytest.mark.parametrize("window", [WEEK + timedelta(minutes=1), None])
+def test_an_id_that_was_accepted_again_before_it_was_forgotten_is_told(
+    window: timedelta | None,
+) -> None:
+    early = replace(lived_twice(WEEK), dedupe_window=window)
+
+    violated = {each for each, _ in judge(early).violations}
+
+    assert violated >= {SEQUENCE, ACCEPTED, TERMINAL, BOUND, ANSWERED}
 
 
 def test_what_retention_took_is_not_missed() -> None:
