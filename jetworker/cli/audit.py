@@ -30,7 +30,7 @@ from jetworker.core.delivery import Delivery
 from jetworker.core.errors import InvalidRecord, JetUnavailable
 from jetworker.core.finished import Finished
 from jetworker.core.resumption import Kept, Mark, Position, ReadAgain
-from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.clients import KafkaClients, bounded
 from jetworker.kafka.group import offsets_of
 from jetworker.kafka.reader import STABLE_END
 from jetworker.kafka.reader import read as records_of
@@ -81,13 +81,39 @@ async def history(config: Config, seconds: float = 0.0) -> History:
     commands = await _read(kafka, topics.commands)
     events = await _read(kafka, topics.events)
     dead_letters = await _read(kafka, topics.dead_letters)
+    untold = await _taken_until(kafka, topics.events, events)
+    unparked = await _taken_until(kafka, topics.dead_letters, dead_letters)
     later = await _read(kafka, topics.state)
     found = compose(state, commands, events, dead_letters, offsets, later)
     return replace(
         found,
         earlier=_earlier(commands, events),
         dedupe_window=config.dedupe_window,
+        untold_until=untold,
+        unparked_until=max(unparked.values(), default=0),
     )
+
+
+async def _taken_until(
+    kafka: KafkaClients, topic: str, records: Iterable[Any]
+) -> dict[int, int]:
+    """
+    Return when the first record that is left was written, in ms, where others are gone.
+
+    It is of each partition that does not begin at its beginning; one of which all is gone
+    may have had any.
+    """
+    firsts: dict[int, int] = {}
+    for record in records:
+        firsts.setdefault(record.partition, record.timestamp)
+    async with kafka.reader(topic) as consumer:
+        asked = consumer.beginning_offsets(list(consumer.assignment()))
+        begins = await bounded(asked, f"asking where {topic} begins")
+    return {
+        each.partition: firsts.get(each.partition, sys.maxsize)
+        for each, offset in begins.items()
+        if offset
+    }
 
 
 def _earlier(commands: Iterable[Any], events: Iterable[Any]) -> frozenset[str]:

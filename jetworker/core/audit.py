@@ -105,6 +105,9 @@ class History:
     of each partition were read more than once, as the state says. Records at *waiting*
     places are not answered yet: they wait for Jet's word, or for another partition.
     *dedupe_window* is for how long an id is remembered, None where none is forgotten.
+    *untold_until* is, of each partition of the events topic whose beginning retention
+    took, when its first event that is left was written, in ms; *unparked_until* is the
+    latest such time of the dead-letter topic, 0 where nothing is gone.
     """
 
     events: Sequence[EventRow]
@@ -118,6 +121,8 @@ class History:
     read_again: Mapping[int, ReadAgain] = field(default_factory=dict)
     waiting: frozenset[Place] = frozenset()
     dedupe_window: timedelta | None = None
+    untold_until: Mapping[int, int] = field(default_factory=dict)
+    unparked_until: int = 0
 
     def readings(self, place: Place) -> int:
         """Return how often a place can have been read."""
@@ -130,6 +135,24 @@ class History:
             return True
         is_other = self.read_again[record.partition].left is Left.NOTHING
         return not is_other and all(record.at <= each.at for each in answers)
+
+    def is_cut(self, events: Sequence[EventRow]) -> bool:
+        """Whether retention may have taken what was told of a command before *events*."""
+        first, accepted = events[0], _accepted_at(events)
+        until = self.untold_until.get(first.partition)
+        if until is None or first.kind == "delivery.accepted":
+            return False
+        return not accepted or _in_ms(accepted) <= until + _SKEW
+
+    def may_be_untold(self, record: CommandRow) -> bool:
+        """Whether retention may have taken the answers to a record."""
+        last = max(self.untold_until.values(), default=None)
+        return last is not None and record.at <= last + _SKEW
+
+    def may_be_unparked(self, answers: Iterable[EventRow]) -> bool:
+        """Whether retention may have taken the dead letter that goes with answers."""
+        until = self.unparked_until
+        return bool(until) and all(each.at <= until + _SKEW for each in answers)
 
     def is_taken(self, record: CommandRow) -> bool:
         """Whether the group has passed it."""
@@ -175,6 +198,7 @@ ALL = (
 # What is never checked where nothing happened; the others are checked by any command.
 OCCASIONAL = frozenset({BOUND, PARKED, COMPLETED, ORIGIN})
 _SECOND = timedelta(seconds=1)  # what memory keeps of an end is not more exact
+_SKEW = 5_000  # ms by which the clocks of those who wrote to a topic may differ
 _Lives: TypeAlias = Mapping[str, Sequence[Sequence[EventRow]]]
 _TERMINAL = frozenset({"delivery.completed", "delivery.failed", "delivery.cancelled"})
 
@@ -212,7 +236,7 @@ def judge(history: History) -> Verdict:
     lives = {each: _lives(told[each], history.dedupe_window) for each in told}
     for command_id, each_life in lives.items():
         for events in each_life:
-            _judge_command(verdict, command_id, events)
+            _judge_command(verdict, command_id, events, is_cut=history.is_cut(events))
         if command_id not in history.moving | history.unreadable:
             kept = history.snapshots.get(command_id)
             _judge_snapshot(verdict, command_id, each_life[-1][-1], kept)
@@ -254,6 +278,10 @@ def _accepted_at(events: Iterable[EventRow]) -> str:
     return next((str(each) for each in said if each), "")
 
 
+def _in_ms(instant: str) -> float:
+    return datetime.fromisoformat(instant).timestamp() * 1000
+
+
 def _is_forgotten(last: EventRow, first: EventRow, window: timedelta | None) -> bool:
     """Whether an id was forgotten after its *last* event, before it was used anew."""
     ended, begun = last.data.get("finishedAt"), first.data.get("acceptedAt")
@@ -264,20 +292,22 @@ def _is_forgotten(last: EventRow, first: EventRow, window: timedelta | None) -> 
 
 
 def _judge_command(
-    verdict: Verdict, command_id: str, events: Sequence[EventRow]
+    verdict: Verdict, command_id: str, events: Sequence[EventRow], *, is_cut: bool
 ) -> None:
     numbers = [event.data.get("sequence") for event in events]
-    expected = list(range(1, len(events) + 1))
+    begin = numbers[0] if is_cut and isinstance(numbers[0], int) else 1
+    expected = list(range(begin, begin + len(events)))
     verdict.check(
         SEQUENCE, holds=numbers == expected, what=f"{command_id}: {numbers[:20]}"
     )
     accepted = [event.kind == "delivery.accepted" for event in events]
-    verdict.check(ACCEPTED, holds=accepted[0] and sum(accepted) == 1, what=command_id)
+    is_first = sum(accepted) == (0 if is_cut else 1) and accepted[0] is not is_cut
+    verdict.check(ACCEPTED, holds=is_first, what=command_id)
     ended = [place for place, e in enumerate(events) if e.kind in _TERMINAL]
     verdict.check(TERMINAL, holds=ended in ([], [len(events) - 1]), what=command_id)
     partitions = {event.partition for event in events}
     verdict.check(PARTITION, holds=len(partitions) == 1, what=command_id)
-    if events[-1].kind == "delivery.completed":
+    if events[-1].kind == "delivery.completed" and not is_cut:
         started = any(
             event.kind == "delivery.started" and event.data.get("deliveryId")
             for event in events
@@ -352,7 +382,10 @@ def _judge_answers(verdict: Verdict, history: History, lives: _Lives) -> None:
         else:
             number = len(read.answers)
             what = f"partition {record.partition}, offset {record.offset}: {number}"
-            verdict.check(ANSWERED, holds=read.is_answered, what=f"{what}{read.told}")
+            if number or not read.may_be_untold:
+                verdict.check(
+                    ANSWERED, holds=read.is_answered, what=f"{what}{read.told}"
+                )
     whole = {record.partition for record in history.commands if not record.offset}
     untaken = _read_before(history)
     for command_id, found in of.items():
@@ -375,7 +408,8 @@ class _Read:
     One record that was read, and what it was answered as far as answers name it.
 
     *is_certain* is whether all *answers* about its place are its own; *may_be_accepted*
-    is whether it can be the one that `delivery.accepted` answered.
+    is whether it can be the one that `delivery.accepted` answered, *may_be_untold* whether
+    retention may have taken its answer.
     """
 
     record: CommandRow
@@ -383,6 +417,7 @@ class _Read:
     is_certain: bool
     is_answered: bool
     may_be_accepted: bool
+    may_be_untold: bool
 
     @classmethod
     def of(
@@ -406,6 +441,7 @@ class _Read:
             is_certain,
             is_answered=is_waiting or (is_right and len(answers) <= readings),
             may_be_accepted=is_open and len(answers) < readings,
+            may_be_untold=not answers and history.may_be_untold(record),
         )
 
     @property
@@ -436,7 +472,7 @@ def _are_right(
     candidates = _candidates(found)
     if times > 1:
         candidates = [each for each in found if each.may_be_accepted]
-    others = [each for each in found if not each.is_answered]
+    others = [e for e in found if not (e.is_answered or e.may_be_untold)]
     if is_there and not candidates:
         return False
     return len(others) <= times and all(each in candidates for each in others)
@@ -512,6 +548,8 @@ def _judge_dead_letters(verdict: Verdict, history: History) -> None:
         holds = are_all and len(letters) <= readings
         if place in asked and letters:
             holds &= _are_its(letters, asked[place], answers, history)
+        if history.may_be_unparked(answers) and len(letters) < rejected:
+            continue
         if rejected or not holds:
             what = f"partition {place[0]}, offset {place[1]}: {len(letters)}"
             verdict.check(PARKED, holds=holds, what=f"{what} dead letters")

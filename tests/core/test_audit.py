@@ -163,6 +163,48 @@ def test_an_id_that_was_accepted_again_before_it_was_forgotten_is_told(
     assert violated >= {SEQUENCE, ACCEPTED, TERMINAL, BOUND, ANSWERED}
 
 
+def test_events_that_retention_took_are_not_missed() -> None:
+    """Kafka keeps a week unless told otherwise: the guarantees held all the same."""
+    for left in (GOOD.events[1:], GOOD.events[2:], GOOD.events[3:], GOOD.events[4:]):
+        cut = replace(GOOD, events=left, untold_until={0: 10})
+
+        assert judge(cut).violations == []
+        assert judge(replace(cut, untold_until={})).violations != []
+
+
+def test_what_comes_after_the_events_that_retention_took_is_judged() -> None:
+    late = (ENDED + timedelta(minutes=1)).isoformat()
+    until = round(ENDED.timestamp() * 1000)
+    cut = replace(GOOD, untold_until={0: until})
+    gap = replace(cut, events=[told("delivery.started", 2), *GOOD.events[3:]])
+    first = told("delivery.progressed", 2, "c-9", acceptedAt=late)
+    unanswered = CommandRow(0, 3, "c-8", b"{}", at=until + 60_000)
+    missed = replace(
+        cut, commands=(*GOOD.commands[:3], unanswered), answered_below={0: 4}
+    )
+    other = replace(GOOD, events=GOOD.events[2:], untold_until={1: until})
+
+    assert [each for each, _ in judge(gap).violations] == [SNAPSHOT]
+    gap = replace(gap, events=[*gap.events[:1], told("delivery.completed", 4)])
+    assert SEQUENCE in [each for each, _ in judge(gap).violations]
+    begun = replace(cut, events=(*cut.events, first))
+    assert {SEQUENCE, ACCEPTED} <= {each for each, _ in judge(begun).violations}
+    assert [each for each, _ in judge(missed).violations] == [ANSWERED]
+    assert {SEQUENCE, ACCEPTED} <= {each for each, _ in judge(other).violations}
+
+
+def test_dead_letters_that_retention_took_are_not_missed() -> None:
+    cut = replace(GOOD, dead_letters=(), unparked_until=10)
+    later = rejected(2, "invalid_json", at=60_000)
+
+    assert judge(cut).violations == []
+    assert [each for each, _ in judge(replace(cut, unparked_until=0)).violations] == [
+        PARKED
+    ]
+    cut = replace(cut, events=(*GOOD.events[:4], later))
+    assert [each for each, _ in judge(cut).violations] == [PARKED]
+
+
 def test_what_retention_took_is_not_missed() -> None:
     later = replace(GOOD, commands=GOOD.commands[1:])
 

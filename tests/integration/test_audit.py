@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from jetworker.cli import audit as auditing
 from jetworker.cli.explain import explain
 from jetworker.cli.listing import Selection, list_commands
-from tests.support.operating import Done, command
+from tests.support.operating import Done, command, cut
 from tests.support.system import System, a_command
 from tests.support.waiting import until
 
@@ -123,3 +123,21 @@ async def test_an_audit_proves_a_sound_system_and_finds_what_was_forged(
     assert "Traceback" not in "".join(
         each.error for each in (nothing, sound, elsewhere, without, forged)
     )
+
+
+async def test_an_audit_misses_nothing_that_retention_took_of_what_was_told(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kafka keeps a week unless told otherwise: that violates no guarantee."""
+    await (await system.worker()).ready()
+    old, new = ([f"{each}-{number}" for number in range(8)] for each in "ab")
+    await system.publish(*map(a_command, old), a_command("x", "nowhere"))
+    await system.terminal(len(old))
+    told = await system.read(system.config.topics.events)
+    ends = {each.partition: each.offset for each in told}
+
+    await cut(system, {each: ends[each] // 2 for each in ends}, told[0].topic)
+    await system.publish(*map(a_command, new))
+    await system.terminal(len(old + new))
+
+    assert await auditing.audit(system.config, 0.0) == 0, capsys.readouterr().out

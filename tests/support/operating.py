@@ -72,9 +72,11 @@ async def grow_topics(system: System, partitions: int, *names: str) -> None:
         await until(are_shown, f"{partitions} partitions of {', '.join(names)}")
 
 
-async def cut(system: System, begins: Mapping[int, int]) -> None:
-    """Delete the commands before these offsets, as retention does."""
-    topic = system.config.topics.commands
+async def cut(
+    system: System, begins: Mapping[int, int], topic: str | None = None
+) -> None:
+    """Delete what is before these offsets, as retention does: the commands by default."""
+    topic = topic or system.config.topics.commands
     async with administrating(system) as admin:
         await admin.delete_records(
             {
