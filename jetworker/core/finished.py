@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
+from math import ceil
 from typing import NamedTuple
 from uuid import UUID  # noqa: TID251 -- a parser of ids here, not a source of them
 
@@ -228,7 +229,7 @@ def _pack(
     number, row = _STATES.index(state), b""
     if told_on is not None:
         number, row = number | _ELSEWHERE, _PARTITION.pack(told_on)
-    seconds = min(max(0, int(finished_at)), _LATEST)
+    seconds = min(max(0, ceil(finished_at)), _LATEST)  # up: nothing is forgotten early
     head = _HEAD.pack(fingerprint[:8], number, seconds)
     return head + row + _pack_id(delivery_id or "")
 

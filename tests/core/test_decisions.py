@@ -286,6 +286,16 @@ def test_the_finished_are_remembered_in_few_bytes_and_forgotten_in_order() -> No
     assert memory.get(CommandId("c-0")) is None
 
 
+def test_an_id_is_remembered_for_all_of_the_window() -> None:
+    """Memory has whole seconds: a part of one must not be missing in the end."""
+    memory = DedupeIndex()
+    ended = NOW.replace(microsecond=999_000)
+    memory.add(finish(a_delivery(State.COMPLETED, finished_at=ended)))
+
+    assert list(memory.expired(ended + 0.9 * SECOND, SECOND)) == []
+    assert len(list(memory.expired(ended + 2 * SECOND, SECOND))) == 1
+
+
 @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED])
 @pytest.mark.parametrize("delivery_id", [None, DELIVERY])
 @pytest.mark.parametrize("told_on", [None, 0, 7, 2**31 - 1])

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -88,10 +89,11 @@ def _is_of_use(snapshot: Snapshot) -> bool:
 def _remembered(finished: Finished) -> Remembered | None:
     if finished.command_id == _FORGOTTEN:
         return None
+    to_a_second = timedelta(microseconds=-finished.finished_at.microsecond % 1_000_000)
     return Remembered(
         finished.fingerprint[:8],
         finished.state,
-        finished.finished_at.replace(microsecond=0),
+        finished.finished_at + to_a_second,
         finished.delivery_id,
     )
 
