@@ -17,6 +17,7 @@ What can go wrong, split by what the caller does next.
     |   |-- OwnedElsewhere     ... because another group owns the state: wait for it
     |   `-- StateLost          ... because what it knew is gone: an operator repairs it
     |-- LeaseLost              the start must not be sent: write it down again
+    |-- Expired                the start must not be sent any more: its delivery has failed
     |-- KafkaUnavailable       Kafka cannot be reached: keep trying
     |-- JobUnavailable         a route's job cannot be told: an operator repairs it
     `-- JetError
@@ -99,6 +100,10 @@ class StateLost(StoreError):
 
 class LeaseLost(JetworkerError):
     """It is not certain any more that the partition is ours."""
+
+
+class Expired(JetworkerError):
+    """The time by which a start was to be sent has passed."""
 
 
 class KafkaUnavailable(JetworkerError):

@@ -43,6 +43,7 @@ from tests.support.waiting import until
 
 JOB = JobId("job-archive")
 NAME = RouteName("archive")
+HOUR = timedelta(hours=1)
 
 
 @dataclass
@@ -102,6 +103,16 @@ class Budgeted(StartSender):
         await super().turn(route)
 
 
+class Later(Clock):
+    """A wall clock that is ahead by what a test says."""
+
+    ahead = timedelta(0)
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 @dataclass(frozen=True, slots=True)
 class Patience(Backoff):
     """Waits a little, and keeps after how many failures."""
@@ -127,6 +138,7 @@ class Lane:
     sender: Budgeted
     calm: HandClock
     backoff: Patience
+    clock: Later
     owners: list[Waiting] = field(default_factory=list)
 
     def put(self, name: str, **changes: Any) -> Waiting:
@@ -153,7 +165,7 @@ async def lane() -> AsyncIterator[Lane]:
         routes = {NAME: Route(NAME, job_id=JOB)}
         metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
         counts = DeliveryCounts(metrics)
-        calm = HandClock()
+        calm, clock = HandClock(), Later()
         resolver, locks = JobResolver(client), JobLocks(calm)
         files = Telling()
         sender = Budgeted(client, resolver, Clock(), seconds, seconds)
@@ -166,13 +178,14 @@ async def lane() -> AsyncIterator[Lane]:
             files=files,
             sender=sender,
             counts=counts,
-            clock=Clock(),
+            clock=clock,
             metrics=metrics,
             max_active=100,
             backoff=backoff,
         )
         running = asyncio.create_task(dispatcher.run())
-        yield Lane(jet, dispatcher, routes, counts, locks, files, sender, calm, backoff)
+        shared = counts, locks, files, sender, calm, backoff, clock
+        yield Lane(jet, dispatcher, routes, *shared)
         running.cancel()
         await asyncio.wait([running])
         with pytest.raises(asyncio.CancelledError):
@@ -313,6 +326,26 @@ async def test_what_is_too_late_to_begin_is_refused_and_not_started(lane: Lane) 
 
     said = "expiresAt passed before it could be started"
     assert late.told == [Refused(ReasonCode.EXPIRED, said)]
+    assert list(lane.jet.creations()) == ["/c-2.mov"]
+
+
+async def test_what_expires_while_its_intent_is_written_down_is_not_sent_any_more(
+    lane: Lane,
+) -> None:
+    """Kafka may take its time, or the process stand still."""
+
+    def take_long() -> None:
+        lane.clock.ahead = 2 * HOUR
+
+    late = lane.put("c-1", expires_at=Clock().now() + HOUR)
+    late.then = take_long
+    await until(lambda: late.delivery.state.is_final, "its end")
+    owner = lane.put("c-2")
+    await until(lambda: owner.delivery.state is State.STARTED, "the other's start")
+
+    said = "expiresAt passed before it could be started"
+    assert late.told[1:] == [Refused(ReasonCode.EXPIRED, said)]
+    assert [type(each) for each in late.told] == [Begun, Refused]
     assert list(lane.jet.creations()) == ["/c-2.mov"]
 
 

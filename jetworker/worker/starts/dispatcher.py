@@ -13,13 +13,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from jetworker.core.command import JobId, RouteName
 from jetworker.core.delivery import Delivery, ReasonCode, State, Terms, is_expired
-from jetworker.core.errors import JetError, JobUnavailable, SetAside, StoreError
+from jetworker.core.errors import (
+    Expired,
+    JetError,
+    JobUnavailable,
+    SetAside,
+    StoreError,
+)
 from jetworker.core.post import plain
 from jetworker.core.rate import Backoff
 from jetworker.core.route import Route
@@ -53,6 +60,7 @@ _DEFECT = (
     " again"
 )
 _CURED_HERE = frozenset({ReasonCode.LIMIT, ReasonCode.ROUTE_PAUSED})
+_EXPIRED = "expiresAt passed before it could be started"
 _ROUTE_PAUSED = Blocked(
     ReasonCode.ROUTE_PAUSED, "the route is paused; set paused: false in the routes file"
 )
@@ -496,7 +504,7 @@ class RouteDispatcher:
             route,
             job_id,
             sending.objects,  # held packed until the intent was written down
-            lambda: handle.owner.check_lease(written_at),
+            partial(self._check, handle, delivery, written_at),
         )
         reach(Point.ANSWERED)
         if delivery.attempt and not isinstance(outcome, Deferred):
@@ -515,6 +523,14 @@ class RouteDispatcher:
         await durable
         reach(Point.AFTER_STARTED)
         return outcome
+
+    def _check(
+        self, handle: DeliveryHandle, delivery: Delivery, written_at: float
+    ) -> None:
+        """Raise Expired or LeaseLost if it may not be sent, whatever was so before."""
+        if is_expired(delivery, self._clock.now()):
+            raise Expired(_EXPIRED)
+        handle.owner.check_lease(written_at)
 
     def _begun(self, route: Route, job_id: JobId) -> Begun:
         intent = self._sender.intent(job_id, self._clock.now())
@@ -539,8 +555,7 @@ class RouteDispatcher:
 
     def _expire(self) -> None:
         for handle in self._queue.take_expired(self._clock.now()):
-            message = "expiresAt passed before it could be started"
-            handle.tell(Refused(ReasonCode.EXPIRED, message))
+            handle.tell(Refused(ReasonCode.EXPIRED, _EXPIRED))
 
     def _until_expiry(self, delay: timedelta) -> float:
         """Return the seconds to wait: *delay*, or less if something expires before."""

@@ -8,7 +8,13 @@ import structlog
 
 from jetworker.core.command import JobId, ObjectSpec, RouteName
 from jetworker.core.delivery import Intent, ReasonCode
-from jetworker.core.errors import JetError, JetNotFound, JetUnauthorized, LeaseLost
+from jetworker.core.errors import (
+    Expired,
+    JetError,
+    JetNotFound,
+    JetUnauthorized,
+    LeaseLost,
+)
 from jetworker.core.jet_clock import narrowed, window
 from jetworker.core.polling import Denied, denied_again
 from jetworker.core.route import Route, WhenPaused
@@ -128,6 +134,8 @@ class StartSender:
                 decided = await self._decide(found, route, job_id, is_second=is_second)
                 if decided is not None:
                     return decided
+        except Expired as exc:
+            return Refused(ReasonCode.EXPIRED, str(exc))
         except LeaseLost as exc:
             return Deferred(Blocked(ReasonCode.JET_UNAVAILABLE, str(exc)))
         except JetError as exc:  # no token, or starts held back: nothing was sent
