@@ -188,7 +188,8 @@ async def run(config: Config, *, dry_run: bool, is_agreed: bool, as_json: bool) 
             is_grown=told.is_grown,
             again=told.again(number, offsets.get(number), kept[number]),
         )
-        await put_back(kafka, number, _records(config, number, made[number]), position)
+        records = _records(config, number, made[number])
+        await put_back(kafka, number, records, position, instead_of=kept[number])
     if as_json:
         done = (each.model_copy(update={"rebuilt": is_wanted}) for each in found)
         document(RebuildData(dry_run=dry_run, partitions=tuple(done)))

@@ -214,12 +214,20 @@ async def mark_beginnings(kafka: KafkaClients, partitions: Iterable[int]) -> Non
 
 
 async def put_back(
-    kafka: KafkaClients, partition: int, records: Iterable[Record], position: Position
+    kafka: KafkaClients,
+    partition: int,
+    records: Iterable[Record],
+    position: Position,
+    *,
+    instead_of: Kept,
 ) -> None:
     """
     Write a state partition that was lost, all of it in one transaction.
 
-    Who had it is fenced. Half of it would be taken for whole: it is all or nothing.
+    Who had it is fenced. Only then it is looked at once more: much may have happened
+    since it was found to keep what this is written *instead of*, and what somebody else
+    has written since is not lost (StoreError). Half of it would be taken for whole: it is
+    all or nothing.
     """
     topic = kafka.topics.state
     commands = TopicPartition(kafka.topics.commands, partition)
@@ -230,6 +238,10 @@ async def put_back(
         Record(topic, positions.POSITION, positions.encode(position), (), partition),
     )
     async with kafka.producer(f"jetworker-{topic}-{partition}") as producer:
+        state = TopicPartition(topic, partition)
+        if (await last_kept(kafka, state))[partition] != instead_of:
+            msg = f"{doing}: somebody has written it meanwhile, and nothing is changed"
+            raise StoreError(msg)
         await bounded(producer.begin_transaction(), doing)
         offsets = {commands: OffsetAndMetadata(position.offset, "")}
         sent = producer.send_offsets_to_transaction(offsets, position.owner)

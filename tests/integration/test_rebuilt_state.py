@@ -2,9 +2,13 @@
 
 from collections import Counter
 from itertools import count
+from typing import Any
 
 import pytest
 
+from jetworker.cli import rebuild
+from jetworker.core.errors import StoreError
+from jetworker.kafka import ownership
 from jetworker.kafka.placing import place
 from tests.support.invariants import judge
 from tests.support.jet.fake_server import JetServer
@@ -190,3 +194,40 @@ def _of_partition(number: int) -> int:
     """Return which `served-N` is at home on a partition."""
     names = (f"served-{n}".encode() for n in count())
     return next(n for n, name in enumerate(names) if place(name, _MORE) == number)
+
+
+async def test_what_others_have_written_while_it_was_asked_for_is_not_written_over(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the question and the yes somebody else has rebuilt it and gone on."""
+    topics = system.config.topics
+    worker = await (await system.worker()).ready()
+    system.jet.seconds = 600.0
+    await system.publish(a_command("open"))
+    await until_told(system, ["open"], "in_progress")
+    await worker.stop()
+    await remake(system, topics.state)
+
+    async def put_back_late(*given: Any, **named: Any) -> None:
+        monkeypatch.undo()
+        done = await command(system, "state", "rebuild", "--yes")
+        assert done.code == 0, done.error
+        for each in system.jet.deliveries.values():
+            each.seconds = 0.0
+        other = await (await system.worker()).ready()
+        await system.terminal(1)
+        await other.stop()
+        await ownership.put_back(*given, **named)
+
+    monkeypatch.setattr(rebuild, "put_back", put_back_late)
+    with pytest.raises(StoreError, match="somebody has written it meanwhile"):
+        await rebuild.run(system.config, dry_run=False, is_agreed=True, as_json=False)
+    await (await system.worker()).ready()
+    await system.publish(a_command("open"))
+
+    async def is_answered() -> bool:
+        return any(e.kind == "command.duplicate" for e in await system.events())
+
+    await until(is_answered, "the answer to a repeat")
+    judge(await system.terminal(1), [a_command("open")], system.jet)
+    await audited(system)

@@ -444,7 +444,8 @@ async def stand_beyond_the_end(system: System, by: int) -> dict[int, int]:
     ends = await ends_of(system)
     for number, kept in (await last_kept(kafka, system.config.topics.state)).items():
         assert isinstance(kept, Position)
-        await put_back(kafka, number, (), replace(kept, offset=ends[number] + by))
+        beyond = replace(kept, offset=ends[number] + by)
+        await put_back(kafka, number, (), beyond, instead_of=kept)
     return ends
 
 
