@@ -294,16 +294,23 @@ class JetClient:
         return await self._ask(question, wire.job)
 
     async def set_paused(
-        self, job_id: JobId, *, paused: bool, route: RouteName | None = None
+        self,
+        job_id: JobId,
+        *,
+        paused: bool,
+        route: RouteName | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> JetJob:
         """
-        Pause or resume a job (PATCH /v1/jobs/{jobId}).
+        Pause or resume a job (PATCH /v1/jobs/{jobId}); raises what *guard* raises, too.
 
         The body is minimal: echoing a whole job could undo somebody else's change.
         """
         path = f"/v1/jobs/{_safe(job_id)}"
         body = orjson.dumps({"paused": paused})
-        question = Request("set_paused", "PATCH", path, body, Priority.START, route)
+        question = Request(
+            "set_paused", "PATCH", path, body, Priority.START, route, guard=guard
+        )
         return await self._ask(question, wire.job)
 
     async def list_profiles(

@@ -96,7 +96,8 @@ class Handover:
 
 
 handover: ContextVar[Handover | None] = ContextVar("handover", default=None)
-# Told when a question is handed its connection: it may have waited for one.
+# Told when a question is handed its connection: it may have waited for one, and it may
+# not be to leave any more (then this raises).
 leaving: ContextVar[Callable[[], None] | None] = ContextVar("leaving", default=None)
 
 
@@ -209,7 +210,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
     """
     Asks the guard when a connection is there; nothing is awaited before the send.
 
-    Where a question is asked, it is only told that it leaves now.
+    Where a question is asked, whoever asks it is told that it leaves now.
     """
 
     @override
@@ -221,16 +222,15 @@ class _GuardedConnector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         """Return the connection, unless the guard raises."""
         connection = await super().connect(req, traces, timeout)
-        note = leaving.get()
-        if note is not None:
-            note()
-        current = handover.get()
-        if current is not None:
-            try:
+        note, current = leaving.get(), handover.get()
+        try:
+            if note is not None:
+                note()
+            if current is not None:
                 current.begin(connection.transport)
-            except BaseException:  # whatever it was, nothing may be left half sent
-                connection.close()
-                raise
+        except BaseException:  # whatever it was, nothing may be left half sent
+            connection.close()
+            raise
         return connection
 
 

@@ -58,7 +58,8 @@ class Request:
     """
     A call other than a start; it *is_repeatable* if to make it twice changes nothing more.
 
-    *priority* and *route* give it its turn in the budget.
+    *priority* and *route* give it its turn in the budget. *guard* is called when it is
+    about to leave, however long it waited, and may raise: then it does not.
     """
 
     operation: str
@@ -68,6 +69,7 @@ class Request:
     priority: Priority = Priority.POLL
     route: RouteName | None = None
     is_repeatable: bool = True
+    guard: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ class Transport:
                         question.path,
                         question.body,
                         token,
+                        question.guard,
                     )
                     count(answer.status)
         except (*_FOREIGN, TimeoutError) as exc:
@@ -248,9 +251,10 @@ class Transport:
         path: str,
         body: bytes | None,
         token: str | None,
+        guard: Callable[[], None] | None = None,
     ) -> Response:
         request = self._connection.request(method, path, body, token)
-        with self._noted() as left_at:
+        with self._noted(guard) as left_at:
             response = await way.handle_async_request(request)
         read_at = self._clock.monotonic()
         try:
@@ -276,12 +280,14 @@ class Transport:
         return Response(response.status_code, body, wait, left_at())
 
     @contextmanager
-    def _noted(self) -> Iterator[Callable[[], float]]:
-        """Take note of when a request leaves; it may wait for a connection."""
+    def _noted(self, guard: Callable[[], None] | None) -> Iterator[Callable[[], float]]:
+        """Take note of when a request leaves, and ask *guard*; it may have waited."""
         left_at = self._clock.monotonic()
 
         def leave() -> None:
             nonlocal left_at
+            if guard is not None:
+                guard()
             left_at = self._clock.monotonic()
 
         reset = leaving.set(leave)

@@ -138,6 +138,23 @@ async def test_a_paused_job_is_resumed_where_its_route_says_so(wire: Wire) -> No
     assert not wire.jet.jobs[JOB].paused
 
 
+async def test_a_job_that_was_seen_paused_long_ago_is_not_resumed(wire: Wire) -> None:
+    """Its worker was frozen: others have resumed it, and somebody has paused it again."""
+    wire.jet.jobs[JOB].paused = True
+
+    def freeze(operation: str) -> None:
+        wire.clock.at += 60 * (operation == "get_job")
+
+    wire.jet.on_headers = freeze
+
+    outcome = await wire.send(replace(ROUTE, when_paused=WhenPaused.RESUME))
+
+    said = "the job is paused; resume it in Jet"
+    assert outcome == Deferred(Blocked(ReasonCode.JOB_PAUSED, said))
+    assert wire.jet.jobs[JOB].paused
+    assert wire.jet.count("set_paused") == 0
+
+
 async def test_a_refusal_is_asked_about_and_believed_the_second_time(
     wire: Wire,
 ) -> None:

@@ -35,6 +35,7 @@ from jetworker.runtime.clock import Clock
 log = structlog.get_logger()
 
 _BELIEVED_AFTER = 30.0  # seconds of Jet's own 404 about a job
+_SEEN_FOR = 30.0  # seconds: who pauses a job later means it, whatever was seen before
 _UNKNOWN = Blocked(
     ReasonCode.JOB_UNAVAILABLE,
     "Jet does not know the route's job_id; it is asked again in half a minute",
@@ -182,6 +183,7 @@ class StartSender:
         *,
         is_second: bool,
     ) -> Trigger | None:
+        asked_at = self._clock.monotonic()
         try:
             job = await self._jet.get_job(
                 job_id, priority=Priority.START, route=route.name
@@ -190,22 +192,40 @@ class StartSender:
             return self._vanished(route, job_id)
         self._denied.pop(job_id, None)
         if job.paused:
-            return await self._paused(route, job_id, is_second=is_second)
+            return await self._paused(route, job_id, asked_at, is_second=is_second)
         return said if is_second or status == 404 else None  # noqa: PLR2004 -- HTTP
 
     async def _paused(
-        self, route: Route, job_id: JobId, *, is_second: bool
+        self, route: Route, job_id: JobId, asked_at: float, *, is_second: bool
     ) -> Trigger | None:
         match route.when_paused:
             case WhenPaused.FAIL:
                 return Refused(ReasonCode.JOB_PAUSED, "the job is paused")
             case WhenPaused.RESUME if not is_second:
-                log.warning("a paused job is resumed, as its route says", job=job_id)
-                await self._jet.set_paused(job_id, paused=False, route=route.name)
-                return None
+                return await self._resume(route, job_id, asked_at)
             case WhenPaused.WAIT | WhenPaused.RESUME:
                 self.suspect(route.name)
                 return Deferred(_PAUSED)
+
+    async def _resume(
+        self, route: Route, job_id: JobId, asked_at: float
+    ) -> Trigger | None:
+        """Resume a job that was paused when it was asked for, if that is not long ago."""
+
+        def check() -> None:
+            if self._clock.monotonic() - asked_at > _SEEN_FOR:
+                msg = "too late to resume the job"
+                raise LeaseLost(msg)
+
+        log.warning("a paused job is resumed, as its route says", job=job_id)
+        try:
+            await self._jet.set_paused(
+                job_id, paused=False, route=route.name, guard=check
+            )
+        except LeaseLost:
+            self.suspect(route.name)
+            return Deferred(_PAUSED)
+        return None
 
     def _vanished(self, route: Route, job_id: JobId) -> Trigger:
         if route.job_id is None:
