@@ -82,6 +82,7 @@ class Budgeted(StartSender):
         self.open.set()
         self.left = 0
         self.waiting = 0
+        self.probes = 0
         self.is_deaf = False
 
     @property
@@ -92,6 +93,7 @@ class Budgeted(StartSender):
     @override
     async def probe(self, route: Route, job_id: JobId) -> Blocked | None:
         self.is_deaf = False
+        self.probes += 1
         return await super().probe(route, job_id)
 
     @override
@@ -391,6 +393,26 @@ async def test_who_waits_for_the_budget_while_its_route_vanishes_is_not_sent(
     said = "the route is not in the routes file any more"
     assert owner.told == [Blocked(ReasonCode.JOB_UNAVAILABLE, said)]
     assert lane.jet.count("start_delivery") == 0
+
+
+@pytest.mark.parametrize("at_once", [None, 2], ids=["alone", "beside others"])
+async def test_who_waited_so_long_that_jets_clock_is_not_known_any_more_asks_anew(
+    lane: Lane, at_once: int | None
+) -> None:
+    """For its turn; or the machine was suspended: what Jet said before dates no intent."""
+    answered(lane)
+    lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=at_once)
+    lane.sender.open.clear()
+    owner = lane.put("c-1")
+    await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    known: list[bool] = []
+    owner.then = lambda: known.append(lane.sender.jet_time is not None)
+    lane.sender.is_deaf = True
+    lane.sender.open.set()
+    await until(lambda: owner.delivery.state is State.STARTED, "a start")
+
+    assert known == [True, True], "as the intent was written down, and its answer"
+    assert lane.sender.probes == 2
 
 
 async def test_after_a_lost_start_the_job_is_asked_for_before_the_next(

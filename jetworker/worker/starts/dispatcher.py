@@ -442,7 +442,8 @@ class RouteDispatcher:
 
         1. Make sure that Jet answers, if the last start on this route was lost, and
            that its clock was heard lately: only that dates the intent.
-        2. Take the budget, so that nothing but the commit lies before the send.
+        2. Take the budget, so that nothing but the commit lies before the send; what
+           was made sure of is asked again, since that turn may be long to come.
         3. Write the intent down and wait until it is durable; not while a crash could
            keep it and lose an answer before it.
         4. Send it once, if the lease holds; write down what came of it.
@@ -453,6 +454,9 @@ class RouteDispatcher:
         self._overcome()
         with self._awaiting("the calls to Jet that are allowed"):
             await self._sender.turn(route)
+        obstacle = await self._probe(route, job_id)
+        if obstacle is not None:
+            return obstacle
         with self._awaiting("the answer before it to be kept"):
             await self._locks.writable(job_id, handle.owner, claim)
         delivery = handle.delivery
@@ -460,6 +464,8 @@ class RouteDispatcher:
             return None
         if is_expired(delivery, self._clock.now()):
             return None  # it is told so at its next turn
+        if self._sender.jet_time is None:
+            return None  # not heard for so long that nothing would date its intent
         if self._blocked_for(handle, job_id):
             return None  # one beside it was lost meanwhile
         if self._routes().get(self.name) != route:
