@@ -118,6 +118,17 @@ class ConsumerGroup(ConsumerRebalanceListener):
                 return f"no commands could be taken for {seconds:.0f} s"
         return None
 
+    def check_member(self) -> None:
+        """
+        Raise StoreError if the group may have given what we had to others by now.
+
+        As to whoever was frozen in the midst of something, and goes on where it was.
+        """
+        session = self._kafka.config.session_timeout.total_seconds()
+        if self._pulse.silence > session:
+            msg = f"no heartbeat was answered for {self._pulse.silence:.0f} s"
+            raise StoreError(msg)
+
     @property
     def unread(self) -> dict[int, float]:
         """

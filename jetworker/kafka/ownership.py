@@ -28,7 +28,10 @@ _WINDOW = 500  # records before the end, and ten times as many each time
 
 
 class Source(Protocol):
-    """Who knows the commands topic and where the group stands on it."""
+    """Who knows the commands topic, where the group stands on it, and whether we are in."""
+
+    def check_member(self) -> None:
+        """Raise StoreError where the group may have given our partitions to others."""
 
     async def committed(self, partition: int) -> int | None:
         """Return where the group stands."""

@@ -218,7 +218,8 @@ class StateStore:
         """
         Take a partition over from whoever had it; each step is why the next is safe.
 
-        1. Ask whose it is: who may not have it fences nobody (`ownership`).
+        1. Ask whose it is: who may not have it fences nobody (`ownership`), nor does who
+           may have lost it while it was asked.
         2. Open the transactional producer: this fences the previous owner and ends its
            transaction. Nobody but us moves the offset or the state from now on.
         3. Commit a barrier record: what the previous owner wrote lies before it.
@@ -231,6 +232,7 @@ class StateStore:
         Raises StoreError: OwnedElsewhere, StateLost, or what Kafka did.
         """
         begun = await Ownership(kafka, source).check(partition)
+        source.check_member()
         async with cls._opened(kafka, partition, metrics, clock) as store:
             reach(Point.FENCED)
             taken = await store._take(kafka, source, begun)  # noqa: SLF001 -- its own class

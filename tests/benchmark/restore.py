@@ -59,6 +59,9 @@ _MOST = 8.0
 class _Standing:
     """A group that has read all of a log."""
 
+    def check_member(self) -> None:
+        """It is a member."""
+
     async def committed(self, _partition: int) -> int | None:
         return 0
 

@@ -55,6 +55,9 @@ class Standing:
     topic_id: str | None = "t1"
     begins: int = 0
 
+    def check_member(self) -> None:
+        """It is a member."""
+
     async def committed(self, _partition: int) -> int | None:
         return self.offset
 

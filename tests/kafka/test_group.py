@@ -243,6 +243,21 @@ async def test_who_takes_no_commands_for_a_session_though_there_are_some_is_deaf
             await group.poll(ask)
 
 
+async def test_who_is_not_heard_of_for_a_session_may_be_no_member() -> None:
+    kafka, clock = Kafka(Consumer({0: []})), HandClock()
+    session = kafka.config.session_timeout.total_seconds()
+    group = ConsumerGroup(cast("KafkaClients", kafka), Nobody(), clock)
+    async with group.joined():
+        clock.at += session
+        group.check_member()
+        clock.at += 1
+
+        with pytest.raises(StoreError, match="no heartbeat was answered for 31 s"):
+            group.check_member()
+        kafka.pulse.beat()
+        group.check_member()
+
+
 async def test_what_is_taken_in_the_end_makes_nobody_deaf() -> None:
     answers = [NotAllowed(), None]
 

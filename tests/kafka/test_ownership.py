@@ -92,6 +92,9 @@ class Kafka:
 class Source:
     """A group that stands nowhere on what is new."""
 
+    def check_member(self) -> None:
+        """It is a member."""
+
     async def committed(self, partition: int) -> int | None:
         assert partition >= BEFORE
         return None

@@ -15,8 +15,9 @@ from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.errors import StoreError
-from jetworker.core.resumption import Position
+from jetworker.core.resumption import Input, Position
 from jetworker.kafka.clients import KafkaClients
+from jetworker.kafka.ownership import Ownership
 from jetworker.kafka.state_store import StateStore, Write
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
@@ -78,6 +79,33 @@ class Brokers(KafkaClients):
         assert topic == EVENTS
         self.asked += 1
         return self._most
+
+
+class FrozenBrokers(Brokers):
+    """Fences nobody; who asks whose the state is stands still meanwhile."""
+
+    @override
+    @asynccontextmanager
+    async def producer(self, transactional_id: str) -> AsyncIterator[AIOKafkaProducer]:
+        assert not transactional_id, "it was fenced"
+        yield cast(AIOKafkaProducer, Producer())
+
+
+@dataclass
+class Frozen:
+    """A member that was frozen for longer than a session while it asked."""
+
+    is_woken: bool = False
+
+    def check_member(self) -> None:
+        if self.is_woken:
+            raise StoreError
+
+    async def committed(self, _partition: int) -> int | None:
+        return None
+
+    async def found(self, partition: int) -> Input:
+        raise AssertionError(partition)
 
 
 @asynccontextmanager
@@ -182,3 +210,22 @@ async def test_brokers_are_asked_once_a_transaction_for_what_is_gone() -> None:
 
     assert producer.transactions == [([], [b"c-1"] * 100)]
     assert brokers.asked == 1
+
+
+async def test_who_was_frozen_while_it_asked_whose_a_partition_is_fences_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever has it by now would lose its starts in flight, for nothing."""
+    source = Frozen()
+
+    async def check(_: Ownership, _partition: int) -> int:
+        source.is_woken = True
+        return 1
+
+    monkeypatch.setattr(Ownership, "check", check)
+    taken = StateStore.take_over(
+        FrozenBrokers(most=6), 0, source, Metrics(CollectorRegistry()), Clock()
+    )
+
+    with pytest.raises(StoreError):
+        await taken.__aenter__()
