@@ -117,6 +117,7 @@ class JetClient:
         objects: Sequence[ObjectSpec],
         *,
         guard: Callable[[], None],
+        grace: float = 0.0,
     ) -> StartAnswer:
         """
         Start a delivery, once (POST /v1/jobs/{jobId}/deliveries).
@@ -124,12 +125,13 @@ class JetClient:
         *guard* is called directly before the first byte leaves; what it raises is
         raised, and proves that nothing was sent. JetError proves that nothing was
         applied: no token is to be had, another is not worth asking for, or Jet asked
-        meanwhile that starts be held back. Its turn is taken before.
+        meanwhile that starts be held back. Its turn is taken before. An answer that came
+        while the process was frozen counts for so many seconds of *grace*.
         """
         path = f"/v1/jobs/{_safe(job_id)}/deliveries"
         body = wire.start_body(objects)
         token, where = await self._tokens.get(), f"start_delivery {job_id}"
-        answer = await self._transport.start(path, body, token, guard)
+        answer = await self._transport.start(path, body, token, guard, grace)
         if not isinstance(answer, Response):
             return answer
         if answer.status == _UNAUTHORIZED:

@@ -5,8 +5,8 @@ Foreign errors become ours here and nowhere else.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -50,6 +50,9 @@ _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 401, 404, 429
 _AGAIN_LATER = frozenset({408, 425, 429})
 _ASKED_WITH = b"client_secret"  # an answer that repeats it may repeat the secret
 _BODY_LIMIT = 64 << 20  # bytes
+# Seconds: what the loop may be late by, what it then has for what has come, and by how
+# much it is looked before the end of the time.
+_LATE, _READING, _BEFORE = 0.5, 1.0, 0.001
 _FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
 
@@ -184,17 +187,23 @@ class Transport:
         return read(answer)
 
     async def start(
-        self, path: str, body: bytes, token: str, guard: Callable[[], None]
+        self,
+        path: str,
+        body: bytes,
+        token: str,
+        guard: Callable[[], None],
+        grace: float,
     ) -> Response | StartLost | StartNotSent:
         """
         Send one start, whose turn in the budget was taken before.
 
         Raises what *guard* raises, and JetError if Jet asked meanwhile that starts be
-        held back: nothing was sent then. See `read_start` for what Jet says.
+        held back: nothing was sent then. See `read_start` for what Jet says, and
+        `_in_time` for *grace*.
         """
         with self._handed_over(guard) as current:
             try:
-                async with asyncio.timeout(self._timeout):
+                async with self._in_time(grace):
                     with self._counted("start_delivery") as count:
                         answer = await self._send(
                             self._connection.starts, "POST", path, body, token
@@ -207,6 +216,33 @@ class Transport:
                 return StartLost(said) if current.is_done else StartNotSent(said)
         self._obey("start_delivery", answer)
         return answer
+
+    @asynccontextmanager
+    async def _in_time(self, grace: float) -> AsyncIterator[None]:
+        """
+        Give up when the time-out is over; but first read what has come, where that is late.
+
+        Whoever was frozen, or had a blocked loop, finds the answer and the end of the time
+        together. Not later than so many seconds of *grace* after it: then nobody counts on
+        an answer any more.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout
+        counts_until = self._clock.monotonic() + self._timeout + grace
+
+        async with asyncio.timeout_at(ends_at) as deadline:
+
+            def look() -> None:
+                now = loop.time()
+                is_late = now > ends_at + _LATE
+                if is_late and self._clock.monotonic() < counts_until:
+                    deadline.reschedule(now + _READING)
+
+            looking = loop.call_at(ends_at - _BEFORE, look)
+            try:
+                yield
+            finally:
+                looking.cancel()
 
     @contextmanager
     def _handed_over(self, guard: Callable[[], None]) -> Iterator[Handover]:

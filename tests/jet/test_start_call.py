@@ -109,6 +109,7 @@ async def start(
     behaviour: Behaviour,
     guard: Callable[[], None] = lambda: None,
     seconds: float = PATIENCE,
+    grace: float = 0.0,
 ) -> tuple[StartAnswer, int]:
     raw = RawServer(behaviour)
     server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
@@ -116,7 +117,9 @@ async def start(
     try:
         async with client(port, seconds) as jet:
             objects = (ObjectSpec("/a"),)
-            found = await jet.start_delivery(JobId("j"), objects, guard=guard)
+            found = await jet.start_delivery(
+                JobId("j"), objects, guard=guard, grace=grace
+            )
     finally:
         server.close()
     return found, raw.starts
@@ -390,3 +393,35 @@ async def test_without_a_token_nothing_is_sent() -> None:
             await jet.start_delivery(
                 JobId("j"), (ObjectSpec("/a"),), guard=lambda: None
             )
+
+
+@pytest.mark.parametrize(
+    ("is_whole", "grace"),
+    [(True, 20.0), (False, 20.0), (True, 0.0)],
+    ids=["whole", "its head", "too late"],
+)
+async def test_an_answer_that_came_while_the_process_stood_still_is_not_thrown_away(
+    monkeypatch: pytest.MonkeyPatch, is_whole: bool, grace: float
+) -> None:
+    """Who wakes up past the deadline finds it there; not so late that others count on none."""
+    loop = asyncio.get_running_loop()
+    real, away = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real() + away)
+    head, body = answer(b'{"deliveryId":"d-1"}').split(b"\r\n\r\n")
+
+    async def answer_and_freeze(reader: Reader, writer: Writer) -> None:
+        nonlocal away
+        await read_request(reader)
+        writer.write(head + b"\r\n\r\n" + (body if is_whole else b""))
+        away += PATIENCE + 5
+        await writer.drain()
+        if not is_whole:
+            await asyncio.Event().wait()
+
+    found, starts = await start(answer_and_freeze, grace=grace)
+
+    assert starts == 1
+    if is_whole and grace:
+        assert found == StartAccepted(DeliveryId("d-1"))
+    else:
+        assert found == StartLost("no answer in time")

@@ -146,7 +146,11 @@ class StartSender:
     async def _post(
         self, job_id: JobId, objects: Sequence[ObjectSpec], guard: Callable[[], None]
     ) -> StartMeaning:
-        answer = await self._jet.start_delivery(job_id, objects, guard=guard)
+        # Until it is past the window of the intent nobody else takes what it made.
+        grace = self._settle.total_seconds()
+        answer = await self._jet.start_delivery(
+            job_id, objects, guard=guard, grace=grace
+        )
         found, jet_time = meaning(answer), self._jet.jet_time
         match found:
             case StartConfirmed():
