@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from jetworker.core.command import CommandId, DeliveryId, JobId
-from jetworker.core.delivery import Delivery, State
+from jetworker.core.delivery import Delivery, State, Terms
+from jetworker.core.errors import JetUnavailable
 from jetworker.core.observation import Hint, JetDelivery, JetTransfer
 from jetworker.core.polling import Pace, Speed
 from jetworker.core.polling import estimate as right
+from jetworker.core.route import OnUncertain
 from jetworker.core.transitions import Policy
-from jetworker.core.trigger import StatusObserved
+from jetworker.core.trigger import DeadlinePassed, StatusObserved
 from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.runtime.watchdog import Watchdog
@@ -27,7 +29,7 @@ from jetworker.worker.following.followed import FollowedDelivery
 from jetworker.worker.following.follower import Follower
 from jetworker.worker.following.poll import StatusPoll
 from jetworker.worker.handle import DeliveryHandle
-from tests.support.builders import a_delivery, a_jet_transfer
+from tests.support.builders import NOW, a_delivery, a_jet_transfer
 from tests.support.fakes import OneDelivery
 from tests.support.waiting import PATIENCE, until
 
@@ -154,6 +156,54 @@ async def test_one_on_which_our_code_fails_is_set_aside_and_the_others_are_asked
     assert {x.delivery.command_id for x in owners if x.failures} == aside
     assert {x.delivery.state for x in owners if x.failures} <= {State.HELD}
     assert len(follower) == len(owners) - len(aside)
+
+
+class LastWord(CountingPoll):
+    """Jet's last word on a delivery is its state, or none."""
+
+    def __init__(self, state: str | None) -> None:
+        super().__init__([], may_list=False, enough=1)
+        self._state = state
+
+    @override
+    async def ask(self, followed: FollowedDelivery, delivery: Delivery) -> None:
+        await super().ask(followed, delivery)
+        if self._state is None:
+            raise JetUnavailable("down")
+        shown = JetDelivery(followed.delivery_id, self._state)
+        followed.shown = shown.state
+        await followed.handle.apply(StatusObserved(shown, ()))
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"),
+    [
+        ("COMPLETED", State.COMPLETED),
+        ("IN_PROGRESS", State.FAILED),
+        (None, State.FAILED),
+    ],
+)
+async def test_what_ended_while_nobody_was_there_to_ask_ends_as_jet_says(
+    state: str | None, ends: State
+) -> None:
+    """A worker that was frozen, or down, finds that the deadline has passed meanwhile."""
+    terms = Terms(OnUncertain.RECONCILE, timedelta(hours=1))
+    owner = OneDelivery(
+        a_delivery(State.IN_PROGRESS, started_at=NOW - timedelta(days=1), terms=terms)
+    )
+    poll, clock, metrics = LastWord(state), Clock(), Metrics(CollectorRegistry())
+    follower = Follower(
+        poll, PACE, POLICY.progress_interval, clock, Watchdog(clock, metrics), metrics
+    )
+    follower.take(DeliveryHandle(owner, owner.delivery.command_id))
+    running = asyncio.create_task(follower.run())
+    await until(lambda: not len(follower), "its end")
+    running.cancel()
+
+    assert owner.delivery.state is ends
+    assert poll.asked == {"ask": 1}
+    is_late = any(isinstance(each, DeadlinePassed) for each in owner.told)
+    assert is_late == (ends is State.FAILED)
 
 
 async def test_where_listings_tell_of_nobody_they_grow_rare() -> None:

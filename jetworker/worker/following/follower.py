@@ -28,7 +28,7 @@ import structlog
 from jetworker.core.command import CommandId, JobId
 from jetworker.core.delivery import Delivery
 from jetworker.core.errors import JetError, SetAside, StoreError
-from jetworker.core.observation import Hint, JetTransfer
+from jetworker.core.observation import Hint, JetTransfer, is_final_in_jet
 from jetworker.core.polling import (
     Pace,
     estimate,
@@ -248,7 +248,7 @@ class Follower:
             if delivery is None or not delivery.state.is_followed:
                 self._drop(followed)
             elif self._is_overdue(delivery):
-                await followed.handle.apply(DeadlinePassed())
+                await self._ask_last(followed, delivery)
             else:
                 await self._ask_jet(followed, delivery)
         except JetError as exc:
@@ -262,6 +262,19 @@ class Follower:
             followed.is_asking = False
             followed.has_left = followed.is_listed = False
             self._go_on(followed)
+
+    async def _ask_last(self, followed: FollowedDelivery, delivery: Delivery) -> None:
+        """
+        Give one up whose deadline has passed, unless Jet has ended it.
+
+        That may have been long before the deadline, while nobody was there to ask.
+        """
+        try:
+            await self._ask_jet(followed, delivery)
+        except JetError as exc:
+            log.debug("a last question failed, the deadline counts", error=str(exc))
+        if not is_final_in_jet(followed.shown):
+            await followed.handle.apply(DeadlinePassed())
 
     def _go_on(self, followed: FollowedDelivery) -> None:
         try:
