@@ -1,7 +1,7 @@
 """The worker: a member of the group, with a life for each partition it is given."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -152,6 +152,7 @@ class Worker:
         for number in partitions:
             self._partitions.pop(number, None)
         await asyncio.gather(*(each.close() for each in ending))
+        self._tell_no_lag(self._lagging - self._partitions.keys())
         if ending:
             self._share(len(self._partitions) / max(1, self._group.partitions))
 
@@ -225,12 +226,7 @@ class Worker:
             )
         self._group.check()
         await self._outgrow()
-        lags = await self._group.lags()
-        for number in self._lagging - lags.keys():
-            self._services.metrics.commands_lag.remove(str(number))
-        for number, lag in lags.items():
-            self._services.metrics.commands_lag.labels(str(number)).set(lag)
-        self._lagging = set(lags)
+        self._tell_lags(await self._group.lags())
         hidden = set(self._group.hidden())
         if lasting := hidden & self._hidden:
             log.warning(
@@ -240,3 +236,16 @@ class Worker:
                 partitions=sorted(lasting),
             )
         self._hidden = hidden
+
+    def _tell_lags(self, lags: Mapping[int, int]) -> None:
+        """Tell how far each is behind that is ours still: of others nobody here knows."""
+        lags = {each: lag for each, lag in lags.items() if each in self._partitions}
+        self._tell_no_lag(self._lagging - lags.keys())
+        for number, lag in lags.items():
+            self._services.metrics.commands_lag.labels(str(number)).set(lag)
+        self._lagging = set(lags)
+
+    def _tell_no_lag(self, partitions: set[int]) -> None:
+        for number in partitions:
+            self._services.metrics.commands_lag.remove(str(number))
+        self._lagging -= partitions

@@ -8,7 +8,9 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from aiokafka import ConsumerRebalanceListener, TopicPartition
+from typing_extensions import override
 
 from jetworker.config.model import KafkaConfig, TopicsConfig
 from jetworker.core.growth import Layout
@@ -66,6 +68,44 @@ class Consumer:
 
 
 @dataclass
+class Lagging(Consumer):
+    """One that is nine records behind; it is given back then, or *while* that is asked."""
+
+    is_asked: bool = False
+    is_while: bool = False
+
+    @override
+    async def getmany(self, **_: int) -> dict[TopicPartition, list[Any]]:
+        await asyncio.sleep(0)
+        if self.is_asked:
+            await self.give_back()
+            self.stopping.set()
+        return {}
+
+    async def position(self, _partition: TopicPartition) -> int:
+        return 0
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        if self.is_while:
+            await self.give_back()
+        self.is_asked = True
+        return dict.fromkeys(partitions, 9)
+
+    async def give_back(self) -> None:
+        if self.is_ours:
+            self.is_ours = False
+            await self.listener.on_partitions_revoked([COMMANDS])
+
+    def last_stable_offset(self, _partition: TopicPartition) -> None:
+        """Nobody knows."""
+
+    def highwater(self, _partition: TopicPartition) -> None:
+        """Nobody knows."""
+
+
+@dataclass
 class Kafka:
     """Gives a member its partition, and lets nobody restore it."""
 
@@ -116,3 +156,31 @@ async def test_a_gap_of_a_partition_that_is_given_back_meanwhile_is_its_next_own
 
     assert worker.assigned == set()
     assert worker.deafness is None
+
+
+@pytest.mark.parametrize("is_while", [False, True], ids=["then", "while asked"])
+async def test_what_is_given_back_is_not_told_to_lag_any_more(
+    monkeypatch: pytest.MonkeyPatch, is_while: bool
+) -> None:
+    """Its next owner tells it too, and who scales by the sum would count it twice."""
+
+    async def look_once(worker: Worker) -> None:
+        await worker._look()  # noqa: SLF001 -- as every few seconds
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Worker, "_look_on", look_once)
+    stopping, life = asyncio.Event(), Life()
+    consumer = Lagging(stopping, is_while=is_while)
+    worker = Worker(
+        cast("KafkaClients", Kafka(consumer)),
+        life.partition.terms,
+        life.partition.services,
+        timedelta(seconds=1),
+        lambda _share: None,
+    )
+
+    await asyncio.wait_for(worker.run(stopping), PATIENCE)
+
+    assert consumer.is_asked
+    (lags,) = life.partition.services.metrics.commands_lag.collect()
+    assert lags.samples == []
