@@ -135,6 +135,7 @@ class Ownership:
             raise StateLost(gone[partition])
         new = [each for each in empty if each not in gone]
         if new:
+            self.source.check_member()  # or they may not be new any more
             await mark_beginnings(self.kafka, new)
 
     async def _fence_first_version(self, partition: int) -> None:

@@ -89,22 +89,28 @@ class Kafka:
         """Nothing is undone here."""
 
 
+@dataclass
 class Source:
-    """A group that stands nowhere on what is new."""
+    """A group that stands nowhere on what is new; we may be *frozen* as it is asked."""
+
+    frozen: bool = False
+    is_woken: bool = False
 
     def check_member(self) -> None:
-        """It is a member."""
+        if self.is_woken:
+            raise StoreError
 
     async def committed(self, partition: int) -> int | None:
         assert partition >= BEFORE
+        self.is_woken = self.frozen
         return None
 
     async def found(self, partition: int) -> Input:
         raise AssertionError(partition)
 
 
-def ownership(kafka: Kafka) -> Ownership:
-    return Ownership(cast("KafkaClients", kafka), Source())
+def ownership(kafka: Kafka, *, frozen: bool = False) -> Ownership:
+    return Ownership(cast("KafkaClients", kafka), Source(frozen))
 
 
 @pytest.mark.parametrize("partition", [0, 3])
@@ -124,4 +130,13 @@ async def test_what_one_broker_does_not_show_yet_is_not_counted_either(
 
     with pytest.raises(StoreError, match="shown with 3 partitions of 4"):
         await ownership(kafka).check(partition)
+    assert kafka.begun == []
+
+
+async def test_who_was_frozen_while_it_asked_what_is_new_begins_nothing() -> None:
+    """What was begun, owned and lost meanwhile would be taken for new by its mark."""
+    kafka = Kafka([4, 4])
+
+    with pytest.raises(StoreError):
+        await ownership(kafka, frozen=True).check(3)
     assert kafka.begun == []
