@@ -25,10 +25,15 @@ UNHEARD = timedelta(minutes=10)  # an intent of before Jet was heard: ours may b
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A Date header, and when it was read: seconds of a clock that never goes back."""
+    """
+    A Date header, and when it was read: seconds of a clock that never goes back.
+
+    It was written at most *took* seconds before: since then the answer was asked for.
+    """
 
     date: datetime
     at: float
+    took: float = 0.0
 
     def then(self, at: float) -> datetime:
         """Return a time that Jet's clock had reached when ours showed *at*."""
@@ -40,11 +45,16 @@ class Heard:
 
 
 def better(kept: Heard | None, new: Heard) -> Heard:
-    """Return which of two headers tells more of Jet's clock."""
+    """
+    Return which of two headers tells more of Jet's clock.
+
+    One that was read late tells less, and is no sign that the clock was set back.
+    """
     if kept is None or new.at - kept.at > _KEPT:
         return new
     ahead = kept.then(new.at) - new.then(new.at)
-    return kept if _NOTHING <= ahead < _CONTRADICTION else new
+    late = timedelta(seconds=new.took)
+    return kept if _NOTHING <= ahead < _CONTRADICTION + late else new
 
 
 def window(jet_time: datetime, longest_way: timedelta) -> Window:

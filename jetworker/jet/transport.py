@@ -294,7 +294,7 @@ class Transport:
             response = await way.handle_async_request(request)
         read_at = self._clock.monotonic()
         try:
-            heard = self._dated(response, read_at)
+            heard = self._dated(response, read_at, read_at - left_at())
             chunks: list[bytes] = []
             size = 0
             async for chunk in _body(response):
@@ -339,15 +339,24 @@ class Transport:
         if answer.status == _TOO_MANY:
             self._budget.slow()
 
-    def _dated(self, response: httpx.Response, read_at: float) -> Heard | None:
-        """Return what an answer's Date tells; whose clock that is, its body tells."""
+    def _dated(
+        self, response: httpx.Response, read_at: float, took: float
+    ) -> Heard | None:
+        """
+        Return what an answer's Date tells; whose clock that is, its body tells.
+
+        One that *took* too long tells nothing: who was frozen, or suspended, reads what
+        was written nobody knows when.
+        """
         try:
             date = _date(response.headers["date"])
         except (KeyError, ValueError, TypeError, OverflowError):
             return None
         if date.tzinfo is None or not times.is_plausible(date):
             return None
-        return Heard(date, read_at)
+        if took > self._timeout:
+            return None
+        return Heard(date, read_at, took)
 
     @contextmanager
     def _counted(self, operation: str) -> Iterator[Callable[[int], None]]:

@@ -40,6 +40,13 @@ def test_a_clock_that_was_set_back_is_believed() -> None:
     assert better(kept, back) == back
 
 
+def test_one_that_was_read_late_does_not_set_the_clock_back() -> None:
+    kept, late = Heard(WHOLE, at=50.0), Heard(WHOLE + SECOND, at=56.0, took=5.0)
+
+    assert better(kept, late) == kept
+    assert better(kept, Heard(WHOLE - 3 * SECOND, at=56.0, took=5.0)).date < WHOLE
+
+
 def test_none_is_kept_for_long_since_no_two_clocks_go_alike() -> None:
     kept, new = Heard(WHOLE, at=50.0), Heard(WHOLE + 60 * SECOND, at=110.5)
 

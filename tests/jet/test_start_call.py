@@ -4,7 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, TypeAlias
 
 import pytest
@@ -425,3 +426,34 @@ async def test_an_answer_that_came_while_the_process_stood_still_is_not_thrown_a
         assert found == StartAccepted(DeliveryId("d-1"))
     else:
         assert found == StartLost("no answer in time")
+
+
+@pytest.mark.parametrize("asleep", [5.0, 3600.0], ids=["a little", "an hour"])
+async def test_an_answer_that_is_read_long_after_it_was_written_does_not_set_jets_clock_back(
+    asleep: float,
+) -> None:
+    """An intent would be dated by it, and what it makes be looked for too early."""
+    clock, now = WokenClock(), datetime.now(UTC)
+    sleeps = iter([0.0, asleep])
+    dated = answer(
+        b'{"deliveryId":"d-1"}', extra=f"Date: {format_datetime(now, usegmt=True)}\r\n"
+    )
+
+    async def answer_and_sleep(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        writer.write(dated)
+        clock.away += next(sleeps)
+        await writer.drain()
+
+    raw = RawServer(answer_and_sleep)
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client(port, clock=clock) as jet:
+        for _ in range(2):
+            found = await jet.start_delivery(
+                JobId("j"), (ObjectSpec("/a"),), guard=lambda: None
+            )
+            assert isinstance(found, StartAccepted)
+
+        assert jet.jet_time is not None
+        assert jet.jet_time - now > timedelta(seconds=asleep - 2)
