@@ -281,8 +281,13 @@ class JetClient:
         growing: Growing | None = None,
         *,
         route: RouteName | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> JetJob:
-        """Create a manual job (POST /v1/jobs); never asked twice by itself."""
+        """
+        Create a manual job (POST /v1/jobs); never asked twice by itself.
+
+        Raises what *guard* raises, too.
+        """
         body = wire.job_body(name, source, destination, growing)
         question = Request(
             "create_job",
@@ -292,6 +297,7 @@ class JetClient:
             Priority.START,
             route,
             is_repeatable=False,
+            guard=guard,
         )
         return await self._ask(question, wire.job)
 

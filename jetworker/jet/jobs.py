@@ -6,20 +6,24 @@ from collections.abc import Iterable
 import structlog
 
 from jetworker.core.command import JobId, ProfileId, RouteName
-from jetworker.core.errors import JetNotFound, JobUnavailable
+from jetworker.core.errors import JetNotFound, JetUnavailable, JobUnavailable
 from jetworker.core.observation import JetJob, Listed, StorageProfile
 from jetworker.core.route import Route
 from jetworker.jet.budget import Priority
 from jetworker.jet.client import JetClient
+from jetworker.runtime.clock import Clock
 
 log = structlog.get_logger()
+
+_SEEN_FOR = 30.0  # seconds: others may have made what was not there
 
 
 class JobResolver:
     """Resolves routes, one at a time for each, and remembers the answers."""
 
-    def __init__(self, jet: JetClient) -> None:
+    def __init__(self, jet: JetClient, clock: Clock | None = None) -> None:
         self._jet = jet
+        self._clock = clock or Clock()
         self._jobs: dict[RouteName, tuple[Route, JobId]] = {}
         self._locks: dict[RouteName, asyncio.Lock] = {}
 
@@ -71,7 +75,7 @@ class JobResolver:
         existing = self._existing(route, profiles, *await self._named(route))
         if existing is not None:
             return existing.job_id
-        return await self._create(route, profiles)
+        return await self._create(route, profiles, self._clock.monotonic())
 
     def _existing(
         self,
@@ -93,16 +97,23 @@ class JobResolver:
         return None
 
     async def _create(
-        self, route: Route, profiles: tuple[ProfileId, ProfileId]
+        self, route: Route, profiles: tuple[ProfileId, ProfileId], looked_at: float
     ) -> JobId:
         """
         Create the job, then look again: another worker may have done the same.
 
-        Both see both jobs then, and both take the oldest.
+        Both see both jobs then, and both take the oldest. Not by a look of long ago:
+        whoever waited for its turn, or was frozen, would make a spare for nothing.
         """
+
+        def check() -> None:
+            if self._clock.monotonic() - looked_at > _SEEN_FOR:
+                msg = "it is too long ago that there was no such job, it is looked for anew"
+                raise JetUnavailable(msg)
+
         assert route.job_name is not None
         created = await self._jet.create_job(
-            route.job_name, *profiles, route.growing, route=route.name
+            route.job_name, *profiles, route.growing, route=route.name, guard=check
         )
         log.info("a manual job was created", route=route.name, job_id=created.job_id)
         named, _ = await self._named(route)

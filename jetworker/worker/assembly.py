@@ -200,7 +200,7 @@ class _Shared:
             config,
             outside,
             DeliveryCounts(outside.metrics),
-            JobResolver(outside.jet),
+            JobResolver(outside.jet, outside.clock),
             JobObserver(outside.jet),
             Bindings(outside.kafka),
             JobLocks(outside.clock),

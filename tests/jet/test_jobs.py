@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from aiohttp import web
 from typing_extensions import override
 
 from jetworker.core.command import JobId, RouteName
-from jetworker.core.errors import JobUnavailable
+from jetworker.core.errors import JetUnavailable, JobUnavailable
+from jetworker.core.observation import JetJob
 from jetworker.core.route import Route
+from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
+from tests.support.fakes import HandClock
 from tests.support.jet import site as sandboxes
 from tests.support.jet.fake_server import JetServer
 
@@ -25,6 +29,8 @@ class Jet:
 
     server: JetServer
     resolver: JobResolver
+    client: JetClient
+    clock: HandClock
 
 
 @pytest.fixture
@@ -33,7 +39,8 @@ async def jet() -> AsyncIterator[Jet]:
         JetServer() as server,
         sandboxes.jet_client(server.base_url, server.secret) as client,
     ):
-        yield Jet(server, JobResolver(client))
+        clock = HandClock()
+        yield Jet(server, JobResolver(client, clock), client, clock)
 
 
 async def test_a_job_id_is_taken_at_its_word(jet: Jet) -> None:
@@ -103,6 +110,30 @@ async def test_a_job_between_the_profiles_is_created_once(jet: Jet) -> None:
     (job,) = jet.server.jobs.values()
     assert (job.name, job.profiles) == ("made", ("p-london", "p-paris"))
     assert jet.server.count("create_job") == 1
+
+
+async def test_no_job_is_created_by_a_look_of_long_ago(
+    jet: Jet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for its turn, or was frozen, and another worker has created it."""
+    create = jet.client.create_job
+
+    async def create_late(*given: Any, **named: Any) -> JetJob:
+        jet.clock.at += 60
+        await JobResolver(jet.client).resolve(BETWEEN)
+        return await create(*given, **named)
+
+    def once(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        return create_late(*given, **named)
+
+    monkeypatch.setattr(jet.client, "create_job", once)
+
+    with pytest.raises(JetUnavailable, match="looked for anew"):
+        await jet.resolver.resolve(BETWEEN)
+    job_id = await jet.resolver.resolve(BETWEEN)
+
+    assert [*jet.server.jobs] == [job_id]
 
 
 async def test_a_job_of_the_name_between_other_profiles_is_not_taken(jet: Jet) -> None:
