@@ -29,6 +29,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.producer import sender
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 from typing_extensions import override
 
@@ -281,6 +282,23 @@ class _TransactionalProducer(AIOKafkaProducer):
             for _, _, added in self._txn_manager._pending_txn_offsets:  # noqa: SLF001 -- handed to nobody
                 added.add_done_callback(retrieve)
             raise
+
+    @override
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, *, partition: int
+    ) -> "asyncio.Future[Any]":
+        """
+        Hand a batch over; returns a future of where it begins.
+
+        That is a shield: who waits no more has looked at it, and not at what is behind.
+        """
+        sent: asyncio.Future[Any] = await super().send_batch(  # type: ignore[no-untyped-call]  # theirs has no types
+            batch, topic, partition=partition
+        )
+        where = TopicPartition(topic, partition)
+        for each in self._message_accumulator._batches.get(where, ()):  # noqa: SLF001 -- handed to nobody
+            each.future.add_done_callback(retrieve)
+        return sent
 
     def heed(self) -> None:
         """Take note of what is kept for nobody, when it has failed or is closed."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
@@ -69,25 +70,42 @@ async def test_so_is_one_that_shows_by_the_offset_alone(
     assert complaints == []
 
 
+async def an_offset(producer: AIOKafkaProducer, kafka: KafkaClients) -> None:
+    offset = {TopicPartition(kafka.topics.commands, 0): OffsetAndMetadata(7, "")}
+    await producer.send_offsets_to_transaction(offset, kafka.config.group_id)
+
+
+async def a_batch(producer: AIOKafkaProducer, kafka: KafkaClients) -> None:
+    batch = producer.create_batch()
+    batch.append(key=b"k", value=b"v", timestamp=None)
+    await (await producer.send_batch(batch, kafka.topics.state, partition=0))
+
+
+async def a_record(producer: AIOKafkaProducer, kafka: KafkaClients) -> None:
+    topic = kafka.topics.state
+    await (await producer.send(topic, key=b"k", value=b"v", partition=0))
+
+
+@pytest.mark.parametrize("hand_over", [an_offset, a_batch, a_record])
 async def test_so_is_one_that_comes_when_who_commits_has_given_up(
-    store_kafka: KafkaClients, complaints: list[str]
+    store_kafka: KafkaClients,
+    complaints: list[str],
+    hand_over: Callable[[AIOKafkaProducer, KafkaClients], Coroutine[Any, Any, None]],
 ) -> None:
-    offset = {TopicPartition(store_kafka.topics.commands, 0): OffsetAndMetadata(7, "")}
     async with store_kafka.producer("given-up") as stale:
+        await stale.partitions_for(store_kafka.topics.state)
         async with store_kafka.producer("given-up"):
             pass
         await stale.begin_transaction()
-        moving = asyncio.create_task(
-            stale.send_offsets_to_transaction(offset, store_kafka.config.group_id)
-        )
-        await asyncio.sleep(0)  # the offset is handed over, and not yet sent
-        moving.cancel()
-        await asyncio.wait([moving])
+        handing = asyncio.create_task(hand_over(stale, store_kafka))
+        await asyncio.sleep(0)  # it is handed over, and not yet sent
+        handing.cancel()
+        await asyncio.wait([handing])
         sending = stale._sender.sender_task  # noqa: SLF001 -- it ends by the fence
         await asyncio.wait([sending])
         assert isinstance(sending.exception(), ProducerFenced)
-        assert moving.cancelled()
-    del stale, sending, moving
+        assert handing.cancelled()
+    del stale, sending, handing
     await forget()
 
     assert complaints == []
