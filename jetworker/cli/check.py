@@ -27,6 +27,7 @@ from jetworker.jet.jobs import JobResolver
 from jetworker.jet.way import cure
 from jetworker.kafka import topics
 from jetworker.runtime import logs
+from jetworker.runtime.clock import Clock
 from jetworker.wire.printed import CheckedData, ChecksData
 from jetworker.worker import route_table
 from jetworker.worker.subscriptions import UNHEARD
@@ -121,7 +122,7 @@ async def _check_jet(
 ) -> None:
     if not await _ask("token", jet.sign_in(), checks, config):
         return
-    resolver = JobResolver(jet)
+    resolver = JobResolver(jet, Clock())
     for route in routes.values():
         found = _find_job(jet, resolver, route)
         await _ask(f"route {route.name}", found, checks, config)

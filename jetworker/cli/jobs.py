@@ -136,7 +136,7 @@ async def unsubscribe(
         listed = await jet.list_subscriptions()
         found = [each for each in listed.items if is_ours(each, base)]
         if wanted is not None:
-            job_id = await _job_of(config, JobResolver(jet), wanted)
+            job_id = await _job_of(config, JobResolver(jet, Clock()), wanted)
             found = [each for each in found if each.job_id == job_id]
         for each in found:
             await jet.unsubscribe(each.subscription_id)

@@ -21,6 +21,7 @@ from jetworker.core.evidence import LEARNED_FROM, Learned, Lesson, learn
 from jetworker.core.witness import ENOUGH_KNOWN, KnownDelivery, Look, Survey, survey
 from jetworker.jet.jobs import JobResolver
 from jetworker.kafka.clients import KafkaClients
+from jetworker.runtime.clock import Clock
 from jetworker.wire import times
 from jetworker.wire.printed import ObservedJobData
 from jetworker.worker import route_table
@@ -79,7 +80,7 @@ async def observe(
         msg = f"{name}: no such route in the routes file"
         raise ConfigurationError(msg)
     async with jet_client(config, environ) as jet:
-        job_id = await JobResolver(jet).resolve(route)
+        job_id = await JobResolver(jet, Clock()).resolve(route)
         observer = JobObserver(jet)
         looks, until = _Looks(), asyncio.get_running_loop().time() + seconds
         bindings = Bindings(KafkaClients(config.kafka, config.topics))

@@ -241,7 +241,9 @@ class _GuardedSocket(socket.socket):
     The loop writes with these two (`asyncio.selector_events`), TLS or not.
     """
 
-    _handover: Handover | None
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        super().__init__(family, kind, protocol)
+        self._handover = handover.get()  # of the start that it is made for
 
     @override
     def send(self, *args: Any) -> int:
@@ -262,7 +264,6 @@ def _socket_factory(timeout: float) -> Callable[[Any], socket.socket]:
     def make(address: Any) -> socket.socket:
         family, kind, protocol, _, _ = address
         made = _GuardedSocket(family, kind, protocol)
-        made._handover = handover.get()  # noqa: SLF001 -- it is made for one start
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -21,9 +21,9 @@ _SEEN_FOR = 30.0  # seconds: others may have made what was not there
 class JobResolver:
     """Resolves routes, one at a time for each, and remembers the answers."""
 
-    def __init__(self, jet: JetClient, clock: Clock | None = None) -> None:
+    def __init__(self, jet: JetClient, clock: Clock) -> None:
         self._jet = jet
-        self._clock = clock or Clock()
+        self._clock = clock
         self._jobs: dict[RouteName, tuple[Route, JobId]] = {}
         self._locks: dict[RouteName, asyncio.Lock] = {}
 

@@ -120,7 +120,7 @@ async def test_no_job_is_created_by_a_look_of_long_ago(
 
     async def create_late(*given: Any, **named: Any) -> JetJob:
         jet.clock.at += 60
-        await JobResolver(jet.client).resolve(BETWEEN)
+        await JobResolver(jet.client, jet.clock).resolve(BETWEEN)
         return await create(*given, **named)
 
     def once(*given: Any, **named: Any) -> Any:
@@ -205,7 +205,7 @@ async def test_no_job_is_made_where_the_one_that_is_there_moves_while_pages_are_
         there = server.add_job("made", "there")
         opened = sandboxes.jet_client(server.base_url, server.secret)
         async with opened as client:
-            resolver = JobResolver(client)
+            resolver = JobResolver(client, HandClock())
             if sorts:
                 assert await resolver.resolve(BETWEEN) == there.job_id
             else:

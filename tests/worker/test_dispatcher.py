@@ -168,7 +168,7 @@ async def lane() -> AsyncIterator[Lane]:
         metrics, seconds = Metrics(CollectorRegistry()), 2 * SECOND
         counts = DeliveryCounts(metrics)
         calm, clock = HandClock(), Later()
-        resolver, locks = JobResolver(client), JobLocks(calm)
+        resolver, locks = JobResolver(client, clock), JobLocks(calm)
         files = Telling()
         sender = Budgeted(client, resolver, Clock(), seconds, seconds)
         backoff = Patience(timedelta(milliseconds=10), timedelta(milliseconds=50))
@@ -377,15 +377,21 @@ async def test_who_waits_for_the_budget_while_its_route_moves_starts_on_the_new_
     assert owner.delivery.job_id == moved
 
 
-@pytest.mark.parametrize("at_once", [None, 2], ids=["alone", "beside others"])
-async def test_who_waits_for_the_budget_while_its_route_vanishes_is_not_sent(
-    lane: Lane, at_once: int | None
-) -> None:
+async def waiting_for_its_turn(lane: Lane, at_once: int | None) -> Waiting:
+    """Put a start that waits for its turn, alone or beside others."""
     answered(lane)
     lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=at_once)
     lane.sender.open.clear()
     owner = lane.put("c-1")
     await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    return owner
+
+
+@pytest.mark.parametrize("at_once", [None, 2], ids=["alone", "beside others"])
+async def test_who_waits_for_the_budget_while_its_route_vanishes_is_not_sent(
+    lane: Lane, at_once: int | None
+) -> None:
+    owner = await waiting_for_its_turn(lane, at_once)
     del lane.routes[NAME]
     lane.sender.open.set()
     await until(lambda: owner.told, "what became of it")
@@ -400,11 +406,7 @@ async def test_who_waited_so_long_that_jets_clock_is_not_known_any_more_asks_ane
     lane: Lane, at_once: int | None
 ) -> None:
     """For its turn; or the machine was suspended: what Jet said before dates no intent."""
-    answered(lane)
-    lane.routes[NAME] = replace(lane.routes[NAME], starts_at_once=at_once)
-    lane.sender.open.clear()
-    owner = lane.put("c-1")
-    await until(lambda: lane.sender.waiting, "a start that waits for its turn")
+    owner = await waiting_for_its_turn(lane, at_once)
     known: list[bool] = []
     owner.then = lambda: known.append(lane.sender.jet_time is not None)
     lane.sender.is_deaf = True

@@ -52,7 +52,8 @@ async def wire() -> AsyncIterator[Wire]:
     ):
         jet.add_job("archive", JOB)
         seconds = timedelta(seconds=2)
-        resolver, clock = JobResolver(client), HandClock()
+        clock = HandClock()
+        resolver = JobResolver(client, clock)
         sender = StartSender(client, resolver, clock, seconds, seconds)
         yield Wire(jet, sender, clock)
 

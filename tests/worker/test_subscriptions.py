@@ -12,6 +12,7 @@ from jetworker.core.command import JobId, SubscriptionId
 from jetworker.core.observation import Subscription
 from jetworker.jet.client import JetClient
 from jetworker.jet.jobs import JobResolver
+from jetworker.runtime.clock import Clock
 from jetworker.runtime.metrics import Metrics
 from jetworker.worker.route_table import RouteTable
 from jetworker.worker.subscriptions import Subscriptions, is_ours
@@ -41,7 +42,7 @@ class Office:
     def worker(self, address: str = NOW) -> Subscriptions:
         """Return what a worker has to look after subscriptions."""
         route_table = RouteTable(self.routes, Metrics(CollectorRegistry()))
-        resolver = JobResolver(self.jet)
+        resolver = JobResolver(self.jet, Clock())
         return Subscriptions(
             self.jet, resolver, route_table, address=address, base=BASE
         )

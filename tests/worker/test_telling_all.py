@@ -35,7 +35,7 @@ async def test_all_that_wait_are_told_why_a_slice_of_time_at_once() -> None:
         for n in range(NUMBER)
     ]
     async with sandboxes.jet_client(NOBODY, "unused") as jet:
-        resolver = JobResolver(jet)
+        resolver = JobResolver(jet, clock)
         dispatcher = RouteDispatcher(
             NAME,
             routes=lambda: {NAME: Route(NAME, job_id=JOB, paused=True)},
